@@ -1,0 +1,1 @@
+"""Encoder to calibrated detector: regions, heads, fitting and evaluation."""

@@ -1,0 +1,1 @@
+"""Detector to verdicts: export, the torch-free runtime and the command line."""

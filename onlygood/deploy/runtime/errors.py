@@ -1,0 +1,16 @@
+"""Errors that are written for people."""
+
+
+class OnlygoodError(Exception):
+    """Something that the user can mend: says what was wrong, with which file, and what to do.
+
+    The command line prints the message without a traceback and exits with 2.
+    """
+
+
+class ImageError(OnlygoodError):
+    """One image cannot be read; the message is the reason shown in its row."""
+
+
+class ModelError(OnlygoodError):
+    """A model file cannot be loaded or is not what it claims to be."""

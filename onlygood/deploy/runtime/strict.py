@@ -1,0 +1,45 @@
+"""Typed configuration: an unknown key is an error that names the nearest valid one."""
+
+import difflib
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+
+
+class Strict(BaseModel):
+    """Base of every config and metadata class: frozen, no unknown keys, errors for people."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def parse(cls, values: Any, source: str) -> Self:
+        """Validate ``values``; ``source`` (a file or an option) is named in the error."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = "; ".join(_explain(cls, problem) for problem in error.errors())
+            raise OnlygoodError(f"{source}: {problems}") from None
+
+
+def _explain(model: type[BaseModel], problem: Any) -> str:
+    """One sentence for one pydantic problem."""
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+    known = _fields_at(model, problem["loc"][:-1])
+    near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(sorted(known))}"
+    return f"unknown key {where!r}; {hint}"
+
+
+def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Names of the fields of the model that stands at ``path`` inside ``model``."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field is not None else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)

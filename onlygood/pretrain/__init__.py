@@ -1,0 +1,1 @@
+"""Images to encoder: pretext tasks, batched views and the one training loop."""
