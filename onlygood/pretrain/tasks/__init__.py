@@ -1,0 +1,1 @@
+"""Pretext tasks: one file each; ``base`` is the contract."""

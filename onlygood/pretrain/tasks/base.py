@@ -1,0 +1,80 @@
+"""The only base class of pretext tasks, and all that the trainer knows of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from onlygood.pretrain.encoders import Encoder
+
+
+@dataclass
+class Output:
+    """What one batch says: ``loss`` () to descend, detached 0-dim ``metrics``, detached ``features`` (N, D).
+
+    The metric named ``accuracy`` is the pretext accuracy (share right, 0 to 1): progress shows it and the
+    health checks compare it with chance.
+    """
+
+    loss: Tensor
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+    features: Tensor | None = None
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) to float32 in [0, 1]: the scale of everything that an encoder is given."""
+    return images.to(torch.float32).div_(255)
+
+
+class Task(nn.Module, ABC):
+    """A self-supervised objective over an encoder: views, labels and negatives are made inside, batched.
+
+    All state (queues, banks, centroids, moving averages) is parameters and persistent buffers made in
+    ``__init__``, so that a checkpoint of the state dict is a checkpoint of the task.
+    """
+
+    classes: int | None = None  # K, where the task is a K-way classification whose loss starts at log K
+
+    def __init__(self, encoder: "Encoder") -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    @abstractmethod
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """One step's objective; ``images`` uint8 (B, C, H, W), ``ids`` (B,) int64, both on the device.
+
+        ``ids`` count the training images from 0 and index the rows of ``start_epoch``'s ``embed()``.
+        ``rng`` lives on the same device and is seeded anew before every step.
+        """
+
+    def forward(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """``loss``; the way in for DistributedDataParallel."""
+        return self.loss(images, ids, rng)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Features (B, D) of plain images, uint8 (B, C, H, W), as the detector will see them."""
+        features: Tensor = self.encoder(to_float(images))
+        return features
+
+    def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
+        """Called before each epoch; ``embed()`` gives every training image's features, float32 (n, D)."""
+
+    def after_step(self, progress: float) -> None:
+        """Called after each optimiser step with the share of training done, in (0, 1]."""
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Optimiser groups; ``weight_decay`` and ``lr_scale`` (default 1) may be set on each.
+
+        Biases and normalisation parameters (fewer than two dimensions) are not decayed: shrinking them
+        regularises nothing and, for the scales of normalisation, changes the step size instead.
+        """
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trained if p.ndim >= 2]},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]
