@@ -1,0 +1,223 @@
+"""The command line: what can be typed. What a command does lives in ``deploy/commands``, imported when run.
+
+Nothing heavy is imported here, so that ``--help`` is instant and the edge never loads a training library.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from onlygood import __version__
+from onlygood.deploy import options as opt
+from onlygood.deploy.runtime.errors import OnlygoodError
+
+BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
+
+app = typer.Typer(
+    name="onlygood",
+    help="Learn what good looks like from a folder of good images; flag everything else.",
+    epilog="Exit codes: 0 fine; 1 anomalies (check only); 2 usage, model or input error; 130 interrupted.",
+    rich_markup_mode=None,  # rich would double the start-up time
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="onlygood")
+
+
+def _run(command: str, **options: Any) -> NoReturn:
+    """Import the command, run it, and turn its outcome into an exit code and a message for people."""
+    try:
+        module = importlib.import_module(f"onlygood.deploy.commands.{command}")
+        code = module.run(**options) or 0
+        sys.stdout.flush()
+    except OnlygoodError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        # The reader (`| head`) has left; what Python still flushes at exit must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("onlygood"):
+            raise
+        _fail(f"`onlygood {command}` needs the package {error.name!r}: pip install 'onlygood[train]'")
+    raise typer.Exit(code)
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"onlygood: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"onlygood {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def fit(
+    good_dir: opt.GoodFolder,
+    *,
+    output: opt.ModelOutput = Path("model.onnx"),
+    recipe: opt.Recipe = None,
+    minutes: opt.Minutes = None,
+    steps: opt.Steps = None,
+    max_false_alarms: opt.Rate = None,
+    seed: opt.Seed = 0,
+    resume: opt.ResumeTraining = False,
+    work: opt.Work = None,
+    overrides: opt.Overrides = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Learn from a folder of good images and write one model file."""
+    _run("fit", **locals())
+
+
+@app.command()
+def score(
+    model: opt.Model,
+    paths: opt.Images = None,
+    *,
+    format: opt.Rows = opt.RowFormat.AUTO,
+    output: opt.RowsOutput = None,
+    resume: opt.ResumeRows = False,
+    threshold: opt.Threshold = None,
+    max_false_alarms: opt.Rate = None,
+    files_from: opt.FilesFrom = None,
+    null: opt.Null = False,
+    no_recursive: opt.NoRecursive = False,
+    follow_symlinks: opt.FollowSymlinks = False,
+    exclude: opt.Exclude = None,
+    max_pixels: opt.MaxPixels = None,
+    bit_depth: opt.BitDepth = None,
+    on_error: opt.ErrorPolicy = opt.OnError.FAIL,
+    workers: opt.Workers = None,
+    threads: opt.Threads = 1,
+    provider: opt.Provider = "cpu",
+    copy_flagged: opt.CopyFlagged = None,
+    sha256: opt.Sha256 = None,
+    color: opt.Colors = opt.Color.AUTO,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Score images: one row each on stdout."""
+    _run("score", judge=False, **locals())
+
+
+@app.command()
+def check(
+    model: opt.Model,
+    paths: opt.Images = None,
+    *,
+    format: opt.Rows = opt.RowFormat.AUTO,
+    output: opt.RowsOutput = None,
+    resume: opt.ResumeRows = False,
+    threshold: opt.Threshold = None,
+    max_false_alarms: opt.Rate = None,
+    exit_zero: opt.ExitZero = False,
+    files_from: opt.FilesFrom = None,
+    null: opt.Null = False,
+    no_recursive: opt.NoRecursive = False,
+    follow_symlinks: opt.FollowSymlinks = False,
+    exclude: opt.Exclude = None,
+    max_pixels: opt.MaxPixels = None,
+    bit_depth: opt.BitDepth = None,
+    on_error: opt.ErrorPolicy = opt.OnError.FAIL,
+    workers: opt.Workers = None,
+    threads: opt.Threads = 1,
+    provider: opt.Provider = "cpu",
+    copy_flagged: opt.CopyFlagged = None,
+    sha256: opt.Sha256 = None,
+    color: opt.Colors = opt.Color.AUTO,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Judge images: print the anomalous and the unreadable ones; exit with 1 if any is anomalous."""
+    _run("score", judge=True, **locals())
+
+
+@app.command()
+def info(
+    model: opt.Model,
+    *,
+    max_false_alarms: opt.Rate = None,
+    json: opt.Json = False,
+) -> None:
+    """Say what a model file is: input, recipe, threshold, training."""
+    _run("info", **locals())
+
+
+@app.command()
+def verify(
+    model: opt.Model,
+    *,
+    sha256: opt.Sha256 = None,
+    golden: opt.Golden = None,
+) -> None:
+    """Check that a model file is whole, safe, and scores on this device as it did where it was made."""
+    _run("verify", **locals())
+
+
+@app.command()
+def evaluate(
+    model: opt.Model,
+    dataset: opt.DatasetFolder,
+    *,
+    format: opt.MetricsRows = opt.MetricsFormat.TEXT,
+    output: opt.ReportFolder = None,
+    threads: opt.Threads = 1,
+    seed: opt.Seed = 0,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Measure a model on labelled images: AUROC with intervals, per defect, with pictures."""
+    _run("evaluate", **locals())
+
+
+@app.command()
+def pretrain(
+    task: opt.Task,
+    directory: opt.Folder,
+    *,
+    output: opt.EncoderOutput = Path("encoder.safetensors"),
+    encoder: opt.Encoder = "small",
+    steps: opt.Steps = None,
+    minutes: opt.Minutes = None,
+    seed: opt.Seed = 0,
+    resume: opt.ResumeTraining = False,
+    overrides: opt.Overrides = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Train an encoder by one pretext task, without a detector."""
+    _run("pretrain", **locals())
+
+
+@app.command()
+def demo(
+    directory: opt.DemoFolder = Path("demo"),
+    *,
+    seed: opt.Seed = 0,
+    images: opt.DemoImages = 200,
+) -> None:
+    """Make a small data set of good and defective plates to try everything on."""
+    _run("demo", **locals())

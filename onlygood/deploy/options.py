@@ -1,0 +1,137 @@
+"""The command line's options, each declared once and shared by the commands that have it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+class RowFormat(StrEnum):
+    """How rows are written; ``auto`` is text on a terminal, else by the output's suffix, else csv."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    CSV = "csv"
+    JSONL = "jsonl"
+    JSON = "json"
+
+
+class MetricsFormat(StrEnum):
+    """How `evaluate` prints its results."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class OnError(StrEnum):
+    """What an unreadable image does to the exit code."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+class Color(StrEnum):
+    """When text is coloured."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+Model = Annotated[Path, Argument(metavar="MODEL", help="Model file (.onnx) that `onlygood fit` wrote.")]
+Rate = Annotated[
+    float | None,
+    Option(
+        "--max-false-alarms",
+        metavar="RATE",
+        help="Highest rate of false alarms on good images, e.g. 0.01. Default: the model's own.",
+    ),
+]
+Sha256 = Annotated[
+    str | None, Option("--sha256", metavar="HEX", help="Refuse the model unless its SHA-256 is this.")
+]
+Threads = Annotated[int, Option("--threads", min=1, help="Threads of one inference.")]
+Provider = Annotated[str, Option("--provider", help="onnxruntime execution provider; `info` lists yours.")]
+Quiet = Annotated[bool, Option("-q", "--quiet", help="No progress and no summary on stderr.")]
+Json = Annotated[bool, Option("--json", help="Print JSON.")]
+
+# Rows of score and check
+Images = Annotated[
+    list[Path] | None,
+    Argument(metavar="PATH", help="Images and folders; - reads a list of paths from stdin."),
+]
+Rows = Annotated[
+    RowFormat,
+    Option("-f", "--format", help="auto: table on a terminal, else by the suffix of -o, else csv."),
+]
+RowsOutput = Annotated[
+    Path | None, Option("-o", "--output", help="Write rows to this file, which appears once complete.")
+]
+ResumeRows = Annotated[
+    bool, Option("--resume", help="Append to the JSONL file of -o, skipping images that it has already.")
+]
+Threshold = Annotated[float | None, Option("--threshold", metavar="SCORE", help="Flag scores above this.")]
+FilesFrom = Annotated[
+    Path | None, Option("--files-from", metavar="FILE", help="Read a list of paths from a file; - is stdin.")
+]
+Null = Annotated[bool, Option("-0", "--null", help="Paths in lists end with a null byte, not a newline.")]
+NoRecursive = Annotated[bool, Option("--no-recursive", help="Leave folders inside folders alone.")]
+FollowSymlinks = Annotated[bool, Option("--follow-symlinks", help="Enter linked folders.")]
+Exclude = Annotated[
+    list[str] | None, Option("--exclude", metavar="GLOB", help="Leave matching names alone; repeatable.")
+]
+MaxPixels = Annotated[
+    int | None, Option("--max-pixels", min=1, help="Refuse larger images unread. Default: 100 million.")
+]
+BitDepth = Annotated[
+    int | None,
+    Option("--bit-depth", metavar="8|10|12|16", help="Depth of 16-bit images, if not the model's."),
+]
+ErrorPolicy = Annotated[
+    OnError, Option("--on-error", help="Whether an unreadable image makes the exit code 2.")
+]
+Workers = Annotated[int | None, Option("-j", "--workers", min=1, help="Decoding threads. Default: the CPUs.")]
+CopyFlagged = Annotated[
+    Path | None, Option("--copy-flagged", metavar="DIR", help="Copy anomalous images into this folder.")
+]
+Verbose = Annotated[bool, Option("-v", "--verbose", help="Say on stderr how it runs and what images had.")]
+Colors = Annotated[Color, Option("--color", help="Colour of text; auto honours NO_COLOR.")]
+ExitZero = Annotated[bool, Option("--exit-zero", help="Exit with 0 though anomalies were found.")]
+
+# Verify
+Golden = Annotated[
+    Path | None,
+    Option("--golden", metavar="DIR", help="Folder of images with the scores.csv that they must get."),
+]
+
+# Training
+GoodFolder = Annotated[Path, Argument(metavar="GOOD_DIR", help="Folder of good images.")]
+ModelOutput = Annotated[Path, Option("-o", "--output", help="Model file to write.")]
+Recipe = Annotated[
+    str | None, Option("--recipe", metavar="NAME|FILE", help="A recipe that comes along, or a YAML file.")
+]
+Minutes = Annotated[float | None, Option("--minutes", min=0, help="Train for about this long.")]
+Steps = Annotated[int | None, Option("--steps", min=1, help="Train for this many steps.")]
+Seed = Annotated[int, Option("--seed", help="Same seed, same machine, same numbers.")]
+ResumeTraining = Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")]
+Work = Annotated[
+    Path | None, Option("--work", metavar="DIR", help="Folder of checkpoints, logs and decoded images.")
+]
+Overrides = Annotated[
+    list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; repeatable.")
+]
+Task = Annotated[str, Argument(metavar="TASK", help="Pretext task, e.g. rotation.")]
+Folder = Annotated[Path, Argument(metavar="DIR", help="Folder of images.")]
+EncoderOutput = Annotated[Path, Option("-o", "--output", help="Encoder file to write.")]
+Encoder = Annotated[str, Option("--encoder", help="Encoder by name.")]
+
+# Evaluate and demo
+DatasetFolder = Annotated[Path, Argument(metavar="DATASET", help="Folder of good and anomalous images.")]
+MetricsRows = Annotated[MetricsFormat, Option("-f", "--format", help="How results are printed.")]
+ReportFolder = Annotated[
+    Path | None,
+    Option("-o", "--output", metavar="DIR", help="Put pictures, scores.csv and metrics.json here."),
+]
+DemoFolder = Annotated[Path, Argument(metavar="DIR", help="Folder to make.")]
+DemoImages = Annotated[int, Option("--images", min=1, help="Good images to make.")]
