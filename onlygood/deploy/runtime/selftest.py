@@ -40,12 +40,12 @@ def replay(scores: NDArray[Any], expected: Sequence[float], tolerance: float) ->
     """
     wanted = np.asarray(expected, np.float64)
     if scores.shape != wanted.shape:
-        raise ModelError(f"the self-test has {wanted.size} scores and this device gave {scores.size}")
+        raise ModelError(f"{wanted.size} scores were expected and this device gave {scores.size}")
     scale = max(np.abs(wanted).max(), 1e-38)
     deviation = float(np.abs(scores - wanted).max() / scale)
     if not deviation <= tolerance:
         raise ModelError(
-            f"the self-test deviates by {deviation:.2g} where {tolerance:.2g} is allowed: this device"
+            f"scores deviate by {deviation:.2g} of the largest where {tolerance:.2g} is allowed: this device"
             " computes other scores than the machine that exported the model, so its thresholds do not hold"
         )
     return deviation

@@ -1,0 +1,188 @@
+"""A model file at work: images in, scores, p-values, verdicts and heatmaps out."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.deploy.runtime import calibration
+from onlygood.deploy.runtime.errors import ImageError, ModelError
+from onlygood.deploy.runtime.images import DEFAULTS, ReadOptions, load_image, resize
+from onlygood.deploy.runtime.metadata import Metadata
+from onlygood.deploy.runtime.modelfile import ModelFile, load_model
+
+Image = Path | str | NDArray[np.uint8]
+Images = Sequence[Path | NDArray[np.uint8]] | list[str] | tuple[str, ...]  # a str is itself a Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What the model says of one image."""
+
+    score: float  # higher is more anomalous
+    p_value: float  # of the hypothesis that the image is good
+    anomalous: bool
+    heatmap: NDArray[np.float32]  # (h, w), higher is more anomalous
+
+
+class Detector:
+    """Scores images with a model file, without torch.
+
+    >>> detector = Detector.load("model.onnx")
+    >>> detector.score("part.png").anomalous
+
+    Images are run one at a time: so a score never depends on the images beside it, not even in its last bit,
+    and on a CPU a batch would be no faster.
+    """
+
+    def __init__(self, file: ModelFile, *, threads: int = 1, provider: str = "cpu") -> None:
+        self.file = file
+        self._session = open_session(file.data, threads=threads, provider=provider)
+        check_signature(self._session, file.metadata)
+
+    @classmethod
+    def load(
+        cls, path: Path | str, *, threads: int = 1, sha256: str | None = None, provider: str = "cpu"
+    ) -> Self:
+        """Check and load a model file; the bytes that run are the bytes that were checked.
+
+        ``sha256`` refuses any other file. ``provider`` is an onnxruntime execution provider's short
+        name, such as "cpu" or "cuda"; one that is not there is an error, never a silent fall-back.
+        """
+        return cls(load_model(path, sha256), threads=threads, provider=provider)
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the file says of itself."""
+        return self.file.metadata
+
+    @cached_property
+    def calibration(self) -> NDArray[np.float64]:
+        """Scores ``(n,)`` of good images that the model never saw, ascending."""
+        return np.asarray(self.metadata.calibration.scores)
+
+    def threshold(self, alpha: float | None = None) -> float:
+        """The score above which images are anomalous at false-alarm rate ``alpha``, or at the model's own."""
+        rate = self.metadata.calibration.max_false_alarms if alpha is None else alpha
+        return calibration.threshold(self.calibration, rate)
+
+    def p_value(self, score: float) -> float:
+        """Share of good images that score as high, by the calibration."""
+        return float(calibration.p_values(self.calibration, np.array([score]))[0])
+
+    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Raw scores ``(N,)`` and heatmaps ``(N, h, w)`` of ``images (N, H, W, C)`` of the model's size."""
+        try:
+            scores, heatmaps = self._session.run(["score", "heatmap"], {"images": images})
+        except Exception as error:  # onnxruntime's classes share no base but this
+            raise ModelError(f"the model could not be run: {_first_line(error)}") from error
+        return scores, heatmaps
+
+    @overload
+    def score(
+        self, images: Image, *, alpha: float | None = None, options: ReadOptions = DEFAULTS
+    ) -> Result: ...
+
+    @overload
+    def score(
+        self, images: Images, *, alpha: float | None = None, options: ReadOptions = DEFAULTS
+    ) -> list[Result]: ...
+
+    def score(
+        self, images: Image | Images, *, alpha: float | None = None, options: ReadOptions = DEFAULTS
+    ) -> Result | list[Result]:
+        """Judge one image (a path, or uint8 ``(H, W)`` or ``(H, W, C)`` of any size), or each of several.
+
+        Several are a sequence, or one array ``(N, H, W, C)``. ``alpha`` is the highest false-alarm rate, by
+        default the model's own.
+
+        Raises:
+            ImageError: an image cannot be read; the message says which and why.
+            ModelError: the model gave a score that is not a number.
+        """
+        limit = self.threshold(alpha)
+        if isinstance(images, Path | str):
+            return self._judge(self._read(images, options), limit)
+        if isinstance(images, np.ndarray) and images.ndim < 4:
+            return self._judge(resize(images, self.metadata.input), limit)
+        return [self.score(image, alpha=alpha, options=options) for image in images]
+
+    def _read(self, path: Path | str, options: ReadOptions) -> NDArray[np.uint8]:
+        try:
+            return load_image(path, self.metadata.input, options).pixels
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
+
+    def _judge(self, pixels: NDArray[np.uint8], limit: float) -> Result:
+        scores, heatmaps = self.infer(pixels[None])
+        score = float(scores[0])
+        if not np.isfinite(score):
+            raise ModelError(f"the model gave the score {score}, which is no verdict")
+        return Result(score, self.p_value(score), score > limit, heatmaps[0])
+
+
+def _onnxruntime() -> Any:
+    """Import onnxruntime with its telemetry off: its wheels ship it on, and write a device id under HOME."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime  # noqa: PLC0415 - must follow the line above
+
+    return onnxruntime
+
+
+def available_providers() -> list[str]:
+    """Short names of the execution providers that this onnxruntime was built with."""
+    return list(_providers(_onnxruntime()))
+
+
+def _providers(ort: Any) -> dict[str, str]:
+    """Execution providers: "cpu" for "CPUExecutionProvider", and so on."""
+    return {name.removesuffix("ExecutionProvider").lower(): name for name in ort.get_available_providers()}
+
+
+def open_session(data: bytes, *, threads: int = 1, provider: str = "cpu") -> Any:
+    """An onnxruntime session over the model in ``data``; raises ModelError in words for people."""
+    ort = _onnxruntime()
+    providers = _providers(ort)
+    wanted = providers.get(provider.lower())
+    if wanted is None:
+        raise ModelError(f"no execution provider {provider!r} here; available: {', '.join(providers)}")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Waiting threads sleep: 3 % slower, and an idle camera burns no CPU.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors; they are raised as well
+    try:
+        session = ort.InferenceSession(data, options, providers=[wanted])
+    except Exception as error:  # onnxruntime's classes share no base but this
+        raise ModelError(f"onnxruntime cannot load the model: {_first_line(error)}") from error
+    if (active := session.get_providers()[0]) != wanted:
+        raise ModelError(f"the execution provider {provider!r} did not start; {active} would run instead")
+    return session
+
+
+def check_signature(session: Any, metadata: Metadata) -> None:
+    """Inputs and outputs must be those of the contract, in the sizes that the metadata say."""
+    spec = metadata.input
+    images = ("images", "tensor(uint8)", [spec.height, spec.width, spec.channels])
+    outputs = [("score", "tensor(float)", []), ("heatmap", "tensor(float)", list(metadata.heatmap))]
+    if _signature(session.get_inputs()) != [images] or _signature(session.get_outputs()) != outputs:
+        raise ModelError(
+            f"the graph maps {_signature(session.get_inputs())} to {_signature(session.get_outputs())}"
+            f" where the metadata promise {[images]} to {outputs}"
+        )
+
+
+def _signature(values: Any) -> list[tuple[str, str, list[Any]]]:
+    """Name, type and shape behind the batch dimension of a session's inputs or outputs."""
+    return [(value.name, value.type, list(value.shape[1:])) for value in values]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]

@@ -1,0 +1,95 @@
+"""Many images through one model: threads decode ahead, inference keeps the order, memory stays constant."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+
+from onlygood.deploy.runtime.detector import Detector
+from onlygood.deploy.runtime.errors import ImageError
+from onlygood.deploy.runtime.images import LoadedImage, ReadOptions, load_image
+from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.verdicts import Row, Stamp, Status
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One file, read; an image or a reason why there is none."""
+
+    path: Path
+    stamp: Stamp
+    image: LoadedImage | ImageError
+    ms: float
+
+
+def score_images(
+    detector: Detector,
+    paths: Iterable[Path],
+    threshold: float,
+    *,
+    spec: InputSpec,
+    options: ReadOptions,
+    workers: int,
+) -> Iterator[Row]:
+    """Yield one row an image, in the order of ``paths``, which is read only a few images ahead.
+
+    Decoding takes as long as inference or longer, and both release the interpreter's lock, so threads do.
+    Closing the generator, or an interrupt, waits only for the images that are being decoded at that moment.
+
+    Args:
+        detector: the model.
+        paths: image files; endless ones will do.
+        threshold: scores above it are anomalous.
+        spec: how images are read, the model's own or with another bit depth.
+        options: limits of the reader.
+        workers: threads that decode.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    ahead: deque[Future[Decoded]] = deque()
+    try:
+        for path in paths:
+            ahead.append(pool.submit(_decode, path, spec, options))
+            if len(ahead) > 2 * workers:
+                yield _judge(detector, ahead.popleft().result(), threshold)
+        while ahead:
+            yield _judge(detector, ahead.popleft().result(), threshold)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(path: Path, spec: InputSpec, options: ReadOptions) -> Decoded:
+    start = perf_counter()
+    stamp = Stamp.of(path)
+    image: LoadedImage | ImageError
+    try:
+        image = load_image(path, spec, options)
+    except ImageError as error:
+        image = error
+    return Decoded(path, stamp, image, 1000 * (perf_counter() - start))
+
+
+def _judge(detector: Detector, decoded: Decoded, threshold: float) -> Row:
+    image = decoded.image
+    if isinstance(image, ImageError):
+        error = str(image)
+        return Row(decoded.path, Status.ERROR, threshold, ms=decoded.ms, error=error, stamp=decoded.stamp)
+    start = perf_counter()
+    score = float(detector.infer(image.pixels[None])[0][0])
+    ms = decoded.ms + 1000 * (perf_counter() - start)
+    finite = isfinite(score)
+    return Row(
+        path=decoded.path,
+        status=Status.ERROR if not finite else Status.ANOMALOUS if score > threshold else Status.NORMAL,
+        threshold=threshold,
+        score=score if finite else None,
+        p_value=detector.p_value(score) if finite else None,
+        width=image.width,
+        height=image.height,
+        ms=ms,
+        error="" if finite else f"the model gave the score {score}, which is no verdict",
+        notes=image.notes,
+        stamp=decoded.stamp,
+    )

@@ -1,0 +1,284 @@
+"""Rows of verdicts: what is said of each image, in which format, and the exit code that it comes to."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Protocol, TextIO
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.files import display
+
+SCHEMA = 1
+COLUMNS = ("path", "status", "score", "threshold", "anomalous", "p_value", "width", "height", "ms", "error")
+
+
+class Status(StrEnum):
+    """What became of an image; a score that is not a number is an error, never normal."""
+
+    NORMAL = "normal"
+    ANOMALOUS = "anomalous"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells whether a file changed; None where it could not be asked."""
+
+    size: int | None = None  # bytes
+    mtime_ns: int | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """The file's stamp now."""
+        try:
+            stat = path.stat()
+        except (OSError, ValueError):
+            return cls()
+        return cls(stat.st_size, stat.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The verdict on one image."""
+
+    path: Path
+    status: Status
+    threshold: float
+    score: float | None = None
+    p_value: float | None = None
+    width: int | None = None  # of the file, pixels
+    height: int | None = None
+    ms: float | None = None  # reading and inference
+    error: str = ""
+    notes: tuple[str, ...] = ()
+    stamp: Stamp = Stamp()
+
+
+class Settings(NamedTuple):
+    """What, beside the image, decides about a row."""
+
+    model: str  # first 12 digits of the model file's SHA-256
+    threshold: float
+    bit_depth: int
+
+
+@dataclass
+class Counts:
+    """How many images, and what became of them."""
+
+    images: int = 0
+    anomalous: int = 0
+    unreadable: int = 0
+
+    def add(self, status: Status) -> None:
+        """Count one image."""
+        self.images += 1
+        self.anomalous += status is Status.ANOMALOUS
+        self.unreadable += status is Status.ERROR
+
+    def __str__(self) -> str:
+        noun = "image" if self.images == 1 else "images"
+        return f"{self.images} {noun}, {self.anomalous} anomalous, {self.unreadable} unreadable"
+
+
+def exit_code(counts: Counts, *, judge: bool, skip_errors: bool = False, exit_zero: bool = False) -> int:
+    """0 fine, 1 anomalies (when judging), 2 unreadable images, which wins: an unread part has not passed.
+
+    Errors may be skipped, but not when nothing was left to judge.
+    """
+    if counts.unreadable and (not skip_errors or counts.unreadable == counts.images):
+        return 2
+    return int(judge and counts.anomalous > 0 and not exit_zero)
+
+
+def printable(path: Path | str) -> str:
+    r"""A name for terminals: one line whatever it holds; control codes appear as ``\n``, ``\x1b``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in display(path))
+
+
+class Writer(Protocol):
+    """Writes rows to a text stream as they come; each row is one call of ``stream.write``."""
+
+    def write(self, row: Row) -> None:
+        """Write one row."""
+
+    def finish(self) -> None:
+        """Write what ends the output."""
+
+
+def make_writer(format: str, stream: TextIO, settings: Settings, *, color: bool = False) -> Writer:
+    """A writer of "text", "csv", "jsonl" or "json"."""
+    match format:
+        case "text":
+            return TextWriter(stream, color)
+        case "csv":
+            return CsvWriter(stream)
+        case "jsonl":
+            return JsonlWriter(stream, settings)
+        case "json":
+            return JsonWriter(stream, settings)
+    raise ValueError(f"unknown format {format!r}")
+
+
+class TextWriter:
+    """A table for people: fixed columns, the path last, so that rows can be shown as they come."""
+
+    _COLORS: Mapping[Status, str] = {Status.ANOMALOUS: "\x1b[31m", Status.ERROR: "\x1b[33m"}
+
+    def __init__(self, stream: TextIO, color: bool) -> None:
+        self._stream = stream
+        self._color = color
+        self._header = f"{'status':<9}  {'score':>12}  {'p-value':>8}  path\n"
+
+    def write(self, row: Row) -> None:
+        """Write one line, after the header if it is the first."""
+        score = "" if row.score is None else f"{row.score:.6g}"
+        p_value = "" if row.p_value is None else f"{row.p_value:.3g}"
+        status = f"{row.status:<9}"
+        if self._color and row.status in self._COLORS:
+            status = f"{self._COLORS[row.status]}{status}\x1b[0m"
+        reason = f": {printable(row.error)}" if row.error else ""
+        line = f"{status}  {score:>12}  {p_value:>8}  {printable(row.path)}{reason}\n"
+        self._stream.write(self._header + line)
+        self._header = ""
+
+    def finish(self) -> None:
+        """Nothing ends a table."""
+
+
+class CsvWriter:
+    """RFC 4180 with plain newlines; names keep their bytes if the stream's errors are "surrogateescape"."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        stream.write(",".join(COLUMNS) + "\n")
+
+    def write(self, row: Row) -> None:
+        """Write one record."""
+        record = _record(row)
+        self._stream.write(",".join(_csv_field(record[name]) for name in COLUMNS) + "\n")
+
+    def finish(self) -> None:
+        """Nothing ends a CSV file."""
+
+
+class JsonlWriter:
+    """One JSON object a line, in ASCII; with what `Ledger` needs to go on later."""
+
+    def __init__(self, stream: TextIO, settings: Settings) -> None:
+        self._stream = stream
+        self._settings = settings
+
+    def write(self, row: Row) -> None:
+        """Write one object."""
+        self._stream.write(_json(row, self._settings) + "\n")
+
+    def finish(self) -> None:
+        """Nothing ends a JSONL file."""
+
+
+class JsonWriter:
+    """One JSON array of the objects that JSONL has, written as they come."""
+
+    def __init__(self, stream: TextIO, settings: Settings) -> None:
+        self._stream = stream
+        self._settings = settings
+        self._before = "[\n"
+
+    def write(self, row: Row) -> None:
+        """Write one element."""
+        self._stream.write(self._before + _json(row, self._settings))
+        self._before = ",\n"
+
+    def finish(self) -> None:
+        """Close the array."""
+        self._stream.write("[]\n" if self._before == "[\n" else "\n]\n")
+
+
+class Ledger:
+    """A JSONL file that is only ever appended to, so that a run can go on where an earlier one was cut off.
+
+    An image counts as done if its path, size, modification time, model, threshold and bit depth are those of
+    a row; the last row of an image holds. What a crash left of a last line is cut away.
+    """
+
+    _START = b'{"path": '
+    _IDENTITY = ("path", "size", "mtime_ns", *Settings._fields)
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._settings = settings
+        self._done: dict[bytes, Status] = {}  # 16 bytes an image, not its name
+        if path.exists():
+            with path.open("r+b") as file:
+                file.truncate(self._read(file, printable(path)))
+
+    def find(self, path: Path) -> Status | None:
+        """What an earlier run found for the image as it is now."""
+        stamp = Stamp.of(path)
+        return self._done.get(_key(str(path), stamp.size, stamp.mtime_ns, *self._settings))
+
+    def _read(self, file: BinaryIO, name: str) -> int:
+        """Take the rows in; returns the length of what is whole."""
+        length = 0
+        for number, line in enumerate(file, start=1):
+            whole = line.endswith(b"\n")
+            try:
+                if whole:
+                    row = json.loads(line)
+                    self._done[_key(*(row[column] for column in self._IDENTITY))] = Status(row["status"])
+                elif not self._START.startswith(line.rstrip(b"\0")[: len(self._START)]):
+                    raise ValueError("not the beginning of a row")
+            except (ValueError, TypeError, KeyError):
+                raise OnlygoodError(
+                    f"{name}: line {number} is not a row of `onlygood score -f jsonl`; nothing was appended"
+                ) from None
+            length += len(line) if whole else 0
+        return length
+
+
+def _key(path: str, size: Any, mtime_ns: Any, *settings: Any) -> bytes:
+    text = json.dumps([path, size, mtime_ns, *(_rounded(value) for value in settings)])
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _record(row: Row) -> dict[str, Any]:
+    """The row's columns as JSON values, by name."""
+    return {
+        "path": os.fspath(row.path),
+        "status": row.status.value,
+        "score": _rounded(row.score),
+        "threshold": _rounded(row.threshold),
+        "anomalous": None if row.status is Status.ERROR else int(row.status is Status.ANOMALOUS),
+        "p_value": _rounded(row.p_value),
+        "width": row.width,
+        "height": row.height,
+        "ms": None if row.ms is None else round(row.ms, 1),
+        "error": row.error,
+    }
+
+
+def _json(row: Row, settings: Settings) -> str:
+    extras = {
+        "size": row.stamp.size,
+        "mtime_ns": row.stamp.mtime_ns,
+        "bit_depth": settings.bit_depth,
+        "model": settings.model,
+        "schema": SCHEMA,
+    }
+    return json.dumps(_record(row) | extras)
+
+
+def _rounded(value: Any) -> Any:
+    """Nine significant digits: they tell any two float32 apart, so that a row agrees with its own verdict."""
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def _csv_field(value: Any) -> str:
+    text = "" if value is None else str(value)
+    if any(character in text for character in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
