@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that ``--help`` is instant and the edge never
 """
 
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -36,6 +37,8 @@ def main() -> None:
 
 def _run(command: str, **options: Any) -> NoReturn:
     """Import the command, run it, and turn its outcome into an exit code and a message for people."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # no name may end a run
     try:
         module = importlib.import_module(f"onlygood.deploy.commands.{command}")
         code = module.run(**options) or 0

@@ -45,7 +45,7 @@ Rate = Annotated[
     Option(
         "--max-false-alarms",
         metavar="RATE",
-        help="Highest rate of false alarms on good images, e.g. 0.01. Default: the model's own.",
+        help="Highest rate of false alarms on good images, e.g. 0.01. Default: the recipe's or the model's.",
     ),
 ]
 Sha256 = Annotated[

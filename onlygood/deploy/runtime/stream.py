@@ -1,7 +1,7 @@
 """Many images through one model: threads decode ahead, inference keeps the order, memory stays constant."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import isfinite
@@ -33,7 +33,7 @@ def score_images(
     spec: InputSpec,
     options: ReadOptions,
     workers: int,
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """Yield one row an image, in the order of ``paths``, which is read only a few images ahead.
 
     Decoding takes as long as inference or longer, and both release the interpreter's lock, so threads do.

@@ -1,0 +1,94 @@
+"""`onlygood info`: what a model file says of itself, for people or as JSON."""
+
+import json as jsonlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+
+from onlygood.deploy.runtime import calibration
+from onlygood.deploy.runtime.detector import available_providers
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.modelfile import ModelFile, load_model
+from onlygood.deploy.runtime.verdicts import printable
+
+
+def run(model: Path, max_false_alarms: float | None, json: bool) -> int:
+    """Print the summary; needs neither an image nor a session."""
+    file = load_model(model)
+    own = file.metadata.calibration.max_false_alarms
+    rate = own if max_false_alarms is None else max_false_alarms
+    facts = {
+        "path": str(model),
+        "sha256": file.sha256,
+        "bytes": len(file.data),
+        "opset": file.opset,
+        "ir_version": file.ir_version,
+        "providers": available_providers(),
+        "verdicts": _verdicts(np.asarray(file.metadata.calibration.scores), rate),
+        "metadata": file.metadata.model_dump(mode="json"),
+    }
+    typer.echo(jsonlib.dumps(facts, indent=2) if json else "\n".join(_lines(file, facts)))
+    return 0
+
+
+def _verdicts(scores: calibration.Floats, rate: float) -> dict[str, Any]:
+    """The threshold at ``rate`` and what it achieves; or the reason why there is none."""
+    try:
+        threshold = calibration.threshold(scores, rate)
+    except OnlygoodError as error:
+        return {"max_false_alarms": rate, "threshold": None, "reason": str(error)}
+    low, mean, high = calibration.achieved_interval(len(scores), rate)
+    achieved = {"low": low, "mean": mean, "high": high, "confidence": 0.95}
+    return {"max_false_alarms": rate, "threshold": threshold, "achieved": achieved}
+
+
+def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
+    metadata, spec = file.metadata, file.metadata.input
+    scores, test = metadata.calibration.scores, metadata.self_test
+    yield f"{printable(metadata.name)}: an onlygood detector, sealed and unchanged"
+    yield ""
+    color = "RGB" if spec.channels == 3 else "grey"
+    yield _line("input", f"{spec.width} × {spec.height} {color}, {spec.resize}")
+    yield _line("", f"16-bit images hold {spec.bit_depth} bits")
+    yield _line("heatmap", f"{metadata.heatmap[1]} × {metadata.heatmap[0]}")
+    yield _line("calibration", f"{len(scores)} good images that the model never saw")
+    yield _line("", f"scores {scores[0]:.6g} … {scores[-1]:.6g}, median {np.median(scores):.6g}")
+    yield from _threshold_lines(**facts["verdicts"])
+    yield _line("self-test", f"{len(test.scores)} images, tolerance {test.tolerance:.1e}")
+    yield _line("parity", f"{metadata.parity.max_relative:.1e} from torch on {metadata.parity.images} images")
+    yield _line("file", f"{len(file.data) / 1e6:.1f} MB, ONNX opset {file.opset}, IR {file.ir_version}")
+    yield _line("sha256", file.sha256)
+    yield _line("runs on", ", ".join(facts["providers"]))
+    for title, values in (("recipe", metadata.recipe), ("provenance", metadata.provenance)):
+        yield ""
+        yield title
+        yield from (f"  {printable(key)} = {value}" for key, value in _leaves(values))
+
+
+def _threshold_lines(
+    max_false_alarms: float,
+    threshold: float | None,
+    achieved: Mapping[str, float] | None = None,
+    reason: str = "",
+) -> Iterator[str]:
+    if threshold is None or achieved is None:
+        yield _line("threshold", reason)
+        return
+    yield _line("threshold", f"{threshold:.6g}, for at most {max_false_alarms:.2%} false alarms")
+    yield _line("", f"achieved rate with 95 % confidence: {achieved['low']:.2%} … {achieved['high']:.2%}")
+
+
+def _line(label: str, text: str) -> str:
+    return f"  {label:<11}  {text}"
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Keys with dots and values as JSON, so that a nested dictionary reads as lines."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", jsonlib.dumps(value)

@@ -1,0 +1,266 @@
+"""`onlygood score` and `onlygood check`: every image to a row; `check` shows what is not normal."""
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TextIO
+
+from onlygood.deploy.runtime.detector import Detector
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.files import find_images, read_list
+from onlygood.deploy.runtime.images import DEFAULT_MAX_PIXELS, ReadOptions
+from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.stream import score_images
+from onlygood.deploy.runtime.threads import available_cpus
+from onlygood.deploy.runtime.verdicts import (
+    Counts,
+    Ledger,
+    Row,
+    Settings,
+    Status,
+    exit_code,
+    make_writer,
+    printable,
+)
+
+_STDIN = Path("-")
+_FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "text"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What was typed; each field is explained in ``deploy/options.py``."""
+
+    judge: bool  # check, not score
+    model: Path
+    paths: list[Path] | None
+    format: str
+    output: Path | None
+    resume: bool
+    threshold: float | None
+    max_false_alarms: float | None
+    files_from: Path | None
+    null: bool
+    no_recursive: bool
+    follow_symlinks: bool
+    exclude: list[str] | None
+    max_pixels: int | None
+    bit_depth: int | None
+    on_error: str
+    workers: int | None
+    threads: int
+    provider: str
+    copy_flagged: Path | None
+    sha256: str | None
+    color: str
+    quiet: bool
+    verbose: bool
+    exit_zero: bool = False
+
+
+def run(**typed: Any) -> int:
+    """Score or check; returns the exit code."""
+    options = Options(**typed)
+    format = _format(options)
+    detector = Detector.load(
+        options.model, threads=options.threads, sha256=options.sha256, provider=options.provider
+    )
+    spec = _input_spec(detector, options.bit_depth)
+    settings = Settings(detector.file.sha256[:12], _threshold(detector, options), spec.bit_depth)
+    ledger = Ledger(options.output, settings) if options.resume and options.output else None
+    workers = options.workers or available_cpus()
+    reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS)
+    say = Messages(options, rows_on_terminal=options.output is None and sys.stdout.isatty())
+    say.detail(
+        f"model {settings.model}, threshold {settings.threshold:.6g}, {options.provider} with"
+        f" {options.threads} threads, {workers} decoding threads"
+    )
+
+    counts = Counts()
+    paths = _not_done(_at_least_one(_paths(options)), ledger, counts)
+    rows = score_images(detector, paths, settings.threshold, spec=spec, options=reader, workers=workers)
+    try:
+        with closing(rows), _destination(options, format) as stream:
+            writer = make_writer(format, stream, settings, color=_colored(options.color, stream))
+            for row in rows:
+                counts.add(row.status)
+                if _wanted(row, options, ledger):
+                    writer.write(row)
+                    stream.flush()
+                if options.copy_flagged is not None and row.status is Status.ANOMALOUS:
+                    _copy(row.path, options.copy_flagged)
+                say.row(row, counts)
+            writer.finish()
+    except KeyboardInterrupt:
+        say.summary(counts)
+        raise
+    say.summary(counts)
+    skip = options.on_error == "skip"
+    return exit_code(counts, judge=options.judge, skip_errors=skip, exit_zero=options.exit_zero)
+
+
+def _wanted(row: Row, options: Options, ledger: Ledger | None) -> bool:
+    """Whether the row is written: `check` leaves out the normal ones, a ledger what it has already."""
+    if ledger is not None:
+        return ledger.find(row.path) is not row.status
+    return not options.judge or row.status is not Status.NORMAL
+
+
+# --- what was typed
+
+
+def _format(options: Options) -> str:
+    """The format of rows; raises OnlygoodError for options that contradict each other."""
+    if options.threshold is not None and options.max_false_alarms is not None:
+        raise OnlygoodError("give either --threshold or --max-false-alarms: each sets the same limit")
+    if options.resume and (options.output is None or options.format not in ("auto", "jsonl")):
+        raise OnlygoodError("--resume appends to a JSONL file: give it with -o rows.jsonl (and -f jsonl)")
+    if options.format != "auto":
+        return str(options.format)
+    if options.resume:
+        return "jsonl"
+    if options.output is not None:
+        return _FORMATS.get(options.output.suffix.lower(), "csv")
+    return "text" if sys.stdout.isatty() else "csv"
+
+
+def _threshold(detector: Detector, options: Options) -> float:
+    if options.threshold is not None:
+        return options.threshold
+    return detector.threshold(options.max_false_alarms)
+
+
+def _input_spec(detector: Detector, bit_depth: int | None) -> InputSpec:
+    spec = detector.metadata.input
+    if bit_depth is None:
+        return spec
+    return InputSpec.parse(spec.model_dump() | {"bit_depth": bit_depth}, "--bit-depth")
+
+
+def _paths(options: Options) -> Iterator[Path]:
+    """Images of the arguments, then of the lists."""
+    given = options.paths or []
+    lists = [_STDIN for path in given if path == _STDIN][:1]
+    if options.files_from is not None and options.files_from not in lists:
+        lists.append(options.files_from)
+    listed = (read_list(sys.stdin.buffer if path == _STDIN else path, options.null) for path in lists)
+    paths = find_images(
+        chain((path for path in given if path != _STDIN), chain.from_iterable(listed)),
+        recursive=not options.no_recursive,
+        follow_symlinks=options.follow_symlinks,
+        exclude=options.exclude or (),
+    )
+    if options.copy_flagged is None:
+        return paths
+    copies = options.copy_flagged.resolve()
+    return (path for path in paths if copies not in path.resolve().parents)  # else copies are copied for ever
+
+
+def _at_least_one(paths: Iterator[Path]) -> Iterator[Path]:
+    """The same paths; raises OnlygoodError if there are none: a mistyped folder must not pass a gate."""
+    first = next(paths, None)
+    if first is None:
+        raise OnlygoodError("no images found; give image files or folders, or a list with --files-from")
+    return chain([first], paths)
+
+
+def _not_done(paths: Iterator[Path], ledger: Ledger | None, counts: Counts) -> Iterator[Path]:
+    """Paths that no earlier run has finished; the others are counted. Unreadable ones are tried again."""
+    for path in paths:
+        status = None if ledger is None else ledger.find(path)
+        if status is None or status is Status.ERROR:
+            yield path
+        else:
+            counts.add(status)
+
+
+# --- where rows go
+
+
+@contextmanager
+def _destination(options: Options, format: str) -> Iterator[TextIO]:
+    """The stream for rows: stdout, the ledger to append to, or a file that appears only once complete."""
+    errors = "backslashreplace" if format == "text" else "surrogateescape"
+    if options.output is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", errors=errors, newline="")
+        yield sys.stdout
+        return
+    target = options.output.resolve()  # of a link, the file
+    special = target.exists() and not target.is_file()  # /dev/stdout, a pipe
+    if options.resume or special:
+        with target.open("a", encoding="utf-8", errors=errors, newline="") as stream:
+            yield stream
+        return
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", errors=errors, newline="") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _colored(when: str, stream: TextIO) -> bool:
+    if when == "auto":
+        return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return when == "always"
+
+
+def _copy(path: Path, folder: Path) -> None:
+    """Copy a flagged image below ``folder``, under its own path, so that equal names do not collide."""
+    parts = ["_" if part == ".." else part for part in path.parts if part != path.anchor]
+    target = folder.joinpath(*parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(path, target)
+
+
+class Messages:
+    """Words on stderr: progress on a terminal, unreadable images, details on demand, and the summary."""
+
+    def __init__(self, options: Options, *, rows_on_terminal: bool) -> None:
+        self._quiet = options.quiet
+        self._verbose = options.verbose
+        self._rows_on_terminal = rows_on_terminal
+        self._progress = sys.stderr.isatty() and not rows_on_terminal and not options.quiet
+        self._start = perf_counter()
+        self._shown = 0.0
+        self._scored = 0
+
+    def detail(self, text: str) -> None:
+        """Print a line if --verbose."""
+        if self._verbose:
+            self._print(text)
+
+    def row(self, row: Row, counts: Counts) -> None:
+        """Take note of a row."""
+        self._scored += 1
+        if row.error and not self._quiet and not self._rows_on_terminal:
+            self._print(f"{printable(row.path)}: {printable(row.error)}")
+        for note in row.notes:
+            self.detail(f"{printable(row.path)}: {note}")
+        if self._progress and perf_counter() - self._shown > 0.2:
+            self._shown = perf_counter()
+            print(f"\r\x1b[K{counts}", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+    def summary(self, counts: Counts) -> None:
+        """Print the last line."""
+        if self._quiet or not counts.images:
+            return
+        before = counts.images - self._scored
+        if before:
+            self._print(f"{before} of these images were scored by an earlier run")
+        seconds = perf_counter() - self._start
+        self._print(f"{counts} in {seconds:.1f} s ({self._scored / seconds:.0f} img/s)")
+
+    def _print(self, text: str) -> None:
+        print(f"\r\x1b[K{text}" if self._progress else text, file=sys.stderr)  # noqa: T201

@@ -1,0 +1,101 @@
+"""Is this model file whole, safe, and does this device compute with it what the exporting machine did?"""
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.deploy.runtime.detector import Detector
+from onlygood.deploy.runtime.errors import ImageError, ModelError
+from onlygood.deploy.runtime.images import load_image
+from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.modelfile import (
+    ModelFile,
+    broken_seal,
+    check_seal,
+    check_sha256,
+    read,
+    read_metadata,
+    scan,
+)
+from onlygood.deploy.runtime.selftest import generated_images, replay
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def verify(path: Path, *, sha256: str | None = None, golden: Path | None = None) -> Iterator[Check]:
+    """Yield the checks as they are made; the first that fails is the last, since the rest would rest on it.
+
+    ``golden`` is a folder of images with the ``scores.csv`` (columns path, relative to the folder, and score)
+    that `onlygood score` wrote where the model was made: it tests this device's image decoder as well.
+    """
+    name = "file"
+    try:
+        data = read(path)
+        yield Check(name, True, f"{len(data):,} bytes")
+        name = "sha256"
+        digest = check_sha256(data, sha256)
+        yield Check(name, True, f"{digest}{'' if sha256 is None else ', as asked for'}")
+        name = "structure"
+        structure = scan(data)
+        yield Check(name, True, f"one file, {len(structure.operators)} kinds of operators, all allowed")
+        name = "metadata"
+        metadata = read_metadata(data, structure)
+        yield Check(name, True, f"schema {metadata.schema_version}, {metadata.name!r}")
+        name = "seal"
+        if not check_seal(data):
+            raise ModelError(broken_seal(metadata))
+        yield Check(name, True, "not a byte has changed since export")
+        name = "runtime"
+        detector = Detector(ModelFile(data, metadata, digest, structure.ir_version, structure.opset))
+        yield Check(name, True, "onnxruntime loads it; inputs and outputs are as promised")
+        name = "self-test"
+        test = metadata.self_test
+        generated = generated_images(metadata.input, len(test.scores))
+        yield Check(name, True, _replay(detector, generated, test.scores))
+        if golden is not None:
+            name = "golden"
+            expected = _golden_scores(golden / "scores.csv")
+            images = (_load(golden, image, metadata.input) for image in expected)
+            yield Check(name, True, _replay(detector, images, list(expected.values())))
+    except (ModelError, ImageError) as error:
+        yield Check(name, False, str(error))
+
+
+def _replay(detector: Detector, images: Iterable[NDArray[np.uint8]], expected: list[float]) -> str:
+    """Compare scores of ``images``, each ``(H, W, C)``, run one at a time as in service."""
+    tolerance = detector.metadata.self_test.tolerance
+    scores = np.concatenate([detector.infer(image[None])[0] for image in images])
+    deviation = replay(scores, expected, tolerance)
+    return f"{len(expected)} scores within {deviation:.1e} (allowed: {tolerance:.1e})"
+
+
+def _golden_scores(table: Path) -> dict[str, float]:
+    """Expected scores by the image's name."""
+    try:
+        with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            expected = {row["path"]: float(row["score"]) for row in csv.DictReader(file) if row["score"]}
+    except OSError as error:
+        raise ModelError(f"{table}: {error.strerror}") from None
+    except (KeyError, ValueError, csv.Error) as error:
+        raise ModelError(f"{table}: not a table with the columns path and score ({error})") from None
+    if not expected:
+        raise ModelError(f"{table}: no scores")
+    return expected
+
+
+def _load(folder: Path, name: str, spec: InputSpec) -> NDArray[np.uint8]:
+    try:
+        return load_image(folder / name, spec).pixels
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
