@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from onlygood.pretrain.views import Standardize, to_float
 
 if TYPE_CHECKING:
     from onlygood.pretrain.encoders import Encoder
@@ -25,11 +27,6 @@ class Output:
     features: Tensor | None = None
 
 
-def to_float(images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) to float32 in [0, 1]: the scale of everything that an encoder is given."""
-    return images.to(torch.float32).div_(255)
-
-
 class Task(nn.Module, ABC):
     """A self-supervised objective over an encoder: views, labels and negatives are made inside, batched.
 
@@ -38,10 +35,15 @@ class Task(nn.Module, ABC):
     """
 
     classes: int | None = None  # K, where the task is a K-way classification whose loss starts at log K
+    test_views: Literal["identity", "rotations"] = "identity"  # what the detector shows the encoder
 
-    def __init__(self, encoder: "Encoder") -> None:
+    def __init__(self, encoder: "Encoder", standardize: Standardize = "fixed") -> None:
         super().__init__()
         self.encoder = encoder
+        self.standardize: Standardize = standardize
+        self.classifier: nn.Module | None = (
+            None  # features (N, D) to logits (N, K); of view k, class k is the true one
+        )
 
     @abstractmethod
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
@@ -57,7 +59,7 @@ class Task(nn.Module, ABC):
 
     def embed(self, images: Tensor) -> Tensor:
         """Features (B, D) of plain images, uint8 (B, C, H, W), as the detector will see them."""
-        features: Tensor = self.encoder(to_float(images))
+        features: Tensor = self.encoder(to_float(images, self.standardize))
         return features
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:

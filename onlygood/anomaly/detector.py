@@ -1,0 +1,65 @@
+"""Regions × views × encoder × head: the torch side of a detector, and the module that is exported."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from onlygood.anomaly.heads import Head
+from onlygood.anomaly.outputs import Outputs
+from onlygood.anomaly.regions import Tiles, WholeImage
+from onlygood.pretrain.tasks.base import Task
+from onlygood.pretrain.views import to_float
+
+_BATCH_PIXELS = 4_000_000  # pixels of regions that go through the encoder at once while fitting
+
+
+class Detector(nn.Module):
+    """Scores images with what a pretext task learned.
+
+    The transforms at test time are the task's own (four rotations for RotNet), and only where the head reads the
+    classifier's logits; feature heads see the image as it is.
+    """
+
+    def __init__(self, task: Task, regions: WholeImage | Tiles, head: Head, *, top: int = 1) -> None:
+        super().__init__()
+        self.encoder = task.encoder
+        self.classifier = task.classifier
+        self.standardize = task.standardize
+        self.turns = 4 if task.test_views == "rotations" and head.reads == "logits" else 1
+        self.regions = regions
+        self.head = head
+        self.top = min(top, regions.count)
+
+    def outputs(self, images: Tensor) -> Outputs:
+        """uint8 ``(N, C, H, W)`` to what the encoder says of every region under every view."""
+        regions = self.regions(to_float(images, self.standardize))
+        flat = regions.flatten(0, 1)
+        features = torch.stack(
+            [self.encoder(flat.rot90(k, (2, 3)) if k else flat) for k in range(self.turns)], 1
+        )
+        logits = self.classifier(features) if self.classifier is not None else None
+        shape = (-1, self.regions.count, self.turns)
+        return Outputs(
+            features.reshape(*shape, features.shape[-1]),
+            None if logits is None else logits.reshape(*shape, logits.shape[-1]),
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 ``(N, H, W, C)`` to scores ``(N,)`` and heatmaps ``(N, h, w)``; higher is more anomalous."""
+        scores = self.head(self.outputs(images.permute(0, 3, 1, 2)))
+        return scores.topk(self.top, dim=1).values.mean(dim=1), self.regions.heatmap(scores)
+
+    @torch.no_grad()
+    def collect(self, batches: Iterator[Tensor]) -> Outputs:
+        """Outputs of many images, on the CPU; ``batches`` are uint8 ``(B, C, H, W)``."""
+        parts = [self.outputs(batch) for batch in batches]
+        logits = [part.logits.cpu() for part in parts if part.logits is not None]
+        return Outputs(
+            torch.cat([part.features.cpu() for part in parts]), torch.cat(logits) if logits else None
+        )
+
+    def batch_size(self, height: int, width: int) -> int:
+        """How many images of this size to collect at once in bounded memory."""
+        tile = self.regions.size**2 if isinstance(self.regions, Tiles) else height * width
+        return max(1, _BATCH_PIXELS // (tile * self.regions.count * self.turns))

@@ -1,0 +1,114 @@
+"""Recipe and good images to a fitted detector."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onlygood.anomaly.datasets import Dataset, split_good
+from onlygood.anomaly.detector import Detector
+from onlygood.anomaly.heads import create_head
+from onlygood.anomaly.plan import Split, plan_input, plan_split
+from onlygood.anomaly.recipe import Recipe
+from onlygood.anomaly.regions import create_regions
+from onlygood.anomaly.svdd import SVDDConfig, SVDDTask
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.images import ImageStore, probe_images
+from onlygood.pretrain.tasks.base import Task
+from onlygood.pretrain.tasks.registry import TASKS, Entry, create_task
+from onlygood.pretrain.trainer import TrainResult, train
+
+ALL_TASKS: dict[str, Entry] = {**TASKS, "svdd": Entry(SVDDTask, SVDDConfig)}
+_REGIONS_TO_FIT = 200_000  # region features that a head is fitted on, at most
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A detector with everything that the export writes about it."""
+
+    detector: Detector
+    recipe: Recipe
+    store: ImageStore
+    split: Split
+    train_ids: NDArray[np.int64]
+    calibration_ids: NDArray[np.int64]
+    training: TrainResult
+
+
+def fit(
+    recipe: Recipe,
+    good: Dataset,
+    work: Path,
+    *,
+    rate: float | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    say: Say = lambda _: None,
+) -> Fitted:
+    """Pretrain on the good images, fit the head on the same ones, and leave the calibration images untouched.
+
+    ``work`` holds the log and the checkpoint that ``resume`` goes on from; ``say`` receives each choice in words.
+    """
+    paths = [sample.path for sample in good.samples]
+    regions = recipe.regions
+    tile, stride = (regions.size, regions.stride) if regions.kind == "tiles" else (32, 32)
+    spec, words = plan_input(recipe.input, probe_images(paths), tile=tile, stride=stride)
+    say(words)
+    store = ImageStore.build(paths, spec, progress=progress)
+    for path, reason in store.bad:
+        say(f"skipped {path}: {reason}")
+    if store.duplicates:
+        extra = sum(len(group) - 1 for group in store.duplicates)
+        say(
+            f"{extra} images are exact copies of others (such as {store.duplicates[0][1]}); copies stay together"
+        )
+    split = plan_split(recipe, len(store), rate)
+    say(split.words)
+    train_ids, calibration_ids = split_good(
+        store.hashes, [split.train, split.calibration], recipe.training.seed
+    )
+
+    task = build_task(recipe, spec.channels)
+    training = train(task, store, recipe.training, work, ids=train_ids, resume=resume, progress=progress)
+    detector = fit_head(recipe, task, store, train_ids)
+    return Fitted(detector, recipe, store, split, train_ids, calibration_ids, training)
+
+
+def build_task(recipe: Recipe, channels: int) -> Task:
+    """The recipe's encoder under its task; where regions are tiles, training sees crops of the tiles' size."""
+    weights = Path(recipe.encoder_weights) if recipe.encoder_weights else None
+    encoder = create_encoder(recipe.encoder, channels, seed=recipe.training.seed, weights=weights)
+    options = dict(recipe.task.options)
+    if recipe.regions.kind == "tiles":
+        options["views"] = {"crop": recipe.regions.size, **options.get("views", {})}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.training.seed)
+        return create_task(recipe.task.name, encoder, options, recipe.input.standardize, ALL_TASKS)
+
+
+def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> Detector:
+    """The recipe's head, fitted on the regions of training images (of some, where all would not fit in memory)."""
+    regions = create_regions(recipe.regions, store.spec.height, store.spec.width)
+    centre = task.centre if isinstance(task, SVDDTask) else None
+    head = create_head(recipe.head, task.encoder.dim, centre)
+    device = next(task.parameters()).device
+    detector = Detector(task, regions, head, top=recipe.pool.top).to(device).eval()
+    most = max(1, _REGIONS_TO_FIT // regions.count)
+    if len(train_ids) > most:
+        train_ids = train_ids[np.linspace(0, len(train_ids) - 1, most).astype(np.int64)]
+    size = detector.batch_size(store.spec.height, store.spec.width)
+    outputs = detector.collect(batches(store, train_ids, size, device))
+    detector.cpu().head.fit(outputs)
+    return detector.eval()
+
+
+def batches(store: ImageStore, ids: NDArray[np.int64], size: int, device: torch.device) -> Iterator[Tensor]:
+    """Images as uint8 ``(B, C, H, W)``."""
+    for start in range(0, len(ids), size):
+        yield torch.from_numpy(store.batch(ids[start : start + size])).permute(0, 3, 1, 2).to(device)

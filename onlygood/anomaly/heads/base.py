@@ -1,0 +1,27 @@
+"""The contract of every head: fit on good images' outputs, score regions, hold the fitted state in buffers."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal, Self
+
+from torch import Tensor, nn
+
+from onlygood.anomaly.outputs import Outputs
+
+
+class Head(nn.Module, ABC):
+    """Scores regions; higher is more anomalous. Fitted state is buffers, so that it travels with the ONNX graph."""
+
+    reads: ClassVar[Literal["features", "logits"]] = "features"
+
+    @abstractmethod
+    def fit(self, outputs: Outputs) -> Self:
+        """Learn from the regions of good images."""
+
+    @abstractmethod
+    def forward(self, outputs: Outputs) -> Tensor:
+        """Scores ``(N, R)``."""
+
+
+def plain_features(outputs: Outputs) -> Tensor:
+    """Features of the untransformed view, ``(N, R, D)``."""
+    return outputs.features[:, :, 0]

@@ -1,0 +1,43 @@
+"""One Gaussian of the features."""
+
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from onlygood.anomaly.heads.base import Head, plain_features
+from onlygood.anomaly.outputs import Outputs
+
+
+class Gaussian(Head):
+    """Mahalanobis distance to the good regions' mean, covariance shrunk after Ledoit & Wolf (2004).
+
+    The shrinkage keeps it well-conditioned where features are many and images few.
+    """
+
+    mean: Tensor
+    whiten: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("whiten", torch.eye(dim))
+
+    def fit(self, outputs: Outputs) -> Self:
+        """Mean ``(D,)`` and a matrix ``(D, D)`` under which the features are white."""
+        from sklearn.covariance import ledoit_wolf  # noqa: PLC0415
+
+        x = plain_features(outputs).flatten(0, 1).double().cpu().numpy()
+        mean = x.mean(axis=0)
+        covariance, _ = ledoit_wolf(x - mean, assume_centered=True)
+        values, vectors = np.linalg.eigh(covariance)
+        floor = max(values[-1], 1e-12) * 1e-6  # dead units have no variance at all
+        self.mean.copy_(torch.from_numpy(mean))
+        self.whiten.copy_(torch.from_numpy(vectors / np.sqrt(np.maximum(values, floor))))
+        return self
+
+    def forward(self, outputs: Outputs) -> Tensor:
+        """``(N, R)``; about ``sqrt(D)`` for good regions."""
+        x = plain_features(outputs).float()
+        return ((x - self.mean) @ self.whiten).square().sum(dim=2).sqrt()

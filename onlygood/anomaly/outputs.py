@@ -1,0 +1,17 @@
+"""What the encoder says of images: the seam between detector and heads."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class Outputs:
+    """N images, each seen as R regions, each region under K views.
+
+    ``features`` ``(N, R, K, D)``; ``logits`` ``(N, R, K, C)`` where a pretext classifier exists: of view k, class k is
+    the true one.
+    """
+
+    features: Tensor
+    logits: Tensor | None = None

@@ -1,0 +1,87 @@
+"""What `fit` chooses from the folder before anything is trained, each choice with the words that say it."""
+
+from dataclasses import dataclass
+
+from onlygood.anomaly.recipe import InputConfig, Recipe
+from onlygood.deploy.runtime.calibration import minimum_n, smallest_alpha
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.pretrain.images import Probe
+
+DEFAULT_RATE = 0.01
+LONGEST = 4.0  # the longer side at most so many times the shorter
+FEWEST = 10  # good images to train on
+
+
+@dataclass(frozen=True)
+class Split:
+    """How many good images go where, and the false-alarm rate that the calibration part allows."""
+
+    train: int
+    calibration: int
+    rate: float
+    words: str
+
+
+def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> tuple[InputSpec, str]:
+    """Size and channels of the model's input.
+
+    "auto" keeps the median aspect ratio and never enlarges: the shorter side becomes ``config.side`` px at most,
+    and both sides ``tile`` plus a multiple of ``stride``. Squashing every part to a square loses thin defects on long
+    parts.
+    """
+    channels = config.channels
+    if channels == "auto":
+        channels = 1 if probe.grey else 3
+    native = f"{probe.median_width}×{probe.median_height}"
+    if config.size == "auto":
+        shorter = min(probe.median_width, probe.median_height)
+        scale = min(1.0, config.side / shorter)
+        limit = LONGEST * shorter * scale
+        height, width = (
+            _fit_grid(min(side * scale, limit), tile, stride)
+            for side in (probe.median_height, probe.median_width)
+        )
+        words = f"input {width}×{height} px (width × height), from images of {native} at the median"
+    else:
+        height, width = config.size
+        words = f"input {width}×{height} px, as the recipe says; images are {native} at the median"
+    words += ", greyscale" if channels == 1 else ", RGB"
+    spec = InputSpec(
+        height=height, width=width, channels=channels, resize=config.resize, bit_depth=config.bit_depth
+    )
+    return spec, words
+
+
+def _fit_grid(side: float, tile: int, stride: int) -> int:
+    """The nearest ``tile + k · stride``."""
+    return tile + max(0, round((side - tile) / stride)) * stride
+
+
+def plan_split(recipe: Recipe, images: int, rate: float | None) -> Split:
+    """Hold out enough good images for the promised rate, if the folder allows.
+
+    ``rate`` is what the user asked for. An impossible wish is an error before training, with the smallest possible rate;
+    without a wish, the default falls back to that rate and says so.
+    """
+    wish = rate if rate is not None else recipe.calibration.max_false_alarms
+    target = wish if wish is not None else DEFAULT_RATE
+    most = images - max(FEWEST, images // 2)
+    if most < 1:
+        raise OnlygoodError(f"{images} readable good images are too few: {2 * FEWEST} are the least")
+    count = min(most, max(round(images * recipe.calibration.fraction), minimum_n(target)))
+    if count < minimum_n(target):
+        smallest = smallest_alpha(count)
+        if wish is not None:
+            raise OnlygoodError(
+                f"a false-alarm rate of {target:g} needs {minimum_n(target)} good images held out for calibration; "
+                f"of {images}, at most {count} can be spared, which allow {smallest:.3g}: add good images or ask for "
+                f"--max-false-alarms {smallest + 0.001:.3f}"
+            )
+        count = min(most, max(round(images * recipe.calibration.fraction), 19))
+        target = smallest_alpha(count)
+        note = f"; {DEFAULT_RATE:g} would need {2 * minimum_n(DEFAULT_RATE)} good images"
+    else:
+        note = ""
+    words = f"{images - count} images to learn from, {count} held out to calibrate at {target:.3g} false alarms{note}"
+    return Split(images - count, count, target, words)

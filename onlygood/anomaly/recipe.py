@@ -1,0 +1,142 @@
+"""A recipe: everything that decides how a detector is made. Importing this imports no torch."""
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.config import TrainConfig
+
+HeadName = Literal["logprob", "gaussian", "knn", "centre"]
+
+
+class InputConfig(Strict):
+    """What the detector sees of an image. "auto" is chosen from the folder and said."""
+
+    size: Literal["auto"] | tuple[int, int] = "auto"  # height, width
+    side: int = Field(default=224, ge=16)  # "auto": the shorter side at most
+    channels: Literal["auto", 1, 3] = "auto"
+    resize: Literal["stretch", "pad", "crop"] = "stretch"
+    bit_depth: Literal[8, 10, 12, 16] = 16
+    standardize: Literal["image", "fixed"] = "image"
+
+
+class TaskConfig(Strict):
+    """The pretext task by name, with its own options."""
+
+    name: str = "defects"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class RegionsConfig(Strict):
+    """``tiles`` of ``size`` px every ``stride`` px, or the whole image."""
+
+    kind: Literal["whole", "tiles"] = "whole"
+    size: int = Field(default=64, ge=8)
+    stride: int = Field(default=16, ge=1)
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if self.size % self.stride:
+            raise ValueError(f"tile size {self.size} must be a multiple of stride {self.stride}")
+        return self
+
+
+class HeadConfig(Strict):
+    """One head, or several whose mean is taken. ``size`` and ``neighbours`` are of knn."""
+
+    names: list[HeadName] = Field(default=["gaussian"], min_length=1)
+    size: int = Field(default=2048, ge=1)
+    neighbours: int = Field(default=1, ge=1)
+
+
+class PoolConfig(Strict):
+    """The image's score: the mean of its ``top`` highest regions."""
+
+    top: int = Field(default=1, ge=1)
+
+
+class CalibrationConfig(Strict):
+    """Good images that are held out of everything else, to set the threshold."""
+
+    fraction: float = Field(default=0.2, gt=0, lt=1)
+    max_false_alarms: float | None = Field(default=None, gt=0, lt=1)  # None: 0.01, or the smallest possible
+
+
+class Recipe(Strict):
+    """From a folder of good images to a calibrated detector."""
+
+    name: str = "custom"
+    description: str = ""
+    input: InputConfig = Field(default_factory=InputConfig)
+    encoder: str = "small"
+    encoder_weights: str | None = None  # a safetensors file to start from
+    task: TaskConfig = Field(default_factory=TaskConfig)
+    training: TrainConfig = Field(default_factory=TrainConfig)
+    regions: RegionsConfig = Field(default_factory=RegionsConfig)
+    head: HeadConfig = Field(default_factory=HeadConfig)
+    pool: PoolConfig = Field(default_factory=PoolConfig)
+    calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
+
+
+def recipe_names() -> list[str]:
+    """Recipes that travel with onlygood."""
+    folder = resources.files("onlygood.configs")
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_file: str, overrides: dict[str, Any] | None = None) -> Recipe:
+    """A recipe by name or from a YAML file; ``overrides`` (dotted keys) replace single values.
+
+    Raises OnlygoodError that names the nearest recipe or key.
+    """
+    path = Path(name_or_file)
+    if path.suffix in {".yaml", ".yml"}:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise OnlygoodError(f"{path}: cannot read the recipe ({error.strerror})") from None
+    elif name_or_file in recipe_names():
+        text = (resources.files("onlygood.configs") / f"{name_or_file}.yaml").read_text(encoding="utf-8")
+    else:
+        near = difflib.get_close_matches(name_or_file, recipe_names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(recipe_names())}"
+        raise OnlygoodError(f"no recipe {name_or_file!r}; {hint} (or give a .yaml file)")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise OnlygoodError(f"{name_or_file}: not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise OnlygoodError(f"{name_or_file}: a recipe is a mapping of keys to values")
+    for key, value in (overrides or {}).items():
+        _set(values, key, value)
+    return Recipe.parse({"name": path.stem, **values}, f"recipe {name_or_file}")
+
+
+def parse_overrides(items: list[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` strings, values in YAML: ``training.lr=0.1``, ``head.names=[knn]``."""
+    overrides = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip():
+            raise OnlygoodError(f"--set {item!r}: write KEY=VALUE, such as training.lr=0.1")
+        try:
+            overrides[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise OnlygoodError(f"--set {item!r}: {value!r} is not a YAML value") from None
+    return overrides
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key, making the mappings on the way."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise OnlygoodError(f"--set {key}: {parent!r} holds a value, not keys")
+    values[last] = value

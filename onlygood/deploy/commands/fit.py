@@ -1,0 +1,101 @@
+"""`onlygood fit`: a folder of good images in, one model file out."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from onlygood.anomaly.datasets import discover
+from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides
+from onlygood.deploy.runtime.calibration import achieved_interval, threshold
+
+DEFAULT_RECIPE = "surfaces"
+
+
+def run(
+    good_dir: Path,
+    output: Path,
+    recipe: str | None,
+    minutes: float | None,
+    steps: int | None,
+    max_false_alarms: float | None,
+    seed: int,
+    resume: bool,
+    work: Path | None,
+    overrides: list[str] | None,
+    quiet: bool,
+) -> None:
+    """Fit, export and say what came out. The work folder keeps the log, the resolved recipe and the encoder."""
+    calm_openmp()
+
+    def say(words: str) -> None:
+        if not quiet:
+            typer.echo(words, err=True)
+
+    resolved = resolve(recipe or DEFAULT_RECIPE, minutes, steps, seed, overrides)
+    good = discover(good_dir, part="train")
+    say(f"found {good.description}")
+    say(
+        f"recipe {resolved.name}: {resolved.description}"
+        + ("" if recipe else " (the default; --recipe changes it)")
+    )
+    folder = work or output.with_suffix(".work")
+
+    from onlygood.anomaly.fit import fit  # noqa: PLC0415 - torch only once the input is known to be good
+    from onlygood.deploy.export import export  # noqa: PLC0415
+    from onlygood.pretrain.checkpoint import FILE_NAME, write_atomically  # noqa: PLC0415
+    from onlygood.pretrain.encoders import save_weights  # noqa: PLC0415
+
+    progress = not quiet and sys.stderr.isatty()
+    fitted = fit(resolved, good, folder, rate=max_false_alarms, resume=resume, progress=progress, say=say)
+    result = fitted.training
+    say(
+        f"trained {result.steps} steps in {result.seconds / 60:.1f} min ({result.cpu_seconds / 60:.1f} CPU min), "
+        f"{result.images_per_second:.0f} images/s, {result.data_wait:.0%} waiting for data, {result.precision}"
+    )
+    for warning in result.warnings:
+        say(f"warning: {warning}")
+    metadata = export(fitted, output)
+    save_weights(fitted.detector.encoder, folder / "encoder.safetensors")
+    write_atomically(folder / "recipe.json", resolved.model_dump_json(indent=2).encode())
+    (folder / FILE_NAME).unlink(missing_ok=True)  # finished: the next fit starts afresh
+    scores, rate = metadata.calibration.scores, metadata.calibration.max_false_alarms
+    interval = achieved_interval(len(scores), rate)
+    size = output.stat().st_size / 1e6
+    say(
+        f"onnxruntime and torch agree to {metadata.parity.max_relative:.1g} on {metadata.parity.images} images"
+    )
+    say(
+        f"threshold {threshold(_array(scores), rate):.6g}: at most {rate:.3g} false alarms are promised; "
+        f"{len(scores)} calibration images put the true rate between {interval.low:.2%} and {interval.high:.2%}"
+    )
+    typer.echo(f"wrote {output} ({size:.1f} MB)", err=quiet)
+    say(f"next: onlygood check {output} NEW_IMAGES")
+
+
+def resolve(
+    recipe: str, minutes: float | None, steps: int | None, seed: int, overrides: list[str] | None
+) -> Recipe:
+    """The recipe with what the command line changes; options win over ``--set``."""
+    changes: dict[str, Any] = parse_overrides(overrides or [])
+    changes["training.seed"] = seed
+    if minutes is not None:
+        changes |= {"training.minutes": minutes, "training.steps": steps}
+    elif steps is not None:
+        changes |= {"training.steps": steps, "training.minutes": None}
+    return load_recipe(recipe, changes)
+
+
+def calm_openmp() -> None:
+    """Waiting OpenMP threads sleep; spinning on shared cores costs 10 to 30 times. Only works before torch is imported."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def _array(scores: list[float]) -> Any:
+    import numpy as np  # noqa: PLC0415
+
+    return np.asarray(scores)

@@ -1,0 +1,197 @@
+"""A fitted detector to one sealed ONNX file, refused where onnxruntime and torch disagree."""
+
+import logging
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from onlygood import __version__
+from onlygood.anomaly.detector import Detector
+from onlygood.anomaly.fit import Fitted
+from onlygood.deploy.runtime.detector import open_session
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.metadata import Calibration, InputSpec, Metadata, Parity, SelfTest
+from onlygood.deploy.runtime.modelfile import METADATA_KEY, seal
+from onlygood.deploy.runtime.selftest import generated_images
+from onlygood.pretrain.checkpoint import write_atomically
+
+OPSET = 18  # the floor of torch's exporter; onnxruntime's CUDA provider lacks some newer kernels
+IR_VERSION = 10  # read by onnxruntime from 1.18 on
+TOLERANCE = 1e-4  # relative, between torch and onnxruntime on one machine
+DEVICE_TOLERANCE = 1e-2  # relative, of the self-test: other processors round differently
+PARITY_IMAGES = 16
+_SMALLEST = 1e-6  # scores below count as this when differences are taken relatively
+
+Infer = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+def export(fitted: Fitted, path: Path) -> Metadata:
+    """Export, compare, calibrate, describe, seal and write ``path``.
+
+    The calibration scores are those of the exported graph under onnxruntime, the very numbers that a device computes.
+
+    Raises:
+        OnlygoodError: scores of torch and onnxruntime differ beyond TOLERANCE on real calibration images.
+    """
+    store, spec = fitted.store, fitted.store.spec
+    program = to_onnx(fitted.detector, spec)
+    infer = session(program.SerializeToString())
+    held_out = fitted.calibration_ids
+    scores = np.concatenate([infer(store.batch(held_out[i : i + 1]))[0] for i in range(len(held_out))])
+    some = held_out[np.linspace(0, len(held_out) - 1, min(PARITY_IMAGES, len(held_out))).astype(np.int64)]
+    parity = compare(fitted.detector, infer, store.batch(some))
+    if not parity <= TOLERANCE:
+        raise OnlygoodError(
+            f"not exported: onnxruntime's scores differ from torch's by up to {parity:.2g} of their size on "
+            f"{len(some)} calibration images, and {TOLERANCE:g} is allowed"
+        )
+    tests = infer(generated_images(spec))
+    metadata = Metadata(
+        name=fitted.recipe.name,
+        recipe=fitted.recipe.model_dump(mode="json"),
+        input=spec,
+        heatmap=(tests[1].shape[1], tests[1].shape[2]),
+        calibration=Calibration(
+            scores=sorted(float(score) for score in scores), max_false_alarms=fitted.split.rate
+        ),
+        self_test=SelfTest(scores=[float(score) for score in tests[0]], tolerance=DEVICE_TOLERANCE),
+        parity=Parity(max_relative=parity, images=len(some)),
+        provenance=_provenance(fitted),
+    )
+    entry = program.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, metadata.model_dump_json()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, seal(program.SerializeToString(deterministic=True)))
+    return metadata
+
+
+def to_onnx(detector: Detector, spec: InputSpec) -> onnx.ModelProto:
+    """The graph alone: opset 18, IR 10, batch dynamic, nothing in it of the machine that made it."""
+    example = torch.from_numpy(generated_images(spec, 2))
+    # The exporter warns and logs about itself; parity is what tells whether it worked.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger = logging.getLogger("torch.onnx")
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            exported = torch.onnx.export(
+                detector.eval(),
+                (example,),
+                input_names=["images"],
+                output_names=["score", "heatmap"],
+                opset_version=OPSET,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                verbose=False,
+            )
+        finally:
+            logger.setLevel(level)
+    if exported is None:
+        raise OnlygoodError("torch.onnx.export gave no model")
+    program: onnx.ModelProto = exported.model_proto
+    program.ir_version = IR_VERSION
+    opsets = {entry.domain: entry.version for entry in program.opset_import}
+    if opsets.get("") != OPSET:
+        raise OnlygoodError(f"torch exported opset {opsets.get('')} where {OPSET} was asked for")
+    del program.opset_import[:]
+    program.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    strip(program)
+    _name_shapes(program, spec)
+    return program
+
+
+def strip(program: onnx.ModelProto) -> None:
+    """Remove what torch writes of source files, code lines and class names."""
+    graph = program.graph
+    program.producer_name, program.producer_version = "onlygood", __version__
+    for entry in [*graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output, graph]:
+        del entry.metadata_props[:]
+        entry.doc_string = ""
+    del program.metadata_props[:]
+    del graph.value_info[:]
+    program.doc_string = ""
+
+
+def _name_shapes(program: onnx.ModelProto, spec: InputSpec) -> None:
+    """Call the batch dimension ``N`` in every input and output."""
+    for value in [*program.graph.input, *program.graph.output]:
+        dimension = value.type.tensor_type.shape.dim[0]
+        dimension.Clear()
+        dimension.dim_param = "N"
+
+
+def session(data: bytes) -> Infer:
+    """The model's function under onnxruntime."""
+    opened = open_session(data)
+
+    def infer(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        scores, heatmaps = opened.run(["score", "heatmap"], {"images": images})
+        return scores, heatmaps
+
+    return infer
+
+
+def compare(detector: Detector, infer: Infer, images: NDArray[np.uint8]) -> float:
+    """Largest relative difference of scores and of each heatmap's maximum, over batches of 1, 2 and 5."""
+    worst = 0.0
+    for size in (1, 2, 5):
+        for start in range(0, len(images), size):
+            batch = images[start : start + size]
+            with torch.no_grad():
+                ours = [output.numpy() for output in detector(torch.from_numpy(batch))]
+            for one, other in zip(ours, infer(batch), strict=True):
+                if one.shape != other.shape or not np.isfinite(other).all():
+                    return float("inf")
+                scale = np.maximum(np.abs(one).reshape(len(one), -1).max(axis=1), _SMALLEST)
+                difference = np.abs(one - other).reshape(len(one), -1).max(axis=1)
+                worst = max(worst, float((difference / scale).max()))
+    return worst
+
+
+def _provenance(fitted: Fitted) -> dict[str, Any]:
+    """Where the detector comes from; SOURCE_DATE_EPOCH makes the date reproducible."""
+    training, store = fitted.training, fitted.store
+    moment = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    seen = np.concatenate([fitted.train_ids, fitted.calibration_ids])
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)),
+        "onlygood": __version__,
+        "python": platform.python_version(),
+        "libraries": {
+            name: _version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+        },
+        "seed": fitted.recipe.training.seed,
+        "images_fingerprint": store.fingerprint,
+        "image_hashes": sorted(store.hashes[i][:16] for i in seen),
+        "images": {
+            "train": len(fitted.train_ids),
+            "calibration": len(fitted.calibration_ids),
+            "bad": len(store.bad),
+        },
+        "training": {
+            "steps": training.steps,
+            "seconds": round(training.seconds, 1),
+            "cpu_seconds": round(training.cpu_seconds, 1),
+            "precision": training.precision,
+            "metrics": training.metrics,
+            "warnings": training.warnings,
+        },
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,42 @@
+"""CutPaste 3-way: clean, pasted patch or pasted scar? (Li et al. 2021)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.defects import cut_paste
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.losses import accuracy
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view, to_float
+
+
+class CutPasteConfig(Strict):
+    """Views of the image before anything is pasted."""
+
+    views: Views = Field(default_factory=lambda: Views(brightness=0.1, contrast=0.1))
+
+
+class CutPasteTask(Task):
+    """Every view three times in the batch: as it is (class 0), with a patch (1), with a scar (2)."""
+
+    classes = 3
+
+    def __init__(self, encoder: Encoder, config: CutPasteConfig, standardize: Standardize = "image") -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.classifier = nn.Sequential(
+            nn.Linear(encoder.dim, encoder.dim), nn.ReLU(inplace=True), nn.Linear(encoder.dim, 3)
+        )
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """Cross entropy of the ``3 B`` versions."""
+        x = random_view(to_float(images, self.standardize), self.config.views, rng)
+        versions = torch.cat([x, cut_paste(x, rng, scar=False), cut_paste(x, rng, scar=True)])
+        labels = torch.arange(3, device=x.device).repeat_interleave(x.shape[0])
+        features = self.encoder(versions)
+        logits = self.classifier(features)
+        loss = functional.cross_entropy(logits.float(), labels)
+        return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())

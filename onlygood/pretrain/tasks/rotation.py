@@ -1,0 +1,46 @@
+"""Rotation: which quarter turn was applied? (RotNet, Gidaris et al. 2018)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.geometry import rotations
+from onlygood.pretrain.losses import accuracy
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_crop, random_view, to_float
+
+
+class RotationConfig(Strict):
+    """Views of the image before it is turned; all four turns of each view are in the batch."""
+
+    views: Views = Field(default_factory=lambda: Views(brightness=0.15, contrast=0.15))
+
+
+class RotationTask(Task):
+    """All four rotations of each image in one batch; cross entropy over the four.
+
+    Images are cut square before they are turned: the shape of a turned oblong would tell the angle.
+    """
+
+    classes = 4
+    test_views = "rotations"
+
+    def __init__(self, encoder: Encoder, config: RotationConfig, standardize: Standardize = "fixed") -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.classifier = nn.Linear(encoder.dim, 4)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """Cross entropy of ``4 B`` turned views."""
+        x = random_view(to_float(images, self.standardize), self.config.views, rng)
+        if x.shape[2] != x.shape[3]:
+            x = random_crop(x, min(x.shape[2:]), rng)
+        turned = rotations(x).flatten(0, 1)
+        labels = torch.arange(4, device=x.device).repeat_interleave(x.shape[0])
+        features = self.encoder(turned)
+        logits = self.classifier(features)
+        loss = functional.cross_entropy(logits.float(), labels)
+        return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())

@@ -1,0 +1,54 @@
+"""SimCLR: two views of one image attract, all others repel (Chen et al. 2020)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.losses import nt_xent
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view, to_float
+
+
+def _views() -> Views:
+    """The augmentations of the paper's CIFAR experiments, without blur."""
+    return Views(
+        scale=(0.2, 1.0),
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.1,
+        jitter_probability=0.8,
+        gray=0.2,
+    )
+
+
+class SimCLRConfig(Strict):
+    """Views, temperature and the width of the projection."""
+
+    views: Views = Field(default_factory=_views)
+    temperature: float = Field(default=0.5, gt=0)
+    projection: int = Field(default=128, ge=2)
+
+
+class SimCLRTask(Task):
+    """NT-Xent of projected views. The features for detectors are those before the projection."""
+
+    def __init__(self, encoder: Encoder, config: SimCLRConfig, standardize: Standardize = "fixed") -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.projector = nn.Sequential(
+            nn.Linear(encoder.dim, encoder.dim, bias=False),
+            nn.BatchNorm1d(encoder.dim),
+            nn.ReLU(inplace=True),
+            nn.Linear(encoder.dim, config.projection),
+        )
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """NT-Xent over the ``2 B`` views."""
+        x = to_float(images, self.standardize)
+        views = torch.cat([random_view(x, self.config.views, rng) for _ in range(2)])
+        features = self.encoder(views)
+        a, b = self.projector(features).chunk(2)
+        return Output(nt_xent(a, b, self.config.temperature), {}, features.detach())
