@@ -178,7 +178,7 @@ def _not_done(paths: Iterator[Path], ledger: Ledger | None, counts: Counts) -> I
         if status is None or status is Status.ERROR:
             yield path
         else:
-            counts.add(status)
+            counts.add(status, earlier=True)
 
 
 # --- where rows go
@@ -234,7 +234,6 @@ class Messages:
         self._progress = sys.stderr.isatty() and not rows_on_terminal and not options.quiet
         self._start = perf_counter()
         self._shown = 0.0
-        self._scored = 0
 
     def detail(self, text: str) -> None:
         """Print a line if --verbose."""
@@ -243,7 +242,6 @@ class Messages:
 
     def row(self, row: Row, counts: Counts) -> None:
         """Take note of a row."""
-        self._scored += 1
         if row.error and not self._quiet and not self._rows_on_terminal:
             self._print(f"{printable(row.path)}: {printable(row.error)}")
         for note in row.notes:
@@ -256,11 +254,11 @@ class Messages:
         """Print the last line."""
         if self._quiet or not counts.images:
             return
-        before = counts.images - self._scored
-        if before:
-            self._print(f"{before} of these images were scored by an earlier run")
+        if counts.earlier:
+            self._print(f"{counts.earlier} of these images were scored by an earlier run")
         seconds = perf_counter() - self._start
-        self._print(f"{counts} in {seconds:.1f} s ({self._scored / seconds:.0f} img/s)")
+        rate = (counts.images - counts.earlier) / seconds
+        self._print(f"{counts} in {seconds:.1f} s ({rate:.0f} img/s)")
 
     def _print(self, text: str) -> None:
         print(f"\r\x1b[K{text}" if self._progress else text, file=sys.stderr)  # noqa: T201

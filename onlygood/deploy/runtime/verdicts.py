@@ -73,10 +73,12 @@ class Counts:
     images: int = 0
     anomalous: int = 0
     unreadable: int = 0
+    earlier: int = 0  # of all these, those that an earlier run did
 
-    def add(self, status: Status) -> None:
+    def add(self, status: Status, *, earlier: bool = False) -> None:
         """Count one image."""
         self.images += 1
+        self.earlier += earlier
         self.anomalous += status is Status.ANOMALOUS
         self.unreadable += status is Status.ERROR
 

@@ -1,0 +1,106 @@
+"""What a start costs and leaves behind: modules imported, files written, nothing else."""
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from onlygood import __version__
+from onlygood.deploy.cli import app
+
+HEAVY = {
+    "numpy",
+    "PIL",
+    "onnxruntime",
+    "torch",
+    "torchvision",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "cv2",
+    "onnx",
+}
+COMMANDS = ["fit", "score", "check", "info", "verify", "evaluate", "pretrain", "demo"]
+Grey = Callable[[str, int], Path]
+
+
+def python(code: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    env = os.environ | environment
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)  # noqa: S603
+
+
+def modules_after(*arguments: object) -> tuple[int, set[str]]:
+    """Exit code of the command line, and the top-level modules that it imported."""
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('\\n@', *{name.split('.')[0] for name in sys.modules}))\n"
+        "from onlygood.deploy.cli import main\n"
+        "main()\n"
+    )
+    result = python(code, *arguments)
+    return result.returncode, set(result.stdout.rpartition("@")[2].split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["fit", "--help"], ["score", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code, modules = modules_after(*arguments)
+    assert code == 0
+    assert "typer" in modules
+    assert not modules & (HEAVY | {"rich"})
+
+
+@pytest.mark.parametrize("command", ["score", "check", "info", "verify"])
+def test_the_edge_never_imports_what_training_needs(tiny: Path, grey: Grey, command: str) -> None:
+    image = [grey("x.png", 51)] if command in ("score", "check") else []
+    code, modules = modules_after(command, tiny, *image)
+    assert code == 0
+    assert "onnxruntime" in modules
+    assert not modules & (HEAVY | {"rich"}) - {"numpy", "PIL", "onnxruntime"}
+
+
+def test_nothing_is_written_at_home(tiny: Path, grey: Grey, tmp_path: Path) -> None:
+    """onnxruntime's wheels ship telemetry on, and write a device id unless it is off before the import."""
+    home = tmp_path / "home"
+    places = {"HOME": home}
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "TMPDIR"):
+        places[name] = home / name.lower()
+    for place in places.values():
+        place.mkdir()
+    before = sorted(home.rglob("*"))
+    environment = {name: str(place) for name, place in places.items()} | {"ORT_DISABLE_TELEMETRY": "0"}
+    for arguments in (["score", tiny, grey("x.png", 51)], ["info", tiny], ["verify", tiny]):
+        code = "from onlygood.deploy.cli import main; main()"
+        assert python(code, *arguments, **environment).returncode == 0
+    assert sorted(home.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"Usage: onlygood {command}" in result.stdout
+
+
+def test_no_command_prints_the_help() -> None:
+    result = CliRunner().invoke(app, [])
+    assert all(command in result.output for command in COMMANDS)
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"onlygood {__version__}\n"
+
+
+def test_a_missing_training_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def import_module(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    result = CliRunner().invoke(app, ["fit", "folder"])
+    assert result.exit_code == 2
+    assert "needs the package 'torch': pip install 'onlygood[train]'" in result.stderr
