@@ -1,0 +1,78 @@
+"""What a training log says about the features, in plain words.
+
+A pretext task can fail silently: it can stay at chance, be solved by a shortcut within a few steps, or be
+satisfied by features that are the same for every image.
+"""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn.functional import normalize
+
+EARLY = 0.1  # share of training in which a solved task is suspicious
+SOLVED = 0.99  # pretext accuracy
+CHANCE_MARGIN = 0.05  # of the way from chance to perfect
+COLLAPSED = 0.01  # of the spread of features that fill the sphere
+
+
+def spread(features: Tensor) -> Tensor:
+    """0-dim: 1 where L2-normalised ``features`` (N, D) fill the sphere, 0 where they are all the same.
+
+    The standard deviation of each dimension, averaged and compared with 1/√D (SimSiam, Chen & He 2021).
+    """
+    unit = normalize(features.detach().float(), dim=1)
+    return unit.std(dim=0, correction=0).mean() * math.sqrt(features.shape[1])
+
+
+def diagnose(
+    rows: Sequence[dict[str, float]], classes: int | None, batch_size: int, features: Tensor
+) -> list[str]:
+    """Warnings about a finished training.
+
+    ``rows`` are those of the log (``step``, ``progress``, ``loss`` and, where there is one, ``accuracy``),
+    ``classes`` is K of a K-way pretext task, ``features`` (N, D) are those of some training images.
+    """
+    warnings = []
+    graded = [row for row in rows if "accuracy" in row]
+    if classes is not None and rows:
+        warnings += _chance(rows, graded, classes, batch_size)
+    solved = next((row for row in graded if row["accuracy"] >= SOLVED), None)
+    if solved is not None and solved["progress"] <= EARLY:
+        warnings.append(
+            f"the pretext task was solved ({solved['accuracy']:.0%}) at step {solved['step']:.0f}, after "
+            f"{solved['progress']:.0%} of training: it is too easy for these images, or given away by a "
+            "shortcut (borders, watermarks, lighting), so the features may be poor; use a harder task or "
+            "stronger views"
+        )
+    if len(features) > 1 and (value := float(spread(features))) < COLLAPSED:
+        warnings.append(
+            f"the features have collapsed: all images are nearly the same to the encoder (spread {value:.1e} "
+            "of 1); lower the learning rate, or check that the images are not all identical"
+        )
+    return warnings
+
+
+def _chance(
+    rows: Sequence[dict[str, float]], graded: Sequence[dict[str, float]], classes: int, batch_size: int
+) -> list[str]:
+    """The last tenth of training against guessing: accuracy 1/K, cross-entropy log K."""
+    chance, guess = 1 / classes, math.log(classes)
+    last = rows[-1]["step"]
+    tail = [row for row in graded if row["step"] > 0.9 * last]
+    if tail:
+        accuracy = sum(row["accuracy"] for row in tail) / len(tail)
+        noise = 3 * math.sqrt(chance * (1 - chance) / (batch_size * max(1.0, 0.1 * last)))
+        if accuracy <= chance + max(noise, CHANCE_MARGIN * (1 - chance)):
+            return [
+                f"pretext accuracy ended at {accuracy:.1%}, and guessing gives {chance:.1%}: the encoder "
+                "learned nothing from this task; train longer, change the learning rate, or choose a task "
+                "that these images allow (rotation, for example, cannot be told on round objects)"
+            ]
+    loss = rows[-1]["loss"]
+    if loss >= guess:
+        return [
+            f"the loss ended at {loss:.3f}, no better than guessing (log {classes} = {guess:.3f}): "
+            "the learning rate may be too high; try a third of it or a longer warm-up"
+        ]
+    return []

@@ -1,0 +1,106 @@
+"""What a training borrows of its process: signals, global generators, its place among other processes."""
+
+import hashlib
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, distributed, nn
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+
+
+class Interrupted(OnlygoodError):  # noqa: N818 - not an error of anybody's
+    """Stopped by SIGINT or SIGTERM after a checkpoint was written; the command line exits with 130."""
+
+
+def mix(*numbers: int) -> int:
+    """A 63-bit seed from several numbers; neighbours give unrelated seeds."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """A list that gets the number of the first SIGINT or SIGTERM; a second signal acts as it did before.
+
+    Only the main thread can listen to signals; elsewhere the list stays empty.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def put_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        put_back()
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        put_back()
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Deterministic cuDNN kernels inside; the global generators and the switch are as before afterwards."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        torch.backends.cudnn.deterministic = before
+
+
+class Ranks:
+    """This process, ``rank``, among the ``count`` that train one task together, as Accelerate finds them."""
+
+    def __init__(self) -> None:
+        # Autocast is the trainer's: Accelerate fixes the precision for the life of a process.
+        self._accelerator = Accelerator(mixed_precision="no")
+        self.device: torch.device = self._accelerator.device
+        self.rank: int = self._accelerator.process_index
+        self.count: int = self._accelerator.num_processes
+        # Decisions travel by CPU, so that no step waits for an accelerator.
+        self._group: Any = distributed.new_group(backend="gloo") if self.count > 1 else None
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """``model``; where there are several processes, averaging its gradients over them."""
+        wrapped: nn.Module = self._accelerator.prepare(model)
+        return wrapped
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of all processes' ``values``."""
+        mean: Tensor = self._accelerator.reduce(values, "mean") if self.count > 1 else values
+        return mean
+
+    def agree(self, *values: float) -> list[float]:
+        """The largest of all processes' values, so that all stop and save at the same step."""
+        if self.count == 1:
+            return list(values)
+        shared = torch.tensor(values, dtype=torch.float64)
+        distributed.all_reduce(shared, distributed.ReduceOp.MAX, group=self._group)
+        largest: list[float] = shared.tolist()
+        return largest
+
+    def align(self, model: nn.Module) -> None:
+        """Give every process the first one's state: batch statistics and queues differ, weights do not."""
+        if self.count == 1:
+            return
+        for value in model.state_dict().values():
+            shared = value.contiguous()
+            distributed.broadcast(shared, src=0)
+            value.copy_(shared)

@@ -1,0 +1,105 @@
+"""The parts of the training loop, each by itself: settings, order of images, signals, seeds, log."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.pretrain.config import TrainConfig
+from onlygood.pretrain.feed import Feed
+from onlygood.pretrain.logs import TrainLog, read_rows, status
+from onlygood.pretrain.precision import fastest
+from onlygood.pretrain.process import Ranks, mix, stop_requests
+
+
+class Numbers:
+    """Images of one pixel: their number."""
+
+    fingerprint = "numbers"
+
+    def __len__(self) -> int:
+        return 10
+
+    def batch(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return ids.astype(np.uint8).reshape(-1, 1, 1, 1)
+
+
+def feed(rank: int = 0, count: int = 1) -> Feed:
+    """Batches of 4 of images 0, 2, 4, 6, 8."""
+    ranks = Ranks.__new__(Ranks)
+    ranks.device, ranks.rank, ranks.count = torch.device("cpu"), rank, count
+    return Feed(Numbers(), np.arange(0, 10, 2), 4, 0, ranks)
+
+
+def test_slices_of_all_ranks_make_the_batch() -> None:
+    for step in (0, 2, 7):
+        halves = [feed(rank, 2).positions(step).tolist() for rank in (0, 1)]
+        assert halves[0] + halves[1] == feed().positions(step).tolist()
+
+
+def test_batches_start_anywhere() -> None:
+    whole, late = feed().batches(0), feed().batches(3)
+    for _ in range(3):
+        next(whole)
+    for _ in range(4):
+        (images, positions), (others, same) = next(whole), next(late)
+        assert torch.equal(images, others)
+        assert torch.equal(positions, same)
+        assert images.flatten().tolist() == [2 * position for position in positions.tolist()]
+
+
+def test_schedule_by_hand() -> None:
+    c = TrainConfig(steps=100, lr=2.0, warmup=0.2)
+    assert [c.lr_at(p) for p in (0, 0.1, 0.2, 0.6, 1)] == pytest.approx([0.02, 1.0, 2.0, 1.0, 0.0])
+    assert (c.progress(25, 999.0), c.progress(120, 0.0)) == (0.25, 1.0)
+    assert TrainConfig(minutes=2).progress(10**6, 30.0) == 0.25
+
+
+def test_config_defaults_and_errors() -> None:
+    assert TrainConfig().steps == 2000
+    assert TrainConfig(minutes=1).steps is None
+    assert (TrainConfig(optimizer="adamw").lr, TrainConfig(optimizer="adamw", lr=0.3).lr) == (1e-3, 0.3)
+    with pytest.raises(OnlygoodError, match="steps or minutes, not both"):
+        TrainConfig.parse({"steps": 5, "minutes": 1}, "recipe")
+    with pytest.raises(OnlygoodError, match="did you mean 'batch_size'"):
+        TrainConfig.parse({"batchsize": 3}, "recipe")
+
+
+def test_seeds_are_mixed() -> None:
+    seeds = {mix(seed, step, rank) for seed in range(4) for step in range(50) for rank in range(3)}
+    assert len(seeds) == 600
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert mix(0, 1, 2) == mix(0, 1, 2)
+
+
+def test_a_second_signal_acts_as_before() -> None:
+    with stop_requests() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_fastest_keeps_to_its_budget() -> None:
+    times = iter([0.0, 0.3, 0.4, 0.6, 99.0])  # steps of .3, .1 and .2 s; the budget is over after the third
+    steps: list[int] = []
+    assert fastest(lambda: steps.append(1), 0.5, lambda: next(times)) == pytest.approx(0.1)
+    assert len(steps) == 3
+
+
+def test_log_drops_rows_after_the_checkpoint_and_cut_lines(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("step,loss\n1,3.0\n2,2.0\n3,1.0\n4x")
+    with TrainLog(tmp_path, 8, 2, 10.0, show=False, write=True) as log:
+        log.write(5, 12.0, 0.5, {"loss": 0.5})
+        log.write(6, 13.0, 0.5, {"loss": 0.4, "new": 7.0})
+    rows = read_rows(log.path)
+    assert [row["step"] for row in rows] == [1, 2, 5, 6]
+    assert (rows[2]["images_per_second"], rows[2]["data_wait"]) == (3 * 8 / 2.0, 0.25)
+    assert rows[3]["new"] == 7.0
+    assert rows == log.rows
+    assert status(rows[2]) == "12 images/s · loss 0.500 · 25% waiting for data"
