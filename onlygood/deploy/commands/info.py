@@ -52,14 +52,14 @@ def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     color = "RGB" if spec.channels == 3 else "grey"
     yield _line("input", f"{spec.width} × {spec.height} {color}, {spec.resize}")
-    yield _line("", f"16-bit images hold {spec.bit_depth} bits")
+    yield _line("", f"16-bit images are {spec.bit_depth} bits deep")
     yield _line("heatmap", f"{metadata.heatmap[1]} × {metadata.heatmap[0]}")
     yield _line("calibration", f"{len(scores)} good images that the model never saw")
     yield _line("", f"scores {scores[0]:.6g} … {scores[-1]:.6g}, median {np.median(scores):.6g}")
     yield from _threshold_lines(**facts["verdicts"])
     yield _line("self-test", f"{len(test.scores)} images, tolerance {test.tolerance:.1e}")
     yield _line("parity", f"{metadata.parity.max_relative:.1e} from torch on {metadata.parity.images} images")
-    yield _line("file", f"{len(file.data) / 1e6:.1f} MB, ONNX opset {file.opset}, IR {file.ir_version}")
+    yield _line("file", f"{len(file.data):,} bytes, ONNX opset {file.opset}, IR {file.ir_version}")
     yield _line("sha256", file.sha256)
     yield _line("runs on", ", ".join(facts["providers"]))
     for title, values in (("recipe", metadata.recipe), ("provenance", metadata.provenance)):

@@ -36,8 +36,9 @@ class Detector:
     >>> detector = Detector.load("model.onnx")
     >>> detector.score("part.png").anomalous
 
-    Images are run one at a time: so a score never depends on the images beside it, not even in its last bit,
-    and on a CPU a batch would be no faster.
+    `score` runs images one at a time, so that no score depends on the images beside it, not even in its last
+    bit, and an interrupted run can be resumed to the same numbers. Batches of 4 through `infer` are 10 to 25 %
+    faster on one thread; but where images come from files, decoding sets the pace.
     """
 
     def __init__(self, file: ModelFile, *, threads: int = 1, provider: str = "cpu") -> None:
