@@ -69,7 +69,7 @@ RowsOutput = Annotated[
     Path | None, Option("-o", "--output", help="Write rows to this file, which appears once complete.")
 ]
 ResumeRows = Annotated[
-    bool, Option("--resume", help="Append to the JSONL file of -o, skipping images that it has already.")
+    bool, Option("--resume", help="Go on with the JSONL file of -o, which gets a row for every image.")
 ]
 Threshold = Annotated[float | None, Option("--threshold", metavar="SCORE", help="Flag scores above this.")]
 FilesFrom = Annotated[
