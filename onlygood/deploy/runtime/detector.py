@@ -37,8 +37,8 @@ class Detector:
     >>> detector.score("part.png").anomalous
 
     `score` runs images one at a time, so that no score depends on the images beside it, not even in its last
-    bit, and an interrupted run resumes to the same numbers. Batches of 4 through `infer` are 10 to 25 % faster on
-    one thread; but where images come from files, decoding sets the pace.
+    bit, and a resumed run gives the same numbers. Batches of 4 through `infer` are 10 to 25 %
+    faster on one thread; but where images come from files, decoding sets the pace.
     """
 
     def __init__(self, file: ModelFile, *, threads: int = 1, provider: str = "cpu") -> None:
