@@ -12,12 +12,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, distributed, nn
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-
-
-class Interrupted(OnlygoodError):  # noqa: N818 - not an error of anybody's
-    """Stopped by SIGINT or SIGTERM after a checkpoint was written; the command line exits with 130."""
-
 
 def mix(*numbers: int) -> int:
     """A 63-bit seed from several numbers; neighbours give unrelated seeds."""

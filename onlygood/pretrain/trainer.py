@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.errors import Interrupted, OnlygoodError
 from onlygood.deploy.runtime.strict import Strict
 from onlygood.deploy.runtime.threads import available_cpus
 from onlygood.pretrain import checkpoint as ckpt
@@ -27,7 +27,7 @@ from onlygood.pretrain.feed import Feed, Store
 from onlygood.pretrain.health import diagnose, spread
 from onlygood.pretrain.logs import TrainLog
 from onlygood.pretrain.precision import Precision, apply_layout, autocast, bf16_pays
-from onlygood.pretrain.process import Interrupted, Ranks, mix, reproducible, stop_requests
+from onlygood.pretrain.process import Ranks, mix, reproducible, stop_requests
 from onlygood.pretrain.tasks.base import Output, Task
 
 __all__ = ["Interrupted", "TrainConfig", "TrainResult", "train"]

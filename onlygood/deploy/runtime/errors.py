@@ -14,3 +14,7 @@ class ImageError(OnlygoodError):
 
 class ModelError(OnlygoodError):
     """A model file cannot be loaded or is not what it claims to be."""
+
+
+class Interrupted(OnlygoodError):  # noqa: N818 - nobody's error
+    """Stopped by a signal after the work was saved: the command line exits with 130, not 2."""
