@@ -228,10 +228,10 @@ def _achieved(scores: NDArray[np.float64], threshold: float) -> dict[str, float]
 
 def _measure_pixels(scores: Scores, spec: InputSpec, seed: int) -> dict[str, Any]:
     """Pixel metrics over the good images and the anomalous ones with a usable mask, at its size."""
-    curves = metrics.PixelCurves(scores.heatmaps)
     unusable: list[dict[str, str]] = []
     if not any(image.sample.mask for image in scores.scored):
         return {"pixel_auroc": None, "aupro": None, "pixel_binning_error": None, "unusable_masks": unusable}
+    curves = metrics.PixelCurves(metrics.sample_values(scores.heatmaps))
     used = 0
     for image, heatmap in zip(scores.scored, scores.heatmaps, strict=True):
         if image.sample.label and image.sample.mask is None:

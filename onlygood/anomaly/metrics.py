@@ -178,24 +178,22 @@ class PixelMetrics(NamedTuple):
 class PixelCurves:
     """Gathers heatmaps and masks image by image, keeping three histograms of each and no pixels.
 
-    Heatmap values are sorted into at most `BINS` bins, whose edges are quantiles of the values in
-    ``heatmaps`` ``(N, h, w)``; with fewer distinct values each has its own bin. An image then takes 24 kB
+    Heatmap values are sorted into at most `BINS` bins, whose edges are quantiles of ``values (n,)``, a
+    sample of what will be added; with fewer distinct values each has its own bin. An image then takes 24 kB
     whatever its size. Between two edges the curves are taken to be straight. They rise monotonically, so
-    each bin's share of the area is off by at most half of its width times its height; the sum of these is
-    given as ``binning_error``.
+    each bin's share of the area is off by at most half of its width times its height; these add up to
+    ``binning_error``.
 
     AUPRO is the mean overlap with the defect regions (of pixels that touch, also by a corner) as a function
     of the share of defect-free pixels flagged, integrated up to a share of 0.3 and divided by 0.3: every
     region counts the same, large or small. A heatmap that says nothing gets 0.15.
     """
 
-    def __init__(self, heatmaps: NDArray[np.float32]) -> None:
-        flat = heatmaps.reshape(-1)
-        sample = flat[:: 1 + flat.size // _SAMPLE]
-        values = np.unique(sample)
-        if len(values) > BINS:
-            values = np.unique(np.quantile(sample, np.linspace(0, 1, BINS), method="inverted_cdf"))
-        self._edges = values[1:]
+    def __init__(self, values: NDArray[np.float32]) -> None:
+        edges = np.unique(values)
+        if len(edges) > BINS:
+            edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS), method="inverted_cdf"))
+        self._edges = edges[1:]
         self._rows: list[tuple[Floats, Floats, Floats]] = []  # good pixels, defect pixels, overlap per bin
         self._regions: list[int] = []
 
@@ -238,6 +236,13 @@ class PixelCurves:
         samples = np.concatenate(drawn, axis=1)
         roc, pro = (interval(float(area[0]), sample) for area, sample in zip(areas, samples, strict=True))
         return PixelMetrics(roc, pro, float(errors.max()), int(regions.sum()))
+
+
+def sample_values(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values ``(n,)`` of some of ``heatmaps (N, h, w)`` as they are between the cells, where pixels lie."""
+    height, width = (4 * cells for cells in heatmaps.shape[1:])
+    some = heatmaps[:: 1 + len(heatmaps) * height * width // _SAMPLE]
+    return np.concatenate([on_image(one, width, height, (0, 0, width, height)).reshape(-1) for one in some])
 
 
 def on_image(

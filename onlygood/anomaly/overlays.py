@@ -43,10 +43,10 @@ def heat_range(scores: Scores) -> tuple[float, float]:
     is full at the median of the anomalous images' highest values.
     """
     labels = np.array([image.sample.label for image in scores.scored])
-    every = 1 + scores.heatmaps[0].size * int(np.sum(labels == 0)) // 4_000_000
-    calm = scores.heatmaps[labels == 0].reshape(-1)[::every]
-    low = float(np.quantile(calm, 0.99))
-    high = float(np.median(scores.heatmaps[labels == 1].max(axis=(1, 2))))
+    good, bad = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    enough = good[:: 1 + len(good) * scores.heatmaps[0].size // 8_000_000]
+    low = float(np.quantile(scores.heatmaps[enough], 0.99))
+    high = float(np.median([scores.heatmaps[index].max() for index in bad]))
     if high <= low:
         high = float(scores.heatmaps.max())
     return low, high if high > low else low + 1.0
@@ -61,16 +61,13 @@ def picture(
     view = InputSpec(height=height, width=width, channels=3, resize="stretch", bit_depth=spec.bit_depth)
     try:
         pixels = load_image(image.sample.path, view).pixels
-        mask = read_mask(image.sample.mask) if image.sample.mask else None
     except ImageError:
         return None
     left, upper, right, lower = paste_box(image.width, image.height, spec)
     across, down = width / image.width, height / image.height
     box = (left * across, upper * down, right * across, lower * down)
     drawn = on_image(heatmap, width, height, box)
-    if mask is not None:
-        mask = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
-    return pixels, overlay(pixels, drawn, heat, mask)
+    return pixels, overlay(pixels, drawn, heat, _mask(image, width, height))
 
 
 def overlay(
@@ -93,6 +90,17 @@ def overlay(
         around = ndimage.binary_dilation(mask, np.ones((3, 3)), thick) & ~mask
         drawn[around] = OUTLINE
     return drawn
+
+
+def _mask(image: Scored, width: int, height: int) -> NDArray[np.bool_] | None:
+    """The image's mask at the size of its picture, if it has one that can be read."""
+    if image.sample.mask is None:
+        return None
+    try:
+        mask = read_mask(image.sample.mask)
+    except ImageError:
+        return None  # it is named in the metrics
+    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
 def overlay_name(index: int, image: Scored) -> str:

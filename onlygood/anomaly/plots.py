@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -289,7 +290,11 @@ def _cut(name: str, length: int) -> str:
 
 def _save(figure: Figure, path: Path) -> None:
     """Without a creation date or version, so that equal pictures are equal files."""
-    _write(path, lambda part: figure.savefig(part, format="png", dpi=150, metadata={"Software": None}))
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing from font"
+        )  # names in scripts that the font lacks
+        _write(path, lambda part: figure.savefig(part, format="png", dpi=150, metadata={"Software": None}))
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from onlygood.deploy.runtime.metadata import Metadata
 from onlygood.deploy.runtime.modelfile import METADATA_KEY, seal
 
-SIDE = 16
+SIDE = 32
 CELLS = 4
 
 
@@ -23,7 +23,7 @@ def brightness_model(**changes: Any) -> bytes:
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Div", ["floats", "white"], ["unit"]),
         helper.make_node("Transpose", ["unit"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("AveragePool", ["planes"], ["pooled"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("AveragePool", ["planes"], ["pooled"], kernel_shape=[8, 8], strides=[8, 8]),
         helper.make_node("Squeeze", ["pooled", "one"], ["heatmap"]),
         helper.make_node("ReduceMax", ["heatmap", "both"], ["score"], keepdims=0),
     ]

@@ -137,8 +137,7 @@ def test_roc_curve_by_hand():
 
 
 def curves(pairs) -> PixelCurves:
-    heatmaps = np.concatenate([np.ravel(heatmap) for heatmap, _ in pairs]).astype(np.float32)
-    found = PixelCurves(heatmaps)
+    found = PixelCurves(np.concatenate([np.ravel(heatmap) for heatmap, _ in pairs]).astype(np.float32))
     for heatmap, mask in pairs:
         found.add(np.asarray(heatmap, np.float32), np.asarray(mask, bool))
     return found
@@ -279,3 +278,12 @@ def test_heatmap_on_image_stays_in_range_and_keeps_constants(h, w, height, width
     assert drawn.shape == (height, width)
     assert heatmap.min() - 1e-5 <= drawn.min() <= drawn.max() <= heatmap.max() + 1e-5
     assert np.allclose(on_image(np.full((h, w), 3, np.float32), width, height, (0, 0, width, height)), 3)
+
+
+def test_sampled_values_lie_between_the_cells(monkeypatch):
+    heatmaps = np.array([[[0, 1]], [[2, 3]], [[4, 5]]], np.float32)
+    steps = [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]
+    every = metrics.sample_values(heatmaps)
+    assert every.tolist() == [i + step for i in (0, 2, 4) for step in steps * 4]
+    monkeypatch.setattr(metrics, "_SAMPLE", 96)
+    assert metrics.sample_values(heatmaps).tolist() == [i + step for i in (0, 4) for step in steps * 4]

@@ -1,0 +1,107 @@
+"""`onlygood evaluate`: a model measured on labelled images, as a table for people or as one JSON object."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from onlygood.anomaly import evaluate
+from onlygood.deploy.runtime.verdicts import printable
+
+_METRICS = {
+    "image AUROC": "image_auroc",
+    "image average precision": "image_ap",
+    "false alarms at 95 % detected": "fpr95",
+    "best F1": "f1_max",
+    "pixel AUROC": "pixel_auroc",
+    "AUPRO to 30 %": "aupro",
+}
+
+
+def run(
+    *,
+    model: Path,
+    dataset: Path,
+    format: str,
+    output: Path | None,
+    threads: int,
+    seed: int,
+    quiet: bool,
+) -> int:
+    """Print the metrics; returns 2 if an image could not be read, because the rest is not the whole."""
+    with _progress(quiet) as progress:
+        result = evaluate.evaluate(
+            model, dataset, output=output, threads=threads, seed=seed, progress=progress
+        )
+    if format == "json":
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    else:
+        _print_text(result, Console(file=sys.stdout, markup=False, emoji=False, highlight=False))
+    if not quiet:
+        for line in _remarks(result, output):
+            sys.stderr.write(line + "\n")
+    return 2 if result["unreadable"] else 0
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[evaluate.Progress | None]:
+    """A progress bar on stderr, on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("scoring", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print_text(result: dict[str, Any], console: Console) -> None:
+    console.print(f"{printable(result['model'])}, model {result['model_sha256'][:12]}")
+    console.print(printable(result["dataset_description"]), soft_wrap=True)
+    console.print(f"{result['n_good']} good and {result['n_anomalous']} anomalous images scored", end="")
+    console.print(f", {result['images_per_second']:.0f} a second")
+    metrics = _table("metric", "value", "95 % interval")
+    for name, key in _METRICS.items():
+        if (found := result[key]) is not None:
+            metrics.add_row(name, f"{found['value']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}")
+    console.print(metrics)
+    verdicts = _table(f"at the threshold {result['threshold']:.6g}", "share", "95 % interval")
+    for name, key in (("good images flagged", "false_alarms"), ("anomalous images flagged", "detected")):
+        found = result[key]
+        verdicts.add_row(name, f"{found['achieved']:.1%}", f"{found['low']:.1%} to {found['high']:.1%}")
+        if "promised" in found:
+            verdicts.add_row("  promised at most", f"{found['promised']:.1%}", "")
+    console.print(verdicts)
+    defects = _table("defect type", "AUROC", "95 % interval", "images")
+    for name, found in result["per_defect"].items():
+        spread = f"{found['low']:.3f} to {found['high']:.3f}"
+        defects.add_row(printable(name), f"{found['auroc']:.3f}", spread, str(found["n"]))
+    console.print(defects)
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column(first, min_width=30)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _remarks(result: dict[str, Any], output: Path | None) -> Iterator[str]:
+    """What a person should know beside the numbers."""
+    if result["excluded_seen"]:
+        yield f"{result['excluded_seen']} images were left out: the model was fitted or calibrated on them"
+    if result["excluded_seen"] is None:
+        yield "the model file lists no training images; make sure that none of them is in the data set"
+    for kind, name in (("unreadable", "unreadable"), ("unusable_masks", "mask not used")):
+        for item in result[kind]:
+            yield f"{name}: {printable(item['path'])}: {printable(item['reason'])}"
+    if output is not None:
+        yield f"pictures, scores.csv and metrics.json are in {printable(output)}"

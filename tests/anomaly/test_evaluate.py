@@ -1,0 +1,210 @@
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from onlygood.anomaly.evaluate import evaluate, read_mask
+from onlygood.deploy.commands import evaluate as command
+from onlygood.deploy.runtime.detector import Detector
+from onlygood.deploy.runtime.errors import ImageError, OnlygoodError
+
+
+def digest(path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def test_numbers_by_hand(make_model, spots):
+    # Good score 10…40 of 255, bright 200 and 201, faint 35 and 36: the faint beat three of four good.
+    result = evaluate(make_model(), spots, seed=1)
+    assert result["image_auroc"]["value"] == pytest.approx((4 + 4 + 3 + 3) / 16)
+    assert result["per_defect"]["bright"]["auroc"] == 1.0
+    assert result["per_defect"]["faint"]["auroc"] == 0.75
+    assert result["per_defect"]["faint"]["n"] == 2
+    assert result["fpr95"]["value"] == 0.25
+    assert result["f1_max"]["value"] == pytest.approx(2 * 4 / (4 + 5))
+    assert result["f1_max"]["threshold"] == pytest.approx(35 / 255)
+    assert result["threshold"] == 0.45  # 115 of 255
+    assert result["false_alarms"]["promised"] == 0.1
+    assert result["false_alarms"]["achieved"] == 0
+    assert result["false_alarms"]["high"] == pytest.approx(1 - 0.025 ** (1 / 4))
+    assert result["detected"]["achieved"] == 0.5
+    assert (result["n_good"], result["n_anomalous"], result["seed"]) == (4, 4, 1)
+    assert result["unreadable"] == result["unusable_masks"] == []
+    assert result["images_per_second"] > 0
+    assert "2, faint 2" in result["dataset_description"]
+    json.dumps(result)
+
+
+def test_the_same_seed_gives_the_same_result(make_model, spots):
+    model = make_model()
+    first, second = (evaluate(model, spots, seed=3) for _ in range(2))
+    for result in (first, second):
+        del result["images_per_second"]
+    assert first == second
+
+
+def test_pixel_auroc_is_that_of_all_pixels_at_once(make_model, draw, tmp_path):
+    rng = np.random.default_rng(0)
+    values, labels = [], []
+    for i in range(6):
+        cells = rng.integers(0, 200, (4, 4))
+        spots = [((8 * y, 8 * y + 8, 8 * x, 8 * x + 8), cells[y, x]) for y in range(4) for x in range(4)]
+        draw(f"d/{'bad' if i % 2 else 'good'}/{i}.png", 0, spots=spots)
+        mask = np.zeros((32, 32), bool)
+        if i % 2:
+            mask[8 * (i // 2) : 8 * (i // 2) + 8, 8:20] = True
+            draw(f"d/masks/bad/{i}.png", 0, spots=[((8 * (i // 2), 8 * (i // 2) + 8, 8, 20), 255)])
+        smooth = Image.fromarray(cells.astype(np.float32) / 255).resize((32, 32), Image.Resampling.BILINEAR)
+        values.append(np.asarray(smooth))
+        labels.append(mask)
+    result = evaluate(make_model(), tmp_path / "d")
+    exact = roc_auc_score(np.ravel(labels), np.ravel(values))
+    assert result["pixel_auroc"]["value"] == pytest.approx(exact, abs=result["pixel_binning_error"])
+    assert result["pixel_binning_error"] < 0.005
+
+
+@pytest.mark.parametrize("resize", ["stretch", "pad", "crop"])
+def test_heatmaps_return_to_the_geometry_of_the_image(make_model, draw, tmp_path, resize):
+    # Twice as wide as high: squeezed, on a canvas with bars, or cut to the middle 64 columns.
+    draw("d/good/0.png", 10, size=(64, 128))
+    draw("d/spot/0.png", 10, spots=[((16, 32, 64, 80), 250)], size=(64, 128))
+    model = make_model(input={"height": 32, "width": 32, "channels": 1, "resize": resize})
+
+    def found(down: int, right: int) -> float:
+        mask = (16 + down, 32 + down, 64 + right, 80 + right)
+        draw("d/masks/spot/0.png", 0, spots=[(mask, 255)], size=(64, 128))
+        return evaluate(model, tmp_path / "d")["pixel_auroc"]["value"]
+
+    shift = {"stretch": 20, "pad": 20, "crop": 4}[resize]  # more than half a cell, where cells are coarse
+    here = found(0, 0)
+    assert here > 0.9
+    assert here > max(found(0, shift), found(0, -shift))
+    assert here > max(found(shift, 0), found(-min(shift, 16), 0))
+    assert found(0, -64) < 0.6
+
+
+def test_masks_of_another_size_are_used_and_of_another_shape_are_not(make_model, draw, tmp_path):
+    draw("d/good/0.png", 10)
+    for i in range(4):
+        draw(f"d/spot/{i}.png", 10, spots=[((8, 16, 16, 24), 200)])
+    draw("d/masks/spot/0.png", 0, spots=[((16, 32, 32, 48), 255)], size=(64, 64))
+    draw("d/masks/spot/1.png", 0, spots=[((8, 16, 16, 24), 255)], size=(32, 48))
+    draw("d/masks/spot/2.png", 0)
+    (tmp_path / "d/masks/spot/3.png").write_bytes(b"no image")
+    result = evaluate(make_model(), tmp_path / "d")
+    assert result["pixel_auroc"]["value"] > 0.95
+    reasons = [item["reason"] for item in result["unusable_masks"]]
+    assert "48 x 32 pixels" in reasons[0]
+    assert "empty" in reasons[1]
+    assert "3.png" in reasons[2]
+    assert result["n_anomalous"] == 4
+
+
+def test_without_masks_there_are_no_pixel_metrics(make_model, draw, tmp_path):
+    draw("d/good/0.png", 10)
+    draw("d/bad/0.png", 200)
+    result = evaluate(make_model(), tmp_path / "d")
+    assert result["pixel_auroc"] is result["aupro"] is None
+
+
+def test_unreadable_files_are_named_and_left_out(make_model, spots):
+    (spots / "test/good/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (spots / "test/bright/empty.png").write_bytes(b"")
+    result = evaluate(make_model(), spots)
+    assert [item["path"].rsplit("/", 2)[1:] for item in result["unreadable"]] == [
+        ["bright", "empty.png"],
+        ["good", "broken.png"],
+    ]
+    assert result["unreadable"][0]["reason"] == "file is empty"
+    assert (result["n_good"], result["n_anomalous"]) == (4, 4)
+
+
+def test_images_that_the_model_was_fitted_on_are_left_out_whatever_their_name(make_model, spots):
+    shutil.copy(spots / "train/good/0.png", spots / "test/good/renamed.png")
+    hashes = [digest(path) for path in sorted((spots / "train/good").iterdir())]
+    unsaid = evaluate(make_model(), spots)
+    assert (unsaid["excluded_seen"], unsaid["n_good"]) == (None, 5)
+    said = evaluate(make_model(provenance={"image_hashes": hashes}), spots)
+    assert (said["excluded_seen"], said["n_good"]) == (1, 4)
+    none = evaluate(make_model(provenance={"image_hashes": []}), spots)
+    assert (none["excluded_seen"], none["n_good"]) == (0, 5)
+
+
+def test_nothing_left_to_test_on_says_why(make_model, spots, draw, tmp_path):
+    hashes = [digest(path) for path in sorted((spots / "test/good").iterdir())]
+    with pytest.raises(OnlygoodError, match=r"no good images to test on: found 4 .* 4 images were left out"):
+        evaluate(make_model(provenance={"image_hashes": hashes}), spots)
+    draw("flat/0.png", 5)
+    with pytest.raises(OnlygoodError, match=r"no anomalous images to test on: found 0 .*flat folder"):
+        evaluate(make_model(), tmp_path / "flat")
+
+
+def test_every_image_is_reported_as_progress(make_model, spots):
+    seen = []
+    evaluate(make_model(), spots, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 8) for i in range(1, 9)]
+
+
+def test_order_of_images_and_scores_agree_with_the_runtime(make_model, spots, tmp_path):
+    model = make_model()
+    evaluate(model, spots, output=tmp_path / "out")
+    detector = Detector.load(model)
+    lines = (tmp_path / "out/scores.csv").read_text().splitlines()[1:]
+    assert len(lines) == 8
+    for line in lines:
+        path, _, _, score, p_value, anomalous, _ = line.split(",")
+        single = detector.score(path)
+        assert float(score) == pytest.approx(single.score)
+        assert float(p_value) == pytest.approx(single.p_value)
+        assert anomalous == str(int(single.anomalous))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 127, 128, 255], [False, False, True, True]),  # grey, smoothed edges
+        ([0, 1, 0, 1], [False, True, False, True]),
+        ([0, 1, 2, 3], [False, True, True, True]),  # class numbers
+        ([0, 0, 0, 0], [False] * 4),
+    ],
+)
+def test_masks_by_their_values(tmp_path, values, expected):
+    Image.fromarray(np.array([values], np.uint8)).save(tmp_path / "m.png")
+    assert read_mask(tmp_path / "m.png").tolist() == [expected]
+
+
+def test_mask_that_is_missing(tmp_path):
+    with pytest.raises(ImageError, match=r"m\.png"):
+        read_mask(tmp_path / "m.png")
+
+
+def run(model, dataset, **changes) -> int:
+    options = {"format": "text", "output": None, "threads": 1, "seed": 0, "quiet": False}
+    return command.run(model=model, dataset=dataset, **(options | changes))
+
+
+def test_command_prints_one_json_object(make_model, spots, capsys):
+    assert run(make_model(), spots, format="json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["image_auroc"]["value"] == 0.875
+    assert "lists no training images" in err
+
+
+def test_command_prints_a_table(make_model, spots, capsys):
+    assert run(make_model(), spots, quiet=True) == 0
+    out, err = capsys.readouterr()
+    rows = [line.split() for line in out.splitlines()]
+    assert ["image", "AUROC", "0.875"] in [row[:3] for row in rows]
+    assert ["bright", "1.000", "1.000", "to", "1.000", "2"] in rows
+    assert ["promised", "at", "most", "10.0%"] in rows
+    assert err == ""
+
+
+def test_command_names_unreadable_files_and_exits_with_2(make_model, spots, capsys):
+    (spots / "test/good/[bold]x.png").write_bytes(b"")
+    assert run(make_model(), spots) == 2
+    assert "[bold]x.png: file is empty" in capsys.readouterr().err
