@@ -33,6 +33,7 @@ class Fitted:
     """A detector with everything that the export writes about it."""
 
     detector: Detector
+    task: Task
     recipe: Recipe
     store: ImageStore
     split: Split
@@ -77,7 +78,7 @@ def fit(
     task = build_task(recipe, spec.channels)
     training = train(task, store, recipe.training, work, ids=train_ids, resume=resume, progress=progress)
     detector = fit_head(recipe, task, store, train_ids)
-    return Fitted(detector, recipe, store, split, train_ids, calibration_ids, training)
+    return Fitted(detector, task, recipe, store, split, train_ids, calibration_ids, training)
 
 
 def build_task(recipe: Recipe, channels: int) -> Task:

@@ -65,12 +65,20 @@ def save_checkpoint(
     for index, state in optimizer.state_dict()["state"].items():
         found = {name: value for name, value in state.items() if isinstance(value, Tensor)}
         tensors |= {f"optimizer.{index}.{name}": value for name, value in found.items()}
-    # Clones, because safetensors refuses tensors that share memory (tied weights, expanded buffers).
-    plain = {
+    write_atomically(path, to_bytes(_plain(tensors), {_HEADER_KEY: json.dumps(scalars)}))
+
+
+def save_state(module: nn.Module, path: Path) -> None:
+    """Write the whole state of a trained task: encoder, classifier and buffers, without the optimiser's."""
+    write_atomically(path, to_bytes(_plain(module.state_dict())))
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Clones on the CPU: safetensors refuses tensors that share memory (tied weights, expanded buffers)."""
+    return {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in tensors.items()
     }
-    write_atomically(path, to_bytes(plain, {_HEADER_KEY: json.dumps(scalars)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

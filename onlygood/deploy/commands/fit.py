@@ -1,5 +1,6 @@
 """`onlygood fit`: a folder of good images in, one model file out."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -27,7 +28,11 @@ def run(
     overrides: list[str] | None,
     quiet: bool,
 ) -> None:
-    """Fit, export and say what came out. The work folder keeps the log, the resolved recipe and the encoder."""
+    """Fit, export and say what came out.
+
+    The work folder keeps the log, the recipe as resolved, the encoder, the whole trained task (other heads can be
+    fitted on it without training again) and which images, by their SHA-256, were held out.
+    """
     calm_openmp()
 
     def say(words: str) -> None:
@@ -45,7 +50,7 @@ def run(
 
     from onlygood.anomaly.fit import fit  # noqa: PLC0415 - torch only once the input is known to be good
     from onlygood.deploy.export import export  # noqa: PLC0415
-    from onlygood.pretrain.checkpoint import FILE_NAME, write_atomically  # noqa: PLC0415
+    from onlygood.pretrain.checkpoint import FILE_NAME, save_state, write_atomically  # noqa: PLC0415
     from onlygood.pretrain.encoders import save_weights  # noqa: PLC0415
 
     progress = not quiet and sys.stderr.isatty()
@@ -59,7 +64,11 @@ def run(
         say(f"warning: {warning}")
     metadata = export(fitted, output)
     save_weights(fitted.detector.encoder, folder / "encoder.safetensors")
+    save_state(fitted.task, folder / "task.safetensors")
     write_atomically(folder / "recipe.json", resolved.model_dump_json(indent=2).encode())
+    parts = {"train": fitted.train_ids, "calibration": fitted.calibration_ids}
+    hashes = {part: [fitted.store.hashes[i] for i in ids] for part, ids in parts.items()}
+    write_atomically(folder / "split.json", json.dumps(hashes, indent=1).encode())
     (folder / FILE_NAME).unlink(missing_ok=True)  # finished: the next fit starts afresh
     scores, rate = metadata.calibration.scores, metadata.calibration.max_false_alarms
     interval = achieved_interval(len(scores), rate)
