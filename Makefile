@@ -1,0 +1,50 @@
+# On a fresh machine with Python 3.11 or newer, `make demo` and `make test` do all the set-up.
+# Everything is installed into .venv beside this file; nothing outside the repository is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+# Where this is set, Python compiles torch anew at every start.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format constraints clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED) ## make .venv with everything in it, or bring it up to date
+
+demo: $(INSTALLED) ## render example images, learn from them, score and report; see demo/
+	$(BIN)/onlygood demo demo
+
+test: $(INSTALLED) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: $(INSTALLED) ## pin the newest versions that pyproject.toml allows, for every platform
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate \
+		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
+
+clean: ## remove .venv, the demo and what tools leave behind
+	rm -rf $(VENV) demo build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	find onlygood tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip fetches uv, and uv the rest: pip takes minutes over torch's libraries, uv seconds.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "onlygood needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[train,dev]'
+	touch $@
