@@ -17,8 +17,8 @@ _BATCH_PIXELS = 4_000_000  # pixels of regions that go through the encoder at on
 class Detector(nn.Module):
     """Scores images with what a pretext task learned.
 
-    The transforms at test time are the task's own (four rotations for RotNet), and only where the head reads the
-    classifier's logits; feature heads see the image as it is.
+    The transforms at test time are the task's own (four rotations for RotNet), and only where the head reads
+    the classifier's logits; feature heads see the image as it is.
     """
 
     def __init__(self, task: Task, regions: WholeImage | Tiles, head: Head, *, top: int = 1) -> None:

@@ -12,10 +12,12 @@ from torch import Tensor
 from onlygood.anomaly.datasets import Dataset, split_good
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.heads import create_head
+from onlygood.anomaly.heads.logprob import NEEDS_CLASSIFIER
 from onlygood.anomaly.plan import Split, plan_input, plan_split
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
 from onlygood.anomaly.svdd import SVDDConfig, SVDDTask
+from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.images import ImageStore, probe_images
 from onlygood.pretrain.tasks.base import Task
@@ -54,35 +56,41 @@ def fit(
 ) -> Fitted:
     """Pretrain on the good images, fit the head on the same ones, and leave the calibration images untouched.
 
-    ``work`` holds the log and the checkpoint that ``resume`` goes on from; ``say`` receives each choice in words.
+    Of exact copies one counts: with copies the calibration would promise more than it saw. ``work`` holds the
+    log and the checkpoint that ``resume`` goes on from; ``say`` receives each choice in words.
+
+    Raises OnlygoodError before anything is trained where the recipe and the images do not go together.
     """
     paths = [sample.path for sample in good.samples]
     regions = recipe.regions
     tile, stride = (regions.size, regions.stride) if regions.kind == "tiles" else (32, 32)
     spec, words = plan_input(recipe.input, probe_images(paths), tile=tile, stride=stride)
     say(words)
+    create_regions(regions, spec.height, spec.width)  # tiles that do not fit are told now
     store = ImageStore.build(paths, spec, progress=progress)
     for path, reason in store.bad:
         say(f"skipped {path}: {reason}")
-    if store.duplicates:
-        extra = sum(len(group) - 1 for group in store.duplicates)
-        say(
-            f"{extra} images are exact copies of others (such as {store.duplicates[0][1]}); copies stay together"
-        )
-    split = plan_split(recipe, len(store), rate)
+    unique = np.unique(store.hashes, return_index=True)[1]
+    if copies := len(store) - len(unique):
+        say(f"{copies} exact copies of other images, such as {store.duplicates[0][1]}, are left out")
+    split = plan_split(recipe, len(unique), rate)
     say(split.words)
-    train_ids, calibration_ids = split_good(
-        store.hashes, [split.train, split.calibration], recipe.training.seed
+    hashes = [store.hashes[i] for i in unique]
+    counts = [split.train, split.calibration]
+    train_ids, calibration_ids = (
+        np.sort(unique[part]) for part in split_good(hashes, counts, recipe.training.seed)
     )
 
     task = build_task(recipe, spec.channels)
+    if task.classifier is None and "logprob" in recipe.head.names:
+        raise OnlygoodError(NEEDS_CLASSIFIER)
     training = train(task, store, recipe.training, work, ids=train_ids, resume=resume, progress=progress)
     detector = fit_head(recipe, task, store, train_ids)
     return Fitted(detector, task, recipe, store, split, train_ids, calibration_ids, training)
 
 
 def build_task(recipe: Recipe, channels: int) -> Task:
-    """The recipe's encoder under its task; where regions are tiles, training sees crops of the tiles' size."""
+    """The recipe's encoder under its task; where regions are tiles, training sees crops of their size."""
     weights = Path(recipe.encoder_weights) if recipe.encoder_weights else None
     encoder = create_encoder(recipe.encoder, channels, seed=recipe.training.seed, weights=weights)
     options = dict(recipe.task.options)
@@ -94,7 +102,7 @@ def build_task(recipe: Recipe, channels: int) -> Task:
 
 
 def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> Detector:
-    """The recipe's head, fitted on the regions of training images (of some, where all would not fit in memory)."""
+    """The recipe's head, fitted on the regions of training images; of some, where all would be too many."""
     regions = create_regions(recipe.regions, store.spec.height, store.spec.width)
     centre = task.centre if isinstance(task, SVDDTask) else None
     head = create_head(recipe.head, task.encoder.dim, centre)

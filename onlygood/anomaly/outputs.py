@@ -9,8 +9,8 @@ from torch import Tensor
 class Outputs:
     """N images, each seen as R regions, each region under K views.
 
-    ``features`` ``(N, R, K, D)``; ``logits`` ``(N, R, K, C)`` where a pretext classifier exists: of view k, class k is
-    the true one.
+    ``features`` ``(N, R, K, D)``; ``logits`` ``(N, R, K, C)`` where a pretext classifier exists: of view k,
+    class k is the true one.
     """
 
     features: Tensor

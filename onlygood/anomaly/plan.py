@@ -26,9 +26,9 @@ class Split:
 def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> tuple[InputSpec, str]:
     """Size and channels of the model's input.
 
-    "auto" keeps the median aspect ratio and never enlarges: the shorter side becomes ``config.side`` px at most,
-    and both sides ``tile`` plus a multiple of ``stride``. Squashing every part to a square loses thin defects on long
-    parts.
+    "auto" keeps the median aspect ratio and never enlarges: the shorter side becomes ``config.side`` px at
+    most, and both sides ``tile`` plus a multiple of ``stride``. Squashing every part to a square loses thin
+    defects on long parts.
     """
     channels = config.channels
     if channels == "auto":
@@ -61,27 +61,30 @@ def _fit_grid(side: float, tile: int, stride: int) -> int:
 def plan_split(recipe: Recipe, images: int, rate: float | None) -> Split:
     """Hold out enough good images for the promised rate, if the folder allows.
 
-    ``rate`` is what the user asked for. An impossible wish is an error before training, with the smallest possible rate;
-    without a wish, the default falls back to that rate and says so.
+    ``rate`` is what the user asked for. An impossible wish is an error before training, with the smallest
+    possible rate; without a wish, the default falls back to that rate and says so.
     """
     wish = rate if rate is not None else recipe.calibration.max_false_alarms
     target = wish if wish is not None else DEFAULT_RATE
     most = images - max(FEWEST, images // 2)
-    if most < 1:
+    if images < 2 * FEWEST:
         raise OnlygoodError(f"{images} readable good images are too few: {2 * FEWEST} are the least")
     count = min(most, max(round(images * recipe.calibration.fraction), minimum_n(target)))
     if count < minimum_n(target):
         smallest = smallest_alpha(count)
         if wish is not None:
             raise OnlygoodError(
-                f"a false-alarm rate of {target:g} needs {minimum_n(target)} good images held out for calibration; "
-                f"of {images}, at most {count} can be spared, which allow {smallest:.3g}: add good images or ask for "
-                f"--max-false-alarms {smallest + 0.001:.3f}"
+                f"a false-alarm rate of {target:g} needs {minimum_n(target)} good images held out for "
+                f"calibration; of {images}, at most {count} can be spared, which allow {smallest:.3g}: "
+                f"add good images or ask for --max-false-alarms {smallest + 0.001:.3f}"
             )
         count = min(most, max(round(images * recipe.calibration.fraction), 19))
         target = smallest_alpha(count)
         note = f"; {DEFAULT_RATE:g} would need {2 * minimum_n(DEFAULT_RATE)} good images"
     else:
         note = ""
-    words = f"{images - count} images to learn from, {count} held out to calibrate at {target:.3g} false alarms{note}"
+    words = (
+        f"{images - count} images to learn from, {count} held out to calibrate at {target:.3g} false alarms"
+        f"{note}"
+    )
     return Split(images - count, count, target, words)

@@ -101,6 +101,8 @@ def load_recipe(name_or_file: str, overrides: dict[str, Any] | None = None) -> R
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise OnlygoodError(f"{path}: cannot read the recipe ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise OnlygoodError(f"{path}: not a text file") from None
     elif name_or_file in recipe_names():
         text = (resources.files("onlygood.configs") / f"{name_or_file}.yaml").read_text(encoding="utf-8")
     else:
@@ -114,7 +116,7 @@ def load_recipe(name_or_file: str, overrides: dict[str, Any] | None = None) -> R
     if not isinstance(values, dict):
         raise OnlygoodError(f"{name_or_file}: a recipe is a mapping of keys to values")
     for key, value in (overrides or {}).items():
-        _set(values, key, value)
+        set_key(values, key, value)
     return Recipe.parse({"name": path.stem, **values}, f"recipe {name_or_file}")
 
 
@@ -132,7 +134,7 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
     return overrides
 
 
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
+def set_key(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key, making the mappings on the way."""
     *parents, last = key.split(".")
     for parent in parents:

@@ -26,7 +26,7 @@ class WholeImage(nn.Module):
 class Tiles(nn.Module):
     """Overlapping square tiles.
 
-    Two gathers with small index vectors cut them, which every ONNX runtime has; tiles are numbered row by row.
+    Two gathers with small index vectors cut them, which every ONNX runtime has. They are numbered row by row.
     """
 
     rows: Tensor

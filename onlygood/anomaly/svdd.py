@@ -1,4 +1,4 @@
-"""Deep SVDD: a task that pulls good images towards a centre (Ruff et al. 2018); the distance to it is a head."""
+"""Deep SVDD, a task that pulls good images to a centre (Ruff et al. 2018); the distance from it is a head."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -40,8 +40,8 @@ def guarded(centre: Tensor) -> Tensor:
 class SVDDTask(Task):
     """Mean squared distance to the mean feature of the untrained (or pretrained) encoder.
 
-    Use an encoder without biases ("lenet"), or one that another task pretrained and few steps: with biases the network
-    can map everything to the centre, which the health check reports as collapse.
+    Use an encoder without biases ("lenet"), or one that another task pretrained and few steps: with biases
+    the network can map everything to the centre, which the health check reports as collapse.
     """
 
     centre: Tensor

@@ -38,7 +38,7 @@ Infer = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.floa
 def export(fitted: Fitted, path: Path) -> Metadata:
     """Export, compare, calibrate, describe, seal and write ``path``.
 
-    The calibration scores are those of the exported graph under onnxruntime, the very numbers that a device computes.
+    The calibration scores are those of the exported graph under onnxruntime, which are a device's numbers.
 
     Raises:
         OnlygoodError: scores of torch and onnxruntime differ beyond TOLERANCE on real calibration images.
@@ -107,7 +107,7 @@ def to_onnx(detector: Detector, spec: InputSpec) -> onnx.ModelProto:
     del program.opset_import[:]
     program.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     strip(program)
-    _name_shapes(program, spec)
+    _name_batch(program)
     return program
 
 
@@ -123,7 +123,7 @@ def strip(program: onnx.ModelProto) -> None:
     program.doc_string = ""
 
 
-def _name_shapes(program: onnx.ModelProto, spec: InputSpec) -> None:
+def _name_batch(program: onnx.ModelProto) -> None:
     """Call the batch dimension ``N`` in every input and output."""
     for value in [*program.graph.input, *program.graph.output]:
         dimension = value.type.tensor_type.shape.dim[0]

@@ -1,6 +1,7 @@
 """Backbones by name. Every encoder gives a feature vector and the map of every stage."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -13,8 +14,8 @@ from onlygood.pretrain.checkpoint import write_atomically
 class Encoder(nn.Module):
     """A stack of stages with global average pooling.
 
-    ``forward(x)`` maps float images ``(N, C, H, W)`` to features ``(N, D)``; ``stages(x)`` gives every stage's map,
-    because the best layer of a pretext task is often not the last (RotNet's is its second block).
+    ``forward(x)`` maps float images ``(N, C, H, W)`` to features ``(N, D)``; ``stages(x)`` gives all stages'
+    maps, because the best layer of a pretext task is often not the last (RotNet's is its second block).
     """
 
     def __init__(self, name: str, channels: int, stages: list[nn.Module], dims: list[int]) -> None:
@@ -81,7 +82,8 @@ class PreActivationBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C', H/stride, W/stride)``."""
         active = torch.relu(self.norm(x))
-        return self.body(active) + (x if self.shortcut is None else self.shortcut(active))
+        change: Tensor = self.body(active)
+        return change + (x if self.shortcut is None else self.shortcut(active))
 
 
 def small(channels: int) -> Encoder:
@@ -90,12 +92,12 @@ def small(channels: int) -> Encoder:
     stem = nn.Sequential(
         nn.Conv2d(channels, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True)
     )
-    later = [BasicBlock(inputs, outputs, 2) for inputs, outputs in zip(dims, dims[1:], strict=False)]
+    later = [BasicBlock(inputs, outputs, 2) for inputs, outputs in pairwise(dims)]
     return Encoder("small", channels, [stem, *later], dims)
 
 
 def _resnet18(channels: int, *, small_stem: bool) -> Encoder:
-    """torchvision's ResNet-18; the small stem is 3×3 without pooling, as used at 32 px."""
+    """ResNet-18 of torchvision; the small stem is 3×3 without pooling, as used at 32 px."""
     from torchvision.models import resnet18  # noqa: PLC0415
 
     net = resnet18(weights=None)
@@ -118,7 +120,7 @@ def resnet18(channels: int) -> Encoder:
 
 
 def resnet50(channels: int) -> Encoder:
-    """torchvision's ResNet-50."""
+    """ResNet-50 of torchvision."""
     from torchvision.models import resnet50 as build  # noqa: PLC0415
 
     net = build(weights=None)
@@ -130,23 +132,19 @@ def resnet50(channels: int) -> Encoder:
 def wide_resnet(channels: int) -> Encoder:
     """WRN-16-4 for 32 px images: pre-activation, widths 64, 128, 256."""
     dims = [64, 128, 256]
-    blocks: list[nn.Module] = []
+    layers: list[list[nn.Module]] = []
     inputs = 16
     for index, outputs in enumerate(dims):
-        stride = 1 if index == 0 else 2
-        blocks.append(
-            nn.Sequential(
-                PreActivationBlock(inputs, outputs, stride), PreActivationBlock(outputs, outputs, 1)
-            )
-        )
+        first = PreActivationBlock(inputs, outputs, 1 if index == 0 else 2)
+        layers.append([first, PreActivationBlock(outputs, outputs, 1)])
         inputs = outputs
-    blocks[0] = nn.Sequential(nn.Conv2d(channels, 16, 3, 1, 1, bias=False), *blocks[0])
-    blocks[-1] = nn.Sequential(*blocks[-1], nn.BatchNorm2d(dims[-1]), nn.ReLU(inplace=True))
-    return Encoder("wrn16-4", channels, blocks, dims)
+    layers[0].insert(0, nn.Conv2d(channels, 16, 3, 1, 1, bias=False))
+    layers[-1] += [nn.BatchNorm2d(dims[-1]), nn.ReLU(inplace=True)]
+    return Encoder("wrn16-4", channels, [nn.Sequential(*stage) for stage in layers], dims)
 
 
 def mobilenet_v3(channels: int) -> Encoder:
-    """torchvision's MobileNet-V3 small, cut where its resolution halves."""
+    """MobileNet-V3 small of torchvision, cut where its resolution halves."""
     from torchvision.models import mobilenet_v3_small  # noqa: PLC0415
 
     layers = list(mobilenet_v3_small(weights=None).features)
@@ -166,15 +164,15 @@ class LeNetHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, 4k, 4k')`` to ``(N, 128, 1, 1)``."""
-        pooled = nn.functional.adaptive_avg_pool2d(x, 4)
-        return self.project(pooled.flatten(1))[:, :, None, None]
+        projected: Tensor = self.project(nn.functional.adaptive_avg_pool2d(x, 4).flatten(1))
+        return projected[:, :, None, None]
 
 
 def lenet(channels: int) -> Encoder:
     """The bias-free, affine-free network of Deep SVDD (Ruff et al. 2018).
 
-    Neither biases nor affine norms nor bounded activations: each of them would let the network map everything to the
-    centre without looking at the image.
+    Neither biases nor affine norms nor bounded activations: each of them would let the network map everything
+    to the centre without looking at the image.
     """
     blocks: list[nn.Module] = []
     inputs = channels
@@ -228,7 +226,7 @@ def save_weights(encoder: Encoder, path: Path) -> None:
 
 
 def load_weights(encoder: Encoder, path: Path) -> None:
-    """Load a safetensors file whose tensors fit ``encoder`` exactly, with or without an ``encoder.`` prefix."""
+    """Load a safetensors file whose tensors fit ``encoder`` exactly; names may begin with ``encoder.``."""
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load_file  # noqa: PLC0415
 
@@ -243,5 +241,6 @@ def load_weights(encoder: Encoder, path: Path) -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise OnlygoodError(
-            f"{path}: these are not the weights of encoder {encoder.name!r} with {encoder.channels} channel(s): {reason}"
+            f"{path}: these are not the weights of encoder {encoder.name!r} with {encoder.channels} "
+            f"channel(s): {reason}"
         ) from None

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def rotations(x: Tensor) -> Tensor:
-    """All four quarter turns of square images: ``(B, C, S, S)`` to ``(4, B, C, S, S)``, in the order 0, 90, 180, 270.
+    """All quarter turns of square images, ``(B, C, S, S)`` to ``(4, B, C, S, S)``: 0, 90, 180, 270 degrees.
 
     Transposes and flips only: no interpolation, no border that would tell the angle.
     """

@@ -8,7 +8,8 @@ from torch.nn import functional
 def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """Normalised temperature-scaled cross entropy of two views, ``a`` and ``b`` each ``(N, D)``.
 
-    Every embedding must pick its partner among the other 2N - 1 (SimCLR, Chen et al. 2020). Chance is log(2N - 1).
+    Every embedding must pick its partner among the other 2N - 1 (SimCLR, Chen et al. 2020). Chance is
+    log(2N - 1).
     """
     n = a.shape[0]
     z = functional.normalize(torch.cat([a, b]).float(), dim=1)

@@ -1,4 +1,4 @@
-"""Batched random views with per-sample parameters: no loop over images, every draw from an explicit generator.
+"""Batched random views with per-sample parameters: no loop over images, all draws from explicit generators.
 
 All functions take and return float images ``(B, C, H, W)`` unless they say otherwise, on any device.
 """
@@ -21,8 +21,8 @@ _LUMA = _TO_YIQ[0]
 class Views(Strict):
     """One random view of an image: what is drawn, and how strongly.
 
-    ``crop`` is the side of a square cut at native scale; without it, ``scale`` is the range of the area of a resized
-    crop of side ``size``. Zero switches a step off.
+    ``crop`` is the side of a square cut at native scale; without it, ``scale`` is the range of the area of a
+    resized crop of side ``size``. Zero switches a step off.
     """
 
     crop: int | None = Field(default=None, ge=8)
@@ -52,8 +52,8 @@ def normal(shape: tuple[int, ...], mean: float, deviation: float, rng: torch.Gen
 def to_float(images: Tensor, standardize: Standardize) -> Tensor:
     """uint8 ``(B, C, H, W)`` to float of about zero mean and unit deviation.
 
-    "image" uses each image's own mean and deviation, over all its channels, plus 8 grey levels so that flat images do
-    not explode: exposure drops out. "fixed" keeps absolute brightness: ``x / 63.75 - 2``.
+    "image" uses each image's own mean and deviation, over all its channels, plus 8 grey levels so that flat
+    images do not explode: exposure drops out. "fixed" keeps absolute brightness: ``x / 63.75 - 2``.
     """
     x = images.float()
     if standardize == "fixed":
@@ -75,7 +75,7 @@ def random_crop(x: Tensor, size: int, rng: torch.Generator) -> Tensor:
 
 
 def random_resized_crop(x: Tensor, size: int, scale: tuple[float, float], rng: torch.Generator) -> Tensor:
-    """A window of a random share of the area and an aspect of 3/4 to 4/3, sampled to ``(B, C, size, size)``."""
+    """Windows of a random share of the area, aspects of 3/4 to 4/3, sampled to ``(B, C, size, size)``."""
     batch = x.shape[0]
     area = uniform((batch,), *scale, rng)
     aspect = uniform((batch,), -0.2877, 0.2877, rng).exp()

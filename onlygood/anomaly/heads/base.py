@@ -1,7 +1,7 @@
-"""The contract of every head: fit on good images' outputs, score regions, hold the fitted state in buffers."""
+"""The contract of every head: fit on good images' outputs, score regions, keep what was fitted in buffers."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 from torch import Tensor, nn
 
@@ -9,9 +9,12 @@ from onlygood.anomaly.outputs import Outputs
 
 
 class Head(nn.Module, ABC):
-    """Scores regions; higher is more anomalous. Fitted state is buffers, so that it travels with the ONNX graph."""
+    """Scores regions; higher is more anomalous.
 
-    reads: ClassVar[Literal["features", "logits"]] = "features"
+    Fitted state is buffers, so that it travels with the ONNX graph.
+    """
+
+    reads: Literal["features", "logits"] = "features"
 
     @abstractmethod
     def fit(self, outputs: Outputs) -> Self:

@@ -12,7 +12,8 @@ from onlygood.anomaly.outputs import Outputs
 class CentreDistance(Head):
     """Squared distance to the centre that Deep SVDD trained towards, or else to the mean feature.
 
-    ``‖φ(x) - c‖²`` (Ruff et al. 2018); a soft boundary's radius only shifts it, so it is left to the calibration.
+    ``‖φ(x) - c‖²`` (Ruff et al. 2018); a soft boundary's radius only shifts it, so it is left to the
+    calibration.
     """
 
     centre: Tensor

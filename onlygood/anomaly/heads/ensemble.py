@@ -12,16 +12,16 @@ from onlygood.anomaly.outputs import Outputs
 class Ensemble(Head):
     """Mean of heads, each in units of its own spread over the good regions: heads see different defects.
 
-    Centre and spread are the median and the distance from there to the 99th percentile: what matters is how far out
-    the tail begins, and it is not moved by the few regions beyond it.
+    Centre and spread are the median and the distance from there to the 99th percentile: what matters is how
+    far out the tail begins, and it is not moved by the few regions beyond it.
     """
 
-    reads = "logits"
     centres: Tensor
     spreads: Tensor
 
     def __init__(self, heads: list[Head]) -> None:
         super().__init__()
+        self.reads = "logits" if any(head.reads == "logits" for head in heads) else "features"
         self.heads = torch.nn.ModuleList(heads)
         self.register_buffer("centres", torch.zeros(len(heads)))
         self.register_buffer("spreads", torch.ones(len(heads)))

@@ -15,7 +15,8 @@ CANDIDATES = 30_000  # regions that the coreset is chosen from
 def greedy_coreset(x: Tensor, count: int, start: int = 0) -> Tensor:
     """Ids ``(count,)`` of points that cover ``x (M, D)``: each next one is the farthest from those chosen.
 
-    Gonzalez 1985, as used by PatchCore (Roth et al. 2022); the largest distance left is at most twice the optimum.
+    Gonzalez 1985, as used by PatchCore (Roth et al. 2022); the largest distance left is at most twice the
+    optimum.
     """
     nearest = torch.full((x.shape[0],), float("inf"), device=x.device)
     chosen = torch.empty(count, dtype=torch.long, device=x.device)

@@ -10,29 +10,29 @@ from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.outputs import Outputs
 from onlygood.deploy.runtime.errors import OnlygoodError
 
+NEEDS_CLASSIFIER = (
+    "the head 'logprob' needs a pretext task with a classifier, such as defects, cutpaste or rotation"
+)
+
 
 class LogProbability(Head):
     """Minus the mean log-probability of the true transform: ``-1/K Σ_k log p_k(T_k x)``.
 
-    With four rotations it is the rotation classifier's confidence (Hendrycks et al. 2019); with a classifier of
-    synthetic defects, K = 1 and class 0 is "clean". Written as ``softplus(logsumexp(others) - true)``, which does not
-    round to zero where the classifier is sure.
+    With four rotations it is the rotation classifier's confidence (Hendrycks et al. 2019); with a classifier
+    of synthetic defects, K = 1 and class 0 is "clean". Written as ``softplus(logsumexp(others) - true)``,
+    which does not round to zero where the classifier is sure.
     """
 
     reads = "logits"
 
     def fit(self, outputs: Outputs) -> Self:
         """Nothing to learn; checks that there is a classifier."""
-        if outputs.logits is None:
-            raise OnlygoodError(
-                "the head 'logprob' needs a pretext task with a classifier, such as defects, cutpaste or rotation"
-            )
+        _logits(outputs)
         return self
 
     def forward(self, outputs: Outputs) -> Tensor:
         """``logits (N, R, K, C)`` to ``(N, R)``."""
-        assert outputs.logits is not None
-        logits = outputs.logits.float()
+        logits = _logits(outputs)
         views, classes = logits.shape[2:]
         terms = []
         for view in range(views):
@@ -40,3 +40,9 @@ class LogProbability(Head):
             rest = logits[:, :, view].index_select(2, others).logsumexp(dim=2)
             terms.append(functional.softplus(rest - logits[:, :, view, view]))
         return torch.stack(terms).mean(dim=0)
+
+
+def _logits(outputs: Outputs) -> Tensor:
+    if outputs.logits is None:
+        raise OnlygoodError(NEEDS_CLASSIFIER)
+    return outputs.logits.float()

@@ -16,6 +16,7 @@ DEFAULT_RECIPE = "surfaces"
 
 
 def run(
+    *,
     good_dir: Path,
     output: Path,
     recipe: str | None,
@@ -30,8 +31,8 @@ def run(
 ) -> None:
     """Fit, export and say what came out.
 
-    The work folder keeps the log, the recipe as resolved, the encoder, the whole trained task (other heads can be
-    fitted on it without training again) and which images, by their SHA-256, were held out.
+    The work folder keeps the log, the recipe as resolved, the encoder, the whole trained task (other heads
+    can be fitted on it without training again) and which images, by their SHA-256, were held out.
     """
     calm_openmp()
 
@@ -57,8 +58,9 @@ def run(
     fitted = fit(resolved, good, folder, rate=max_false_alarms, resume=resume, progress=progress, say=say)
     result = fitted.training
     say(
-        f"trained {result.steps} steps in {result.seconds / 60:.1f} min ({result.cpu_seconds / 60:.1f} CPU min), "
-        f"{result.images_per_second:.0f} images/s, {result.data_wait:.0%} waiting for data, {result.precision}"
+        f"trained {result.steps} steps in {result.seconds / 60:.1f} min "
+        f"({result.cpu_seconds / 60:.1f} CPU min), {result.images_per_second:.0f} images/s, "
+        f"{result.data_wait:.0%} waiting for data, {result.precision}"
     )
     for warning in result.warnings:
         say(f"warning: {warning}")
@@ -73,12 +75,12 @@ def run(
     scores, rate = metadata.calibration.scores, metadata.calibration.max_false_alarms
     interval = achieved_interval(len(scores), rate)
     size = output.stat().st_size / 1e6
-    say(
-        f"onnxruntime and torch agree to {metadata.parity.max_relative:.1g} on {metadata.parity.images} images"
-    )
+    parity = metadata.parity
+    say(f"onnxruntime and torch agree to {parity.max_relative:.1g} on {parity.images} images")
     say(
         f"threshold {threshold(_array(scores), rate):.6g}: at most {rate:.3g} false alarms are promised; "
-        f"{len(scores)} calibration images put the true rate between {interval.low:.2%} and {interval.high:.2%}"
+        f"{len(scores)} calibration images put the true rate between {interval.low:.2%} and "
+        f"{interval.high:.2%}"
     )
     typer.echo(f"wrote {output} ({size:.1f} MB)", err=quiet)
     say(f"next: onlygood check {output} NEW_IMAGES")
@@ -87,9 +89,8 @@ def run(
 def resolve(
     recipe: str, minutes: float | None, steps: int | None, seed: int, overrides: list[str] | None
 ) -> Recipe:
-    """The recipe with what the command line changes; options win over ``--set``."""
-    changes: dict[str, Any] = parse_overrides(overrides or [])
-    changes["training.seed"] = seed
+    """The recipe with what the command line changes; ``--minutes`` and ``--steps`` win over ``--set``."""
+    changes: dict[str, Any] = {"training.seed": seed, **parse_overrides(overrides or [])}
     if minutes is not None:
         changes |= {"training.minutes": minutes, "training.steps": steps}
     elif steps is not None:
@@ -98,7 +99,10 @@ def resolve(
 
 
 def calm_openmp() -> None:
-    """Waiting OpenMP threads sleep; spinning on shared cores costs 10 to 30 times. Only works before torch is imported."""
+    """Let waiting OpenMP threads sleep: spinning on shared cores costs 10 to 30 times.
+
+    Only works before torch is imported.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from onlygood.anomaly.recipe import parse_overrides
+from onlygood.anomaly.recipe import parse_overrides, set_key
 from onlygood.deploy.commands.fit import calm_openmp
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import find_images
@@ -16,6 +16,7 @@ SIDE = 224  # the shorter side of the images, at most
 
 
 def run(
+    *,
     task: str,
     directory: Path,
     output: Path,
@@ -29,8 +30,8 @@ def run(
 ) -> None:
     """Train and write the encoder; labels, if the folder has any, are not looked at.
 
-    ``--set training.KEY=…`` changes the training, ``--set task.KEY=…`` the task's options, ``--set input.KEY=…`` the
-    size and channels of the images.
+    ``--set training.KEY=…`` changes the training, ``--set task.KEY=…`` the task's options,
+    ``--set input.KEY=…`` the size and channels of the images.
     """
     calm_openmp()
     from onlygood.anomaly.fit import ALL_TASKS  # noqa: PLC0415
@@ -41,20 +42,18 @@ def run(
     from onlygood.pretrain.images import ImageStore, probe_images  # noqa: PLC0415
     from onlygood.pretrain.tasks.registry import create_task  # noqa: PLC0415
     from onlygood.pretrain.trainer import train  # noqa: PLC0415
+    from onlygood.pretrain.views import Standardize  # noqa: PLC0415
 
     sections: dict[str, dict[str, Any]] = {"training": {}, "task": {}, "input": {"side": SIDE}}
     for key, value in parse_overrides(overrides or []).items():
         section, _, name = key.partition(".")
         if section not in sections or not name:
             raise OnlygoodError(f"--set {key}: begin with {', '.join(f'{section}.' for section in sections)}")
-        place = sections[section]
-        *parents, last = name.split(".")
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    config = TrainConfig.parse(
-        {**sections["training"], "steps": steps, "minutes": minutes, "seed": seed}, "--set training"
-    )
+        set_key(sections, key, value)
+    training = {"seed": seed, **sections["training"]}
+    if steps is not None or minutes is not None:
+        training |= {"steps": steps, "minutes": minutes}
+    config = TrainConfig.parse(training, "--set training")
     paths = list(find_images([directory]))
     if not paths:
         raise OnlygoodError(f"{directory}: no images in it")
@@ -65,7 +64,7 @@ def run(
     store = ImageStore.build(paths, spec, progress=progress)
     if not quiet:
         typer.echo(f"{len(store)} images, {len(store.bad)} unreadable; {words}", err=True)
-    standardize = "fixed" if task in {"rotation", "simclr"} else "image"
+    standardize: Standardize = "fixed" if task in {"rotation", "simclr"} else "image"
     pretext = create_task(
         task, create_encoder(encoder, spec.channels, seed=seed), sections["task"], standardize, ALL_TASKS
     )

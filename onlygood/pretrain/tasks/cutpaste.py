@@ -23,6 +23,7 @@ class CutPasteTask(Task):
     """Every view three times in the batch: as it is (class 0), with a patch (1), with a scar (2)."""
 
     classes = 3
+    classifier: nn.Module
 
     def __init__(self, encoder: Encoder, config: CutPasteConfig, standardize: Standardize = "image") -> None:
         super().__init__(encoder, standardize)

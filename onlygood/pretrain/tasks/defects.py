@@ -1,6 +1,7 @@
 """Synthetic defects: is this view clean, or has a soft-masked defect been painted into it?
 
-In the line of CutPaste (Li et al. 2021) and NSA (Schlüter et al. 2022), with masks of our own (`pretrain/defects.py`).
+In the line of CutPaste (Li et al. 2021) and NSA (Schlüter et al. 2022), with masks of our own, which
+`pretrain/defects.py` draws.
 """
 
 import torch
@@ -25,9 +26,14 @@ class DefectsConfig(Strict):
 
 
 class DefectsTask(Task):
-    """Clean (class 0) against defective (class 1); half of each batch gets one defect."""
+    """Clean (class 0) against defective (class 1); half of each batch gets one defect.
+
+    A small defect is lost in the average over a view, and with it the gradient; so each cell of the last map is
+    also told whether the defect touches it. At test time only the views' classifier is used.
+    """
 
     classes = 2
+    classifier: nn.Module
 
     def __init__(self, encoder: Encoder, config: DefectsConfig, standardize: Standardize = "image") -> None:
         super().__init__(encoder, standardize)
@@ -35,14 +41,20 @@ class DefectsTask(Task):
         self.classifier = nn.Sequential(
             nn.Linear(encoder.dim, encoder.dim), nn.ReLU(inplace=True), nn.Linear(encoder.dim, 2)
         )
+        self.locator = nn.Conv2d(encoder.dim, 1, 1)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """Cross entropy of clean against defective views."""
+        """Cross entropy of clean against defective views, plus that of touched against untouched cells."""
         x = random_view(to_float(images, self.standardize), self.config.views, rng)
         half = x.shape[0] // 2
-        defective, _ = paste_defects(x[half:], rng)
+        defective, masks = paste_defects(x[half:], rng)
         labels = (torch.arange(x.shape[0], device=x.device) >= half).long()
-        features = self.encoder(torch.cat([x[:half], defective]))
+        maps = self.encoder.stages(torch.cat([x[:half], defective]))[-1]
+        features = maps.mean(dim=(2, 3))
         logits = self.classifier(features)
+        touched = functional.adaptive_max_pool2d(masks, maps.shape[2:]) > 0.5
+        cells = torch.cat([torch.zeros_like(touched[:1]).expand(half, -1, -1), touched]).float()
         loss = functional.cross_entropy(logits.float(), labels)
-        return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())
+        local = functional.binary_cross_entropy_with_logits(self.locator(maps)[:, 0].float(), cells)
+        metrics = {"accuracy": accuracy(logits, labels), "views": loss.detach(), "cells": local.detach()}
+        return Output(loss + local, metrics, features.detach())

@@ -1,7 +1,7 @@
 """Pretext tasks by name: a new task is one new file and one line here."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from onlygood.deploy.runtime.errors import OnlygoodError
@@ -18,7 +18,7 @@ from onlygood.pretrain.views import Standardize
 class Entry(NamedTuple):
     """A task's class ``(encoder, config, standardize)`` and the class of its config."""
 
-    task: type[Task]
+    task: Callable[[Encoder, Any, Standardize], Task]
     config: type[Strict]
 
 
@@ -37,7 +37,10 @@ def create_task(
     standardize: Standardize,
     tasks: Mapping[str, Entry] = TASKS,
 ) -> Task:
-    """A task by name; ``options`` are its config's keys. Raises OnlygoodError that names the nearest name or key."""
+    """A task by name; ``options`` are its config's keys.
+
+    Raises OnlygoodError that names the nearest name or key.
+    """
     if name not in tasks:
         near = difflib.get_close_matches(name, tasks, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tasks)}"

@@ -27,6 +27,7 @@ class RotationTask(Task):
 
     classes = 4
     test_views = "rotations"
+    classifier: nn.Module
 
     def __init__(self, encoder: Encoder, config: RotationConfig, standardize: Standardize = "fixed") -> None:
         super().__init__(encoder, standardize)
