@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from onlygood.anomaly.heads import Head
 from onlygood.anomaly.outputs import Outputs
-from onlygood.anomaly.regions import Tiles, WholeImage
+from onlygood.anomaly.regions import Regions, Tiles
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.views import to_float
 
@@ -21,7 +21,7 @@ class Detector(nn.Module):
     the classifier's logits; feature heads see the image as it is.
     """
 
-    def __init__(self, task: Task, regions: WholeImage | Tiles, head: Head, *, top: int = 1) -> None:
+    def __init__(self, task: Task, regions: Regions, head: Head, *, top: int = 1) -> None:
         super().__init__()
         self.encoder = task.encoder
         self.classifier = task.classifier
@@ -33,17 +33,9 @@ class Detector(nn.Module):
 
     def outputs(self, images: Tensor) -> Outputs:
         """uint8 ``(N, C, H, W)`` to what the encoder says of every region under every view."""
-        regions = self.regions(to_float(images, self.standardize))
-        flat = regions.flatten(0, 1)
-        features = torch.stack(
-            [self.encoder(flat.rot90(k, (2, 3)) if k else flat) for k in range(self.turns)], 1
-        )
-        logits = self.classifier(features) if self.classifier is not None else None
-        shape = (-1, self.regions.count, self.turns)
-        return Outputs(
-            features.reshape(*shape, features.shape[-1]),
-            None if logits is None else logits.reshape(*shape, logits.shape[-1]),
-        )
+        x = to_float(images, self.standardize)
+        features = torch.stack([self.regions.look(x, self.encoder, turn) for turn in range(self.turns)], dim=2)
+        return Outputs(features, self.classifier(features) if self.classifier is not None else None)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 ``(N, H, W, C)`` to scores ``(N,)`` and heatmaps ``(N, h, w)``; higher is more anomalous."""
@@ -61,5 +53,5 @@ class Detector(nn.Module):
 
     def batch_size(self, height: int, width: int) -> int:
         """How many images of this size to collect at once in bounded memory."""
-        tile = self.regions.size**2 if isinstance(self.regions, Tiles) else height * width
-        return max(1, _BATCH_PIXELS // (tile * self.regions.count * self.turns))
+        pixels = self.regions.size**2 * self.regions.count if isinstance(self.regions, Tiles) else height * width
+        return max(1, _BATCH_PIXELS // (pixels * self.turns))

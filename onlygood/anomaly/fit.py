@@ -63,10 +63,13 @@ def fit(
     """
     paths = [sample.path for sample in good.samples]
     regions = recipe.regions
-    tile, stride = (regions.size, regions.stride) if regions.kind == "tiles" else (32, 32)
+    tile, stride = (regions.size, regions.stride) if regions.kind != "whole" else (32, 32)
     spec, words = plan_input(recipe.input, probe_images(paths), tile=tile, stride=stride)
     say(words)
-    create_regions(regions, spec.height, spec.width)  # tiles that do not fit are told now
+    task = build_task(recipe, spec.channels)
+    create_regions(regions, spec.height, spec.width, task.encoder)  # what does not fit is told before training
+    if task.classifier is None and "logprob" in recipe.head.names:
+        raise OnlygoodError(NEEDS_CLASSIFIER)
     store = ImageStore.build(paths, spec, progress=progress)
     for path, reason in store.bad:
         say(f"skipped {path}: {reason}")
@@ -80,10 +83,6 @@ def fit(
     train_ids, calibration_ids = (
         np.sort(unique[part]) for part in split_good(hashes, counts, recipe.training.seed)
     )
-
-    task = build_task(recipe, spec.channels)
-    if task.classifier is None and "logprob" in recipe.head.names:
-        raise OnlygoodError(NEEDS_CLASSIFIER)
     training = train(task, store, recipe.training, work, ids=train_ids, resume=resume, progress=progress)
     detector = fit_head(recipe, task, store, train_ids)
     return Fitted(detector, task, recipe, store, split, train_ids, calibration_ids, training)
@@ -94,7 +93,7 @@ def build_task(recipe: Recipe, channels: int) -> Task:
     weights = Path(recipe.encoder_weights) if recipe.encoder_weights else None
     encoder = create_encoder(recipe.encoder, channels, seed=recipe.training.seed, weights=weights)
     options = dict(recipe.task.options)
-    if recipe.regions.kind == "tiles":
+    if recipe.regions.kind != "whole":
         options["views"] = {"crop": recipe.regions.size, **options.get("views", {})}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
@@ -103,7 +102,7 @@ def build_task(recipe: Recipe, channels: int) -> Task:
 
 def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> Detector:
     """The recipe's head, fitted on the regions of training images; of some, where all would be too many."""
-    regions = create_regions(recipe.regions, store.spec.height, store.spec.width)
+    regions = create_regions(recipe.regions, store.spec.height, store.spec.width, task.encoder)
     centre = task.centre if isinstance(task, SVDDTask) else None
     head = create_head(recipe.head, task.encoder.dim, centre)
     device = next(task.parameters()).device

@@ -34,16 +34,19 @@ class TaskConfig(Strict):
 
 
 class RegionsConfig(Strict):
-    """``tiles`` of ``size`` px every ``stride`` px, or the whole image."""
+    """The whole image, or squares of ``size`` px every ``stride`` px.
 
-    kind: Literal["whole", "tiles"] = "whole"
+    ``tiles`` are cut out before the encoder; ``cells`` are windows of its last map, for a fraction of the cost.
+    """
+
+    kind: Literal["whole", "tiles", "cells"] = "whole"
     size: int = Field(default=64, ge=8)
     stride: int = Field(default=16, ge=1)
 
     @model_validator(mode="after")
     def _even(self) -> Self:
         if self.size % self.stride:
-            raise ValueError(f"tile size {self.size} must be a multiple of stride {self.stride}")
+            raise ValueError(f"size {self.size} must be a multiple of stride {self.stride}")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Where the encoder looks: the whole image, or tiles that slide over it at native scale."""
+"""Where the encoder looks: the whole image, tiles that slide over it, or windows of its last feature map."""
 
 import torch
 from torch import Tensor, nn
@@ -6,31 +6,27 @@ from torch.nn import functional
 
 from onlygood.anomaly.recipe import RegionsConfig
 from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.pretrain.encoders import Encoder
 
 
 class WholeImage(nn.Module):
     """One region: the image itself."""
 
     count = 1
-    grid = (1, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, 1, C, H, W)``."""
-        return x[:, None]
+    def look(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
+        """Features ``(N, 1, D)`` of images ``(N, C, H, W)`` after ``turn`` quarter turns."""
+        features: Tensor = encoder(x.rot90(turn, (2, 3)) if turn else x)
+        return features[:, None]
 
     def heatmap(self, scores: Tensor) -> Tensor:
         """Region scores ``(N, 1)`` to a map ``(N, 1, 1)``."""
         return scores[:, :, None]
 
 
-class Tiles(nn.Module):
-    """Overlapping square tiles.
+class _Grid(nn.Module):
+    """Overlapping squares of ``size`` px every ``stride`` px, numbered row by row."""
 
-    Two gathers with small index vectors cut them, which every ONNX runtime has. They are numbered row by row.
-    """
-
-    rows: Tensor
-    columns: Tensor
     kernel: Tensor
     coverage: Tensor
 
@@ -39,41 +35,87 @@ class Tiles(nn.Module):
         size, stride = config.size, config.stride
         if min(height, width) < size or (height - size) % stride or (width - size) % stride:
             raise OnlygoodError(
-                f"tiles of {size} px every {stride} px do not cover an image of {height}×{width}: "
+                f"{config.kind} of {size} px every {stride} px do not cover an image of {height}×{width}: "
                 f"each side must be {size} plus a multiple of {stride}"
             )
-        self.size = size
-        self.stride = stride
-        ny, nx = (height - size) // stride + 1, (width - size) // stride + 1
-        self.tile_grid = (ny, nx)
-        self.count = ny * nx
-        offsets = torch.arange(size)
-        self.register_buffer("rows", (torch.arange(ny)[:, None] * stride + offsets).flatten())
-        self.register_buffer("columns", (torch.arange(nx)[:, None] * stride + offsets).flatten())
-        cells = size // stride
-        centre = torch.arange(cells) - (cells - 1) / 2
-        bump = torch.exp(-0.5 * (centre / max(cells / 4, 0.5)) ** 2)
+        self.size, self.stride = size, stride
+        self.grid = ((height - size) // stride + 1, (width - size) // stride + 1)
+        self.count = self.grid[0] * self.grid[1]
+        span = size // stride
+        centre = torch.arange(span) - (span - 1) / 2
+        bump = torch.exp(-0.5 * (centre / max(span / 4, 0.5)) ** 2)
         self.register_buffer("kernel", (bump[:, None] * bump)[None, None])
-        coverage = functional.conv_transpose2d(torch.ones(1, 1, ny, nx), self.kernel)
-        self.register_buffer("coverage", coverage)
-        self.grid = (ny + cells - 1, nx + cells - 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, R, C, size, size)``."""
-        ny, nx = self.tile_grid
-        cut = x[:, :, self.rows][:, :, :, self.columns]
-        cut = cut.reshape(-1, x.shape[1], ny, self.size, nx, self.size)
-        return cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.count, x.shape[1], self.size, self.size)
+        self.register_buffer("coverage", functional.conv_transpose2d(torch.ones(1, 1, *self.grid), self.kernel))
 
     def heatmap(self, scores: Tensor) -> Tensor:
-        """Tile scores ``(N, R)`` to a map of stride-sized cells ``(N, H/stride, W/stride)``.
+        """Region scores ``(N, R)`` to a map of stride-sized squares ``(N, H/stride, W/stride)``.
 
-        Each cell is the mean of the tiles that cover it, weighted towards tiles whose centre is near.
+        Each square is the mean of the regions that cover it, weighted towards those whose centre is near.
         """
-        grid = scores.reshape(-1, 1, *self.tile_grid)
+        grid = scores.reshape(-1, 1, *self.grid)
         return (functional.conv_transpose2d(grid, self.kernel) / self.coverage)[:, 0]
 
 
-def create_regions(config: RegionsConfig, height: int, width: int) -> WholeImage | Tiles:
+class Tiles(_Grid):
+    """Tiles that go through the encoder one by one: no tile sees beyond its border.
+
+    Two gathers with small index vectors cut them, which every ONNX runtime has.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, config: RegionsConfig, height: int, width: int) -> None:
+        super().__init__(config, height, width)
+        ny, nx = self.grid
+        offsets = torch.arange(self.size)
+        self.register_buffer("rows", (torch.arange(ny)[:, None] * self.stride + offsets).flatten())
+        self.register_buffer("columns", (torch.arange(nx)[:, None] * self.stride + offsets).flatten())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` to ``(N, R, C, size, size)``."""
+        (ny, nx), size = self.grid, self.size
+        cut = x[:, :, self.rows][:, :, :, self.columns].reshape(-1, x.shape[1], ny, size, nx, size)
+        return cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.count, x.shape[1], size, size)
+
+    def look(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
+        """Features ``(N, R, D)`` of the tiles, each turned in its place."""
+        tiles = self(x).flatten(0, 1)
+        features: Tensor = encoder(tiles.rot90(turn, (2, 3)) if turn else tiles)
+        return features.reshape(-1, self.count, features.shape[1])
+
+
+class Cells(_Grid):
+    """Windows of the last feature map, averaged: the image goes through the encoder once.
+
+    A window of ``size`` px is what a tile of that size is, except that it sees past its border; it costs
+    ``(size / stride)²`` times less.
+    """
+
+    def __init__(self, config: RegionsConfig, height: int, width: int, encoder_stride: int) -> None:
+        super().__init__(config, height, width)
+        if not encoder_stride or self.stride % encoder_stride or self.size % encoder_stride:
+            raise OnlygoodError(
+                f"cells of {self.size} px every {self.stride} px do not fit this encoder, "
+                + (f"whose map has one value every {encoder_stride} px" if encoder_stride else "which has no map")
+                + "; choose multiples of that, or regions of kind tiles"
+            )
+        self.window, self.step = self.size // encoder_stride, self.stride // encoder_stride
+
+    def look(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
+        """Features ``(N, R, D)``; of a turned image, turned back, so that regions stay where they are."""
+        last = encoder.stages(x.rot90(turn, (2, 3)) if turn else x)[-1]
+        pooled = functional.avg_pool2d(last.rot90(-turn, (2, 3)) if turn else last, self.window, self.step)
+        return pooled.flatten(2).transpose(1, 2)
+
+
+Regions = WholeImage | Tiles | Cells
+
+
+def create_regions(config: RegionsConfig, height: int, width: int, encoder: Encoder) -> Regions:
     """The regions of images of one size."""
-    return WholeImage() if config.kind == "whole" else Tiles(config, height, width)
+    if config.kind == "whole":
+        return WholeImage()
+    if config.kind == "tiles":
+        return Tiles(config, height, width)
+    return Cells(config, height, width, encoder.stride)

@@ -27,9 +27,9 @@ def _log_uniform(batch: int, low: float, high: float, rng: torch.Generator) -> T
 
 
 def blob_masks(batch: int, height: int, width: int, rng: torch.Generator) -> Tensor:
-    """Soft ellipses ``(B, H, W)`` with radii of 2 to 20 px; half of them have a ragged outline."""
+    """Soft ellipses ``(B, H, W)`` with radii of 3 to 24 px; half of them have a ragged outline."""
     along, across = _frame(batch, height, width, rng)
-    a, b = _log_uniform(batch, 2, 20, rng), _log_uniform(batch, 2, 20, rng)
+    a, b = _log_uniform(batch, 3, 24, rng), _log_uniform(batch, 3, 24, rng)
     inside = 1 - ((along / a) ** 2 + (across / b) ** 2).sqrt()
     noise = normal((batch, 1, 8, 8), 0, 1, rng)
     noise = functional.interpolate(noise, (height, width), mode="bilinear", align_corners=True)[:, 0]
@@ -60,7 +60,7 @@ def line_masks(
     crooked = (left + (right - left) * (place - low)) * half
     cracked = uniform((batch, 1, 1), 0, 1, rng) < 0.5
     distance = (across - torch.where(cracked, crooked, bend)).abs()
-    edge = uniform((batch, 1, 1), 0.3, 1.0, rng)
+    edge = uniform((batch, 1, 1), 0.2, 0.6, rng)
     ends = torch.sigmoid((half - along.abs()) / edge)
     return torch.sigmoid((thick - distance) / edge) * ends
 
@@ -84,7 +84,7 @@ def fill(x: Tensor, rng: torch.Generator) -> Tensor:
         (batch, channels, 1, 1), 0, 0.6, rng
     )
     sign = (uniform((batch, 1, 1, 1), 0, 1, rng) < 0.5).float() * 2 - 1
-    strength = _log_uniform(batch, 0.3, 3, rng)[:, None]
+    strength = _log_uniform(batch, 0.4, 4, rng)[:, None]
     shifted = x + sign * strength + normal((batch, channels, 1, 1), 0, 0.1, rng)
     foreign = uniform((batch, 1, 1, 1), 0, 1, rng) < 0.6
     return torch.where(foreign, other, shifted)
@@ -94,7 +94,7 @@ def paste_defects(x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """One soft-masked defect in every image: the changed images and the masks ``(B, H, W)`` in [0, 1]."""
     batch, _, height, width = x.shape
     blobs = blob_masks(batch, height, width, rng)
-    lines = line_masks(batch, height, width, rng, (8, 80), (1, 4))
+    lines = line_masks(batch, height, width, rng, (10, 80), (1.5, 6))
     mask = torch.where(uniform((batch, 1, 1), 0, 1, rng) < 0.55, blobs, lines)
     opacity = uniform((batch, 1, 1), 0.5, 1, rng)
     alpha = (mask * opacity)[:, None]

@@ -18,13 +18,14 @@ class Encoder(nn.Module):
     maps, because the best layer of a pretext task is often not the last (RotNet's is its second block).
     """
 
-    def __init__(self, name: str, channels: int, stages: list[nn.Module], dims: list[int]) -> None:
+    def __init__(self, name: str, channels: int, stages: list[nn.Module], dims: list[int], stride: int) -> None:
         super().__init__()
         self.name = name
         self.channels = channels
         self.blocks = nn.ModuleList(stages)
         self.stage_dims = dims
         self.dim = dims[-1]
+        self.stride = stride  # pixels between the values of the last map; 0 where that is no map
 
     def stages(self, x: Tensor) -> list[Tensor]:
         """Maps ``(N, D_i, H_i, W_i)`` after each stage."""
@@ -93,7 +94,7 @@ def small(channels: int) -> Encoder:
         nn.Conv2d(channels, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True)
     )
     later = [BasicBlock(inputs, outputs, 2) for inputs, outputs in pairwise(dims)]
-    return Encoder("small", channels, [stem, *later], dims)
+    return Encoder("small", channels, [stem, *later], dims, 16)
 
 
 def _resnet18(channels: int, *, small_stem: bool) -> Encoder:
@@ -106,7 +107,8 @@ def _resnet18(channels: int, *, small_stem: bool) -> Encoder:
     else:
         stem = nn.Sequential(nn.Conv2d(channels, 64, 7, 2, 3, bias=False), net.bn1, net.relu, net.maxpool)
     blocks = [nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4]
-    return Encoder("resnet18-32" if small_stem else "resnet18", channels, blocks, [64, 128, 256, 512])
+    name, stride = ("resnet18-32", 8) if small_stem else ("resnet18", 32)
+    return Encoder(name, channels, blocks, [64, 128, 256, 512], stride)
 
 
 def resnet18_small_stem(channels: int) -> Encoder:
@@ -126,7 +128,7 @@ def resnet50(channels: int) -> Encoder:
     net = build(weights=None)
     stem = nn.Sequential(nn.Conv2d(channels, 64, 7, 2, 3, bias=False), net.bn1, net.relu, net.maxpool)
     blocks = [nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4]
-    return Encoder("resnet50", channels, blocks, [256, 512, 1024, 2048])
+    return Encoder("resnet50", channels, blocks, [256, 512, 1024, 2048], 32)
 
 
 def wide_resnet(channels: int) -> Encoder:
@@ -140,7 +142,7 @@ def wide_resnet(channels: int) -> Encoder:
         inputs = outputs
     layers[0].insert(0, nn.Conv2d(channels, 16, 3, 1, 1, bias=False))
     layers[-1] += [nn.BatchNorm2d(dims[-1]), nn.ReLU(inplace=True)]
-    return Encoder("wrn16-4", channels, [nn.Sequential(*stage) for stage in layers], dims)
+    return Encoder("wrn16-4", channels, [nn.Sequential(*stage) for stage in layers], dims, 4)
 
 
 def mobilenet_v3(channels: int) -> Encoder:
@@ -151,7 +153,7 @@ def mobilenet_v3(channels: int) -> Encoder:
     layers[0][0] = nn.Conv2d(channels, 16, 3, 2, 1, bias=False)
     cuts = [(0, 2), (2, 4), (4, 9), (9, 13)]
     return Encoder(
-        "mobilenet-v3", channels, [nn.Sequential(*layers[a:b]) for a, b in cuts], [16, 24, 48, 576]
+        "mobilenet-v3", channels, [nn.Sequential(*layers[a:b]) for a, b in cuts], [16, 24, 48, 576], 32
     )
 
 
@@ -187,7 +189,7 @@ def lenet(channels: int) -> Encoder:
         )
         inputs = outputs
     blocks.append(LeNetHead(128, 128))
-    return Encoder("lenet", channels, blocks, [32, 64, 128, 128])
+    return Encoder("lenet", channels, blocks, [32, 64, 128, 128], 0)
 
 
 ENCODERS: dict[str, Callable[[int], Encoder]] = {
