@@ -14,8 +14,9 @@ import typer
 
 from onlygood import __version__
 from onlygood.deploy import options as opt
-from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.errors import Interrupted, OnlygoodError
 
+INTERRUPTED = 130
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 app = typer.Typer(
@@ -43,6 +44,9 @@ def _run(command: str, **options: Any) -> NoReturn:
         module = importlib.import_module(f"onlygood.deploy.commands.{command}")
         code = module.run(**options) or 0
         sys.stdout.flush()
+    except Interrupted as error:
+        typer.echo(f"onlygood: {error}", err=True)
+        code = INTERRUPTED
     except OnlygoodError as error:
         _fail(str(error))
     except BrokenPipeError:

@@ -51,5 +51,7 @@ class Metadata(Strict):
     calibration: Calibration
     self_test: SelfTest
     parity: Parity
-    provenance: dict[str, Any]  # library versions, fingerprint of the training images, seed, training log summary
-    seal: str = Field(default="0" * 64, pattern="^[0-9a-f]{64}$")  # sha256 of the file with these 64 characters zero
+    # Library versions, fingerprint and content hashes of the images, seed, summary of the training log.
+    provenance: dict[str, Any]
+    # sha256 of the file with these 64 characters zero
+    seal: str = Field(default="0" * 64, pattern="^[0-9a-f]{64}$")
