@@ -34,7 +34,7 @@ def run(directory: Path, seed: int, images: int) -> int:
     fit.run(
         good_dir=data / "train" / "good",
         output=model,
-        recipe=None,
+        recipe="fast",
         minutes=None,
         steps=None,
         max_false_alarms=None,
