@@ -1,5 +1,6 @@
 """Backbones by name. Every encoder gives a feature vector and the map of every stage."""
 
+import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -219,12 +220,15 @@ def create_encoder(name: str, channels: int = 3, *, seed: int = 0, weights: Path
 
 
 def save_weights(encoder: Encoder, path: Path) -> None:
-    """Write the weights as safetensors; the header names the encoder and its channels."""
+    """Write the weights as safetensors; the header names the encoder and its channels.
+
+    As one entry: safetensors writes several in any order, and the same weights shall give the same file.
+    """
     from safetensors.torch import save  # noqa: PLC0415
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
-    header = {"encoder": encoder.name, "channels": str(encoder.channels)}
-    write_atomically(path, save(tensors, header))
+    header = json.dumps({"encoder": encoder.name, "channels": encoder.channels})
+    write_atomically(path, save(tensors, {"onlygood": header}))
 
 
 def load_weights(encoder: Encoder, path: Path) -> None:
