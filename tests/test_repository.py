@@ -15,6 +15,7 @@ import onlygood
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+PACKAGE = ROOT / "onlygood"
 PROJECT = tomllib.loads(PYPROJECT)["project"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -138,7 +139,30 @@ def test_ci_calls_the_command_that_people_are_told() -> None:
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert script.rstrip().endswith("\nmake test")
     assert "set -euo pipefail" in script
-    assert "make test" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make demo" in readme
+    assert "make test" in readme
+
+
+PAGES = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/model-file.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    found = re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
+    links = {link.partition("#")[0] for link in found if "://" not in link}
+    assert {link for link in links if not (path.parent / link).exists()} == set()
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_the_map_shows_what_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    made = {"demo/"}  # by a command
+    named = set(re.findall(r"`((?:[\w.]+/)+[\w.]*|\w+\.(?:py|md|toml|txt))`", text)) - made
+    drawn = set(re.findall(r"^.*?   ((?:pretrain|anomaly|deploy)/[\w/.]+)", text, re.MULTILINE))
+    places = (ROOT, PACKAGE)
+    assert {name for name in named | drawn if not any((place / name).exists() for place in places)} == set()
 
 
 def test_a_commit_is_checked_like_make_lint() -> None:
