@@ -4,6 +4,7 @@ Only the standard library is imported here: on Linux a child's peak memory begin
 whoever measures memory must stay small.
 """
 
+import csv
 import json
 import os
 import platform
@@ -170,6 +171,12 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
 def read_results(benchmark: str) -> list[dict[str, Any]]:
     """All results of a benchmark, in the order of their names."""
     return [json.loads(path.read_text("utf-8")) for path in sorted((RESULTS / benchmark).glob("*.json"))]
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file with a header."""
+    with file.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 # --- tables
