@@ -36,7 +36,7 @@ def test_nt_xent_is_the_naive_one(seed: int, n: int, dim: int, temperature: floa
 
 
 def test_nt_xent_by_hand() -> None:
-    # Two pairs, each of equal vectors, across each other: similarity 1 with the partner, 0 with the two others.
+    # Two pairs, each of equal vectors, across each other: similarity 1 with the partner, 0 with the others.
     a = torch.eye(2)
     expected = -math.log(math.exp(1 / 0.5) / (math.exp(1 / 0.5) + 2))
     assert nt_xent(a, a, 0.5).item() == pytest.approx(expected)

@@ -176,7 +176,7 @@ def test_blur_keeps_flat_images_and_means_and_takes_contrast() -> None:
 
 
 def test_blur_by_hand() -> None:
-    """One draw of sigma: the kernel's ratio of neighbour to centre tells it, and the second neighbour agrees."""
+    """The ratio of a neighbour to the centre tells the sigma that was drawn, and all neighbours agree."""
     point = torch.zeros(1, 1, 45, 45)
     point[:, :, 22, 22] = 1.0
     profile = random_blur(point, 1.0, generator(3))[0, 0, 22, 20:25]
