@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from onlygood.anomaly.heads import Head
 from onlygood.anomaly.outputs import Outputs
-from onlygood.anomaly.regions import Regions, Tiles
+from onlygood.anomaly.regions import Pyramid, Tiles
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.views import to_float
 
@@ -21,7 +21,7 @@ class Detector(nn.Module):
     the classifier's logits; feature heads see the image as it is.
     """
 
-    def __init__(self, task: Task, regions: Regions, head: Head, *, top: int = 1) -> None:
+    def __init__(self, task: Task, regions: Pyramid, head: Head, *, top: int = 1) -> None:
         super().__init__()
         self.encoder = task.encoder
         self.classifier = task.classifier
@@ -34,7 +34,9 @@ class Detector(nn.Module):
     def outputs(self, images: Tensor) -> Outputs:
         """uint8 ``(N, C, H, W)`` to what the encoder says of every region under every view."""
         x = to_float(images, self.standardize)
-        features = torch.stack([self.regions.look(x, self.encoder, turn) for turn in range(self.turns)], dim=2)
+        features = torch.stack(
+            [self.regions.look(x, self.encoder, turn) for turn in range(self.turns)], dim=2
+        )
         return Outputs(features, self.classifier(features) if self.classifier is not None else None)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,5 +55,6 @@ class Detector(nn.Module):
 
     def batch_size(self, height: int, width: int) -> int:
         """How many images of this size to collect at once in bounded memory."""
-        pixels = self.regions.size**2 * self.regions.count if isinstance(self.regions, Tiles) else height * width
+        levels = [level for level in self.regions.levels if isinstance(level, Tiles)]
+        pixels = max(height * width, sum(level.size**2 * level.count for level in levels))
         return max(1, _BATCH_PIXELS // (pixels * self.turns))

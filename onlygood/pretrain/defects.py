@@ -1,7 +1,7 @@
 """Synthetic defects for whole batches: soft masks of blobs, scars and cracks, and the two CutPaste cuts.
 
-Images are standardised float ``(B, C, H, W)``, so that brightness is in units of the image's own contrast. Lengths are
-pixels. Nothing loops over images.
+Images are standardised float ``(B, C, H, W)``, so that brightness is in units of the image's own contrast.
+Lengths are pixels. Nothing loops over images.
 """
 
 import torch
@@ -12,7 +12,7 @@ from onlygood.pretrain.views import normal, uniform
 
 
 def _frame(batch: int, height: int, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pixel coordinates ``(B, H, W)`` along and across a random direction through a random place of each image."""
+    """Coordinates ``(B, H, W)``, in pixels, along and across a random line through a random place."""
     device = rng.device
     y = torch.arange(height, device=device).view(1, height, 1) - uniform((batch, 1, 1), 0, height, rng)
     x = torch.arange(width, device=device).view(1, 1, width) - uniform((batch, 1, 1), 0, width, rng)
@@ -43,6 +43,7 @@ def line_masks(
     height: int,
     width: int,
     rng: torch.Generator,
+    *,
     lengths: tuple[float, float],
     widths: tuple[float, float],
 ) -> Tensor:
@@ -71,7 +72,7 @@ def _take(values: Tensor, index: Tensor) -> Tensor:
 
 
 def fill(x: Tensor, rng: torch.Generator) -> Tensor:
-    """What defects are made of, ``(B, C, H, W)``: foreign texture (60 %) or the image itself, brighter or darker.
+    """What defects are made of, ``(B, C, H, W)``: foreign texture (60 %) or the image, lighter or darker.
 
     Foreign texture is another image of the batch, turned or mirrored, with its own contrast and brightness.
     """
@@ -94,7 +95,7 @@ def paste_defects(x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """One soft-masked defect in every image: the changed images and the masks ``(B, H, W)`` in [0, 1]."""
     batch, _, height, width = x.shape
     blobs = blob_masks(batch, height, width, rng)
-    lines = line_masks(batch, height, width, rng, (10, 80), (1.5, 6))
+    lines = line_masks(batch, height, width, rng, lengths=(10, 80), widths=(1.5, 6))
     mask = torch.where(uniform((batch, 1, 1), 0, 1, rng) < 0.55, blobs, lines)
     opacity = uniform((batch, 1, 1), 0.5, 1, rng)
     alpha = (mask * opacity)[:, None]
@@ -104,8 +105,8 @@ def paste_defects(x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
 def cut_paste(x: Tensor, rng: torch.Generator, *, scar: bool) -> Tensor:
     """A piece of each image pasted elsewhere in the same image (CutPaste, Li et al. 2021).
 
-    A patch covers 2 to 15 % of the area at an aspect of up to 3.3; a scar is 2 to 16 px wide, 10 to 25 px long and
-    turned by up to 45 degrees. Brightness and contrast of the piece change by up to a tenth.
+    A patch covers 2 to 15 % of the area at an aspect of up to 3.3; a scar is 2 to 16 px wide, 10 to 25 px
+    long and turned by up to 45 degrees. Brightness and contrast of the piece change by up to a tenth.
     """
     batch, _, height, width = x.shape
     if scar:

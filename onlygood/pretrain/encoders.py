@@ -19,7 +19,9 @@ class Encoder(nn.Module):
     maps, because the best layer of a pretext task is often not the last (RotNet's is its second block).
     """
 
-    def __init__(self, name: str, channels: int, stages: list[nn.Module], dims: list[int], stride: int) -> None:
+    def __init__(
+        self, name: str, channels: int, stages: list[nn.Module], dims: list[int], stride: int
+    ) -> None:
         super().__init__()
         self.name = name
         self.channels = channels

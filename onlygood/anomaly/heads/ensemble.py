@@ -3,17 +3,19 @@
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.outputs import Outputs
+
+_SAMPLE = 1_000_000  # region scores that a spread is measured on
 
 
 class Ensemble(Head):
     """Mean of heads, each in units of its own spread over the good regions: heads see different defects.
 
     Centre and spread are the median and the distance from there to the 99th percentile: what matters is how
-    far out the tail begins, and it is not moved by the few regions beyond it.
+    far out the tail begins, and the few regions beyond it do not move that.
     """
 
     centres: Tensor
@@ -21,26 +23,60 @@ class Ensemble(Head):
 
     def __init__(self, heads: list[Head]) -> None:
         super().__init__()
+        self.heads = nn.ModuleList(heads)
         self.reads = "logits" if any(head.reads == "logits" for head in heads) else "features"
-        self.heads = torch.nn.ModuleList(heads)
         self.register_buffer("centres", torch.zeros(len(heads)))
         self.register_buffer("spreads", torch.ones(len(heads)))
 
     def fit(self, outputs: Outputs) -> Self:
         """Fit the heads and measure their spread on the same regions."""
-        for index, head in enumerate(self.heads):
-            scores = head.fit(outputs)(outputs).flatten().double()  # type: ignore[operator]
-            levels = torch.quantile(
-                scores[:: max(1, len(scores) // 1_000_000)], scores.new_tensor([0.5, 0.99])
-            )
-            self.centres[index] = levels[0]
-            self.spreads[index] = (levels[1] - levels[0]).clamp(min=1e-12)
+        for index, head in enumerate(self._heads()):
+            scores = head.fit(outputs)(outputs).flatten().double()
+            few = scores[:: max(1, len(scores) // _SAMPLE)]
+            middle, tail = torch.quantile(few, few.new_tensor([0.5, 0.99]))
+            self.centres[index] = middle
+            self.spreads[index] = (tail - middle).clamp(min=1e-12)
         return self
 
     def forward(self, outputs: Outputs) -> Tensor:
-        """``(N, R)``."""
+        """``(N, R)``; 0 at the median of good regions, 1 at their 99th percentile."""
         scores = [
             (head(outputs) - self.centres[index]) / self.spreads[index]
-            for index, head in enumerate(self.heads)
+            for index, head in enumerate(self._heads())
         ]
         return torch.stack(scores).mean(dim=0)
+
+    def _heads(self) -> list[Head]:
+        return list(self.heads)  # type: ignore[arg-type]
+
+
+class PerScale(Head):
+    """A head for each scale of the regions; every one should score in the same units, as an Ensemble does."""
+
+    def __init__(self, heads: list[Head], counts: list[int]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+        self.counts = counts
+        self.reads = heads[0].reads
+
+    def fit(self, outputs: Outputs) -> Self:
+        """Fit each head on the regions of its scale."""
+        for head, part in zip(self._heads(), self._parts(outputs), strict=True):
+            head.fit(part)
+        return self
+
+    def forward(self, outputs: Outputs) -> Tensor:
+        """``(N, R)``, scale after scale."""
+        return torch.cat(
+            [head(part) for head, part in zip(self._heads(), self._parts(outputs), strict=True)], dim=1
+        )
+
+    def _parts(self, outputs: Outputs) -> list[Outputs]:
+        features = torch.split(outputs.features, self.counts, dim=1)
+        if outputs.logits is None:
+            return [Outputs(part) for part in features]
+        logits = torch.split(outputs.logits, self.counts, dim=1)
+        return [Outputs(*part) for part in zip(features, logits, strict=True)]
+
+    def _heads(self) -> list[Head]:
+        return list(self.heads)  # type: ignore[arg-type]

@@ -32,8 +32,8 @@ class Gaussian(Head):
         mean = x.mean(axis=0)
         covariance, _ = ledoit_wolf(x - mean, assume_centered=True)
         values, vectors = np.linalg.eigh(covariance)
-        # Directions in which features hardly vary against their own size are rounding, not information: unscaled they
-        # would make scores differ from one machine to the next. Dead units have no variance at all.
+        # Directions in which features hardly vary against their own size are rounding, not information:
+        # enlarged, they would make scores differ between machines. Dead units have no variance at all.
         floor = max(1e-6 * float(np.square(x).mean()), 1e-6 * values[-1], 1e-12)
         self.mean.copy_(torch.from_numpy(mean))
         self.whiten.copy_(torch.from_numpy(vectors / np.sqrt(np.maximum(values, floor))))

@@ -1,1 +1,1 @@
-"""The floor of the house: numpy, Pillow, onnxruntime and pydantic only, never torch and nothing else of ours."""
+"""The floor of the house: numpy, Pillow, onnxruntime and pydantic, never torch and nothing else of ours."""
