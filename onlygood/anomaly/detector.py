@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from onlygood.anomaly.heads import Head
 from onlygood.anomaly.outputs import Outputs
-from onlygood.anomaly.regions import Pyramid, Tiles
+from onlygood.anomaly.regions import Regions, Tiles
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.views import to_float
 
@@ -21,7 +21,7 @@ class Detector(nn.Module):
     the classifier's logits; feature heads see the image as it is.
     """
 
-    def __init__(self, task: Task, regions: Pyramid, head: Head, *, top: int = 1) -> None:
+    def __init__(self, task: Task, regions: Regions, head: Head, *, top: int = 1) -> None:
         super().__init__()
         self.encoder = task.encoder
         self.classifier = task.classifier
@@ -55,6 +55,7 @@ class Detector(nn.Module):
 
     def batch_size(self, height: int, width: int) -> int:
         """How many images of this size to collect at once in bounded memory."""
-        levels = [level for level in self.regions.levels if isinstance(level, Tiles)]
-        pixels = max(height * width, sum(level.size**2 * level.count for level in levels))
+        pixels = height * width
+        if isinstance(self.regions, Tiles):
+            pixels = self.regions.size**2 * self.regions.count
         return max(1, _BATCH_PIXELS // (pixels * self.turns))

@@ -97,8 +97,6 @@ def build_task(recipe: Recipe, channels: int) -> Task:
     options = dict(recipe.task.options)
     if recipe.regions.kind != "whole":
         options["views"] = {"crop": recipe.regions.size, **options.get("views", {})}
-    if recipe.regions.scales != [1]:
-        options["scales"] = recipe.regions.scales
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
         return create_task(recipe.task.name, encoder, options, recipe.input.standardize, ALL_TASKS)
@@ -108,7 +106,7 @@ def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[n
     """The recipe's head, fitted on the regions of training images; of some, where all would be too many."""
     regions = create_regions(recipe.regions, store.spec.height, store.spec.width, task.encoder)
     centre = task.centre if isinstance(task, SVDDTask) else None
-    head = create_head(recipe.head, task.encoder.dim, regions.counts, centre)
+    head = create_head(recipe.head, task.encoder.dim, centre)
     device = next(task.parameters()).device
     detector = Detector(task, regions, head, top=recipe.pool.top).to(device).eval()
     most = max(1, _REGIONS_TO_FIT // regions.count)

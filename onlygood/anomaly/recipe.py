@@ -1,7 +1,6 @@
 """A recipe: everything that decides how a detector is made. Importing this imports no torch."""
 
 import difflib
-import math
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -44,22 +43,16 @@ class RegionsConfig(Strict):
     kind: Literal["whole", "tiles", "cells"] = "whole"
     size: int = Field(default=64, ge=8)
     stride: int = Field(default=16, ge=1)
-    scales: list[int] = Field(default=[1], min_length=1)  # the image is shrunk so many times, ascending
 
     @property
     def grid(self) -> tuple[int, int]:
-        """A side of the input must be the first plus a multiple of the second, at every scale."""
-        if self.kind == "whole":
-            return 32, 32
-        coarsest = max(self.scales)
-        return self.size * coarsest, self.stride * math.lcm(*self.scales)
+        """A side of the input must be the first plus a multiple of the second."""
+        return (32, 32) if self.kind == "whole" else (self.size, self.stride)
 
     @model_validator(mode="after")
     def _even(self) -> Self:
         if self.size % self.stride:
             raise ValueError(f"size {self.size} must be a multiple of stride {self.stride}")
-        if self.scales != sorted(set(self.scales)) or self.scales[0] < 1:
-            raise ValueError(f"scales {self.scales} must be different whole numbers from 1 on, ascending")
         return self
 
 

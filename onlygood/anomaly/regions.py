@@ -1,8 +1,4 @@
-"""Where the encoder looks: the whole image, tiles that slide over it, or windows of its last feature map.
-
-Each at one or several scales: a coarser scale shrinks the image and so sees larger defects in their
-surroundings.
-"""
+"""Where the encoder looks: the whole image, tiles that slide over it, or windows of its last feature map."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +7,6 @@ from torch.nn import functional
 from onlygood.anomaly.recipe import RegionsConfig
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.views import shrink
 
 
 class WholeImage(nn.Module):
@@ -120,41 +115,11 @@ class Cells(_Grid):
         return pooled.flatten(2).transpose(1, 2)
 
 
-class Pyramid(nn.Module):
-    """Regions of the image at several scales, the finest first; numbered scale after scale."""
-
-    def __init__(self, scales: list[int], levels: list[WholeImage | Tiles | Cells]) -> None:
-        super().__init__()
-        self.scales = scales
-        self.levels = nn.ModuleList(levels)
-        self.counts = [level.count for level in levels]
-        self.count = sum(self.counts)
-
-    def look(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
-        """Features ``(N, R, D)``."""
-        seen = [level.look(shrink(x, scale), encoder, turn) for scale, level in self._levels()]
-        return torch.cat(seen, dim=1)
-
-    def heatmap(self, scores: Tensor) -> Tensor:
-        """Region scores ``(N, R)`` to the mean of the scales' maps, at the size of the finest."""
-        parts = torch.split(scores, self.counts, dim=1)
-        maps = [level.heatmap(part)[:, None] for (_, level), part in zip(self._levels(), parts, strict=True)]
-        size = maps[0].shape[2:]
-        same = [functional.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps[1:]]
-        return torch.cat([maps[0], *same], dim=1).mean(dim=1)
-
-    def _levels(self) -> list[tuple[int, WholeImage | Tiles | Cells]]:
-        return list(zip(self.scales, self.levels, strict=True))  # type: ignore[arg-type]
+Regions = WholeImage | Tiles | Cells
 
 
-def create_regions(config: RegionsConfig, height: int, width: int, encoder: Encoder) -> Pyramid:
+def create_regions(config: RegionsConfig, height: int, width: int, encoder: Encoder) -> Regions:
     """The regions of images of one size."""
-    return Pyramid(
-        config.scales, [_level(config, height // scale, width // scale, encoder) for scale in config.scales]
-    )
-
-
-def _level(config: RegionsConfig, height: int, width: int, encoder: Encoder) -> WholeImage | Tiles | Cells:
     if config.kind == "whole":
         return WholeImage()
     if config.kind == "tiles":

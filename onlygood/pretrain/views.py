@@ -62,11 +62,6 @@ def to_float(images: Tensor, standardize: Standardize) -> Tensor:
     return (x - mean) / (variance.sqrt() + 8.0)
 
 
-def shrink(x: Tensor, scale: int) -> Tensor:
-    """Means over squares of ``scale`` px: ``(B, C, H // scale, W // scale)``."""
-    return functional.avg_pool2d(x, scale) if scale > 1 else x
-
-
 def random_crop(x: Tensor, size: int, rng: torch.Generator) -> Tensor:
     """Square windows ``(B, C, size, size)`` at native scale, each at its own place."""
     batch, _, height, width = x.shape

@@ -48,35 +48,3 @@ class Ensemble(Head):
 
     def _heads(self) -> list[Head]:
         return list(self.heads)  # type: ignore[arg-type]
-
-
-class PerScale(Head):
-    """A head for each scale of the regions; every one should score in the same units, as an Ensemble does."""
-
-    def __init__(self, heads: list[Head], counts: list[int]) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList(heads)
-        self.counts = counts
-        self.reads = heads[0].reads
-
-    def fit(self, outputs: Outputs) -> Self:
-        """Fit each head on the regions of its scale."""
-        for head, part in zip(self._heads(), self._parts(outputs), strict=True):
-            head.fit(part)
-        return self
-
-    def forward(self, outputs: Outputs) -> Tensor:
-        """``(N, R)``, scale after scale."""
-        return torch.cat(
-            [head(part) for head, part in zip(self._heads(), self._parts(outputs), strict=True)], dim=1
-        )
-
-    def _parts(self, outputs: Outputs) -> list[Outputs]:
-        features = torch.split(outputs.features, self.counts, dim=1)
-        if outputs.logits is None:
-            return [Outputs(part) for part in features]
-        logits = torch.split(outputs.logits, self.counts, dim=1)
-        return [Outputs(*part) for part in zip(features, logits, strict=True)]
-
-    def _heads(self) -> list[Head]:
-        return list(self.heads)  # type: ignore[arg-type]

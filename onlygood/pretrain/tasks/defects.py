@@ -14,15 +14,12 @@ from onlygood.pretrain.defects import paste_defects
 from onlygood.pretrain.encoders import Encoder
 from onlygood.pretrain.losses import accuracy
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view, shrink, to_float
+from onlygood.pretrain.views import Standardize, Views, random_view, to_float
 
 
 class DefectsConfig(Strict):
     """Views into which the defects are painted."""
 
-    scales: list[int] = Field(
-        default=[1], min_length=1
-    )  # each batch is shared among images shrunk so many times
     views: Views = Field(
         default_factory=lambda: Views(crop=64, flip_vertical=True, brightness=0.15, contrast=0.15)
     )
@@ -48,15 +45,7 @@ class DefectsTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of clean against defective views, plus that of touched against untouched cells."""
-        whole = to_float(images, self.standardize)
-        scales = self.config.scales
-        x = torch.cat(
-            [
-                random_view(shrink(part, scale), self.config.views, rng)
-                for part, scale in zip(whole.tensor_split(len(scales)), scales, strict=True)
-            ]
-        )
-        x = x[torch.randperm(x.shape[0], generator=rng, device=x.device)]
+        x = random_view(to_float(images, self.standardize), self.config.views, rng)
         half = x.shape[0] // 2
         defective, masks = paste_defects(x[half:], rng)
         labels = (torch.arange(x.shape[0], device=x.device) >= half).long()
