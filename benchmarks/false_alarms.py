@@ -200,7 +200,7 @@ def shipped(pool: Pool) -> dict[str, Any]:
         achieved = rate(alarms, m)
         interval = {"low": achieved.low, "high": achieved.high}
         found[f"{alpha:g}"] = {
-            "promised": k / (n + 1),
+            "promised": promised,
             "achieved": achieved.value,
             **interval,
             "p_value": tail,

@@ -96,10 +96,15 @@ def provenance() -> dict[str, Any]:
 
 
 def typed_command(*paths: Path) -> str:
-    """The command as it can be typed again, these paths reduced to their names."""
+    """The command as it can be typed again; of paths outside the repository only the names."""
     script, *arguments = sys.argv
-    shown = [Path(part).name if Path(part) in paths else part for part in arguments]
+    shown = [_public(Path(part)) if Path(part) in paths else part for part in arguments]
     return " ".join(["python", f"benchmarks/{Path(script).name}", *shown])
+
+
+def _public(path: Path) -> str:
+    whole, home = path.resolve(), HERE.parent
+    return whole.relative_to(home).as_posix() if whole.is_relative_to(home) else whole.name
 
 
 def _commit() -> str:

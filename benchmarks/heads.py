@@ -22,7 +22,7 @@ from torch import Tensor
 from onlygood.anomaly.datasets import Sample, discover
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.fit import batches, build_task, fit_head
-from onlygood.anomaly.heads import create_head
+from onlygood.anomaly.heads import Head, create_head
 from onlygood.anomaly.metrics import auroc
 from onlygood.anomaly.outputs import Outputs
 from onlygood.anomaly.recipe import Recipe
@@ -67,10 +67,11 @@ def load_run(folder: Path) -> Trained:
     return Trained(recipe, spec, task.eval(), store, train_ids, seen)
 
 
-def make_head(run: Trained, names: list[str]) -> Any:
+def make_head(run: Trained, names: list[str], detector: Detector) -> Head:
     """An unfitted head with the recipe's other settings; a Deep SVDD task brings its centre."""
+    config = run.recipe.head.model_copy(update={"names": names})
     centre = getattr(run.task, "centre", None)
-    return create_head(run.recipe.head.model_copy(update={"names": names}), run.task.encoder.dim, centre)
+    return create_head(config, run.task.encoder.dim, detector.regions.counts, centre)
 
 
 def reader(run: Trained) -> Detector:
@@ -96,7 +97,7 @@ def head_names(run: Trained) -> dict[str, list[str]]:
 
 
 @torch.no_grad()
-def region_scores(head: Any, outputs: Outputs) -> Tensor:
+def region_scores(head: Head, outputs: Outputs) -> Tensor:
     """Scores ``(N, R)``, some images at a time."""
     return torch.cat([head(part) for part in _chunks(outputs)])
 
@@ -140,10 +141,10 @@ def evaluate_heads(folder: Path) -> dict[str, Any]:
 
     own, found = list(run.recipe.head.names), {}
     for name, names in head_names(run).items():
-        scores = region_scores(make_head(run, names).fit(train), test)
+        scores = region_scores(make_head(run, names, detector).fit(train), test)
         for top in POOLS if count > 1 else POOLS[:1]:
             found[f"{name} top {top}"] = measured(pooled(scores, top), samples)
-    scores = region_scores(make_head(run, own).fit(train), test)
+    scores = region_scores(make_head(run, own, detector).fit(train), test)
     recipe = measured(pooled(scores, run.recipe.pool.top), samples)
     return {"regions": count, "recipe": recipe, "heads": found}
 

@@ -1,13 +1,18 @@
-"""Few threads: tests share small machines, and many threads on tiny tensors only wait for each other."""
+"""What all tests share: few threads, and no clock."""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("busy", deadline=None)  # machines are shared: slow is no failure
+settings.load_profile("busy")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
+    """Many threads on tiny tensors only wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -37,7 +37,7 @@ def test_masks_are_soft_small_and_everywhere(kind: str, height: int, width: int)
     if kind == "blob":
         masks = blob_masks(300, height, width, generator())
     else:
-        masks = line_masks(300, height, width, generator(), (10, 60), (2, 5))
+        masks = line_masks(300, height, width, generator(), lengths=(10, 60), widths=(2, 5))
     assert masks.shape == (300, height, width)
     assert masks.min() >= 0
     assert masks.max() <= 1
@@ -60,7 +60,7 @@ def test_a_straight_line_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(defects, "uniform", fixed)
     monkeypatch.setattr(defects, "normal", lambda shape, mean, deviation, rng: torch.zeros(shape))
-    (mask,) = line_masks(1, 65, 65, generator(), (20, 20), (8, 8))
+    (mask,) = line_masks(1, 65, 65, generator(), lengths=(20, 20), widths=(8, 8))
     # The centre is at 32.5: x from 22.5 to 42.5, y from 28.5 to 36.5.
     assert mask[32, 24:42].min() > 0.9
     assert mask[32, 19] < 0.01

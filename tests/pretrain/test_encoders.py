@@ -52,6 +52,7 @@ def test_maps_and_features_are_as_promised(name: str, channels: int) -> None:
     assert (encoder.name, encoder.channels) == (name, channels)
     assert [m.shape[1] for m in maps] == encoder.stage_dims
     assert maps[-1].shape[2:] == (LAST_SIDE[name],) * 2
+    assert encoder.stride == (0 if name == "lenet" else 64 // LAST_SIDE[name])
     assert features.shape == (2, encoder.dim)
     torch.testing.assert_close(features, maps[-1].mean(dim=(2, 3)))
     assert not torch.allclose(features[0], features[1])

@@ -90,7 +90,7 @@ def _on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ALL_TASKS)
 def test_output_and_gradients(name: str) -> None:
-    """A scalar loss whose gradient reaches every parameter, detached metrics and features, inputs untouched."""
+    """A scalar loss, a gradient for every parameter, detached metrics and features, inputs untouched."""
     task = make(name).train()
     images = batch(structured(8))
     before = images.clone()
@@ -172,7 +172,9 @@ def test_every_task_is_known_here() -> None:
         ("svdd", "lenet", 1e-4, 15, 0.2),
     ],
 )
-def test_the_loss_falls(name: str, encoder: str, lr: float, steps: int, share: float, tmp_path: Path) -> None:
+def test_the_loss_falls(
+    *, name: str, encoder: str, lr: float, steps: int, share: float, tmp_path: Path
+) -> None:
     result = fit(make(name, encoder=encoder), tmp_path, structured(), steps=steps, lr=lr)
     losses = [row["loss"] for row in rows(result)]
     assert np.mean(losses[-3:]) < share * np.mean(losses[:2])
@@ -263,13 +265,17 @@ def test_cutpaste_without_the_paste_is_chance(tmp_path: Path, monkeypatch: pytes
     assert end.loss > math.log(3) - 1e-3
 
 
-def test_defects_without_a_defect_are_chance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clean and defective halves differ by the defect alone, not by views, order or place in the batch."""
+@pytest.mark.parametrize("scales", [[1], [1, 2]])
+def test_defects_without_a_defect_are_chance(
+    scales: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clean and defective differ by the defect alone, not by views, scales, order or place in the batch."""
     name = "onlygood.pretrain.tasks.defects.paste_defects"
     monkeypatch.setattr(name, lambda x, rng: (x, torch.zeros_like(x[:, 0])))
-    end = settled("defects", structured(), tmp_path, steps=60)
-    images = BATCH * len(end.accuracies)
-    assert np.mean(end.accuracies) == pytest.approx(1 / 2, abs=4 * math.sqrt(0.25 / images))
+    images = structured(64, SIDE * max(scales), SIDE * max(scales))
+    end = settled("defects", images, tmp_path, steps=60, scales=scales)
+    seen = BATCH * len(end.accuracies)
+    assert np.mean(end.accuracies) == pytest.approx(1 / 2, abs=4 * math.sqrt(0.25 / seen))
     assert end.loss > math.log(2) - 0.05
 
 

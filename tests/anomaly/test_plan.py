@@ -1,0 +1,137 @@
+"""What fit chooses from a folder: sizes that regions cover, and splits that keep their promise."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onlygood.anomaly.plan import DEFAULT_RATE, FEWEST, LONGEST, plan_input, plan_split
+from onlygood.anomaly.recipe import InputConfig, Recipe
+from onlygood.deploy.runtime.calibration import minimum_n, smallest_alpha
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.pretrain.images import Probe
+
+RECIPE = Recipe()
+
+
+def probe(width: int, height: int, *, grey: bool = False) -> Probe:
+    return Probe(width, height, grey=grey, sixteen_bit=False)
+
+
+# --- input --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [
+        (1000, 1000, (224, 224)),
+        (200, 200, (192, 192)),  # the nearest size, never far above the images'
+        (2000, 1000, (448, 224)),  # the aspect is kept
+        (500, 1250, (224, 560)),
+        (100_000, 1000, (896, 224)),  # four times the shorter side at most
+        (10, 10, (64, 64)),  # one tile at least
+    ],
+)
+def test_sizes_by_hand(width: int, height: int, expected: tuple[int, int]) -> None:
+    spec, words = plan_input(InputConfig(), probe(width, height), tile=64, stride=16)
+    assert (spec.width, spec.height) == expected
+    assert f"input {expected[0]}×{expected[1]} px" in words
+    assert f"{width}×{height}" in words
+
+
+@given(
+    st.integers(1, 5000),
+    st.integers(1, 5000),
+    st.integers(16, 400),
+    st.integers(1, 8),
+    st.sampled_from([8, 16, 32]),
+)
+def test_every_size_is_covered_and_about_as_asked(
+    width: int, height: int, side: int, tiles: int, stride: int
+) -> None:
+    tile = tiles * stride
+    spec, _ = plan_input(InputConfig(side=side), probe(width, height), tile=tile, stride=stride)
+    shorter, longer = sorted((spec.width, spec.height))
+    assert all(length >= tile and (length - tile) % stride == 0 for length in (shorter, longer))
+    assert shorter <= max(tile, min(side, width, height) + stride / 2)
+    assert longer <= max(tile, LONGEST * min(side, width, height) + stride / 2)
+    assert (spec.width <= spec.height) or (width >= height)
+
+
+def test_what_the_recipe_says_is_taken() -> None:
+    config = InputConfig(size=(48, 96), channels=1, resize="pad", bit_depth=12)
+    spec, words = plan_input(config, probe(500, 500), tile=64, stride=16)
+    assert (spec.height, spec.width, spec.channels, spec.resize, spec.bit_depth) == (48, 96, 1, "pad", 12)
+    assert "input 96×48 px, as the recipe says" in words
+
+
+@pytest.mark.parametrize(("grey", "channels", "word"), [(True, 1, "greyscale"), (False, 3, "RGB")])
+def test_channels_are_those_of_the_images(grey: bool, channels: int, word: str) -> None:
+    spec, words = plan_input(InputConfig(), probe(64, 64, grey=grey), tile=32, stride=32)
+    assert spec.channels == channels
+    assert word in words
+    assert plan_input(InputConfig(channels=3), probe(64, 64, grey=grey), tile=32, stride=32)[0].channels == 3
+
+
+# --- split --------------------------------------------------------------------
+
+
+def recipe(fraction: float = 0.2, rate: float | None = None) -> Recipe:
+    return Recipe.parse({"calibration": {"fraction": fraction, "max_false_alarms": rate}}, "test")
+
+
+@pytest.mark.parametrize(
+    ("images", "train", "calibration", "rate"),
+    [
+        (1000, 800, 200, 0.01),  # a fifth
+        (300, 201, 99, 0.01),  # as many as 1 % needs
+        (198, 99, 99, 0.01),  # half at most
+        (197, 158, 39, 1 / 40),  # 1 % cannot be had: a fifth, and what that allows
+        (60, 41, 19, 1 / 20),  # at least enough for 5 %
+        (20, 10, 10, 1 / 11),
+    ],
+)
+def test_splits_by_hand(images: int, train: int, calibration: int, rate: float) -> None:
+    split = plan_split(recipe(), images, None)
+    assert (split.train, split.calibration) == (train, calibration)
+    assert split.rate == pytest.approx(rate)
+    assert (f"{DEFAULT_RATE:g} would need 198 good images" in split.words) == (rate != 0.01)
+    assert f"{train} images to learn from, {calibration} held out" in split.words
+
+
+@given(st.integers(0, 3000), st.floats(0.05, 0.9), st.none() | st.floats(0.001, 0.5))
+def test_every_split_keeps_its_promise_or_says_why_not(
+    images: int, fraction: float, wish: float | None
+) -> None:
+    try:
+        split = plan_split(recipe(fraction), images, wish)
+    except OnlygoodError as error:
+        if images < 2 * FEWEST:
+            assert f"{2 * FEWEST} are the least" in str(error)
+            return
+        assert wish is not None
+        assert minimum_n(wish) > images // 2
+        offered = re.search(r"--max-false-alarms ([\d.]+)", str(error))
+        assert offered is not None
+        assert plan_split(recipe(fraction), images, float(offered[1])).rate == float(offered[1])
+        return
+    assert images >= 2 * FEWEST
+    assert split.train + split.calibration == images
+    assert split.train >= FEWEST
+    assert split.calibration >= minimum_n(split.rate)
+    assert split.rate >= smallest_alpha(split.calibration)
+    assert wish is None or split.rate == wish
+
+
+def test_the_command_line_wins_over_the_recipe() -> None:
+    assert plan_split(recipe(rate=0.2), 500, 0.05).rate == 0.05
+    assert plan_split(recipe(rate=0.2), 500, None).rate == 0.2
+    with pytest.raises(OnlygoodError, match=r"rate of 0\.001 needs 999 good images held out"):
+        plan_split(recipe(rate=0.001), 500, None)
+
+
+@pytest.mark.parametrize("wish", [0.0, 1.0, 1.5, -0.1])
+def test_a_rate_lies_between_0_and_1(wish: float) -> None:
+    with pytest.raises(OnlygoodError, match="between 0 and 1"):
+        plan_split(recipe(), 500, wish)

@@ -1,0 +1,155 @@
+"""Recipes: what ships is valid, what is mistyped is named with what was meant."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onlygood.anomaly.fit import build_task
+from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides, recipe_names, set_key
+from onlygood.anomaly.regions import create_regions
+from onlygood.deploy.runtime.errors import OnlygoodError
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+# --- what ships ---------------------------------------------------------------
+
+
+def test_there_are_recipes() -> None:
+    assert "surfaces" in recipe_names()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_can_be_built(name: str) -> None:
+    """Task, encoder and regions go together, and the head finds what it reads."""
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+    task = build_task(recipe, 3)
+    first, step = recipe.regions.grid
+    create_regions(recipe.regions, first + step, first, task.encoder)
+    assert "logprob" not in recipe.head.names or task.classifier is not None
+    assert Recipe.parse(recipe.model_dump(mode="json"), "again") == recipe
+
+
+def test_no_torch_is_needed_to_read_one() -> None:
+    code = "import sys; from onlygood.anomaly.recipe import load_recipe; load_recipe('surfaces'); "
+    code += "sys.exit('torch' in sys.modules)"
+    assert run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+
+
+# --- files and overrides ------------------------------------------------------
+
+
+def test_a_file_changes_what_it_says_and_nothing_else(write: Callable[[str], str]) -> None:
+    recipe = load_recipe(write("encoder: lenet\ntraining: {lr: 0.3}\n"))
+    assert recipe == Recipe.parse({"name": "mine", "encoder": "lenet", "training": {"lr": 0.3}}, "test")
+    assert load_recipe(write("name: called\n")).name == "called"
+
+
+def test_overrides_replace_single_values(write: Callable[[str], str]) -> None:
+    file = write("training: {lr: 0.3, steps: 7}\n")
+    items = [
+        "training.lr=0.1",
+        "head.names=[knn, gaussian]",
+        "task.options.views.blur=0.5",
+        "input.size=[64, 96]",
+    ]
+    recipe = load_recipe(file, parse_overrides(items))
+    assert (recipe.training.lr, recipe.training.steps) == (0.1, 7)
+    assert recipe.head.names == ["knn", "gaussian"]
+    assert recipe.task.options == {"views": {"blur": 0.5}}
+    assert recipe.input.size == (64, 96)
+
+
+def test_values_are_yaml_and_may_hold_equals_signs() -> None:
+    items = ["a=1", "b=1.5", "c=true", "d=null", "e=x=y", " f =[1, {g: 2}]", "h="]
+    expected = {"a": 1, "b": 1.5, "c": True, "d": None, "e": "x=y", "f": [1, {"g": 2}], "h": None}
+    assert parse_overrides(items) == expected
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), st.integers())
+def test_setting_a_key_is_reading_it_back(keys: list[str], value: int) -> None:
+    values: dict[str, Any] = {"z": {"y": 1}}
+    set_key(values, ".".join(keys), value)
+    found: Any = values
+    for key in keys:
+        found = found[key]
+    assert found == value
+    assert values["z"] == {"y": 1}
+
+
+# --- mistakes -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"trainning": {}}, "unknown key 'trainning'; did you mean 'training'"),
+        ({"training.batchsize": 3}, r"unknown key 'training\.batchsize'; did you mean 'batch_size'"),
+        ({"calibration.fraction": 1}, r"calibration\.fraction: .*less than 1"),
+        ({"regions.kind": "tile"}, r"regions\.kind: .*tiles"),
+        ({"head.names": []}, r"head\.names: .*at least 1"),
+        ({"training": {"steps": 1, "minutes": 1}}, "give steps or minutes, not both"),
+        (
+            {"encoder.name": "small", "encoder": "small", "encoder.x": 1},
+            "--set encoder.x: 'encoder' holds a value",
+        ),
+    ],
+)
+def test_a_mistake_is_named(write: Callable[[str], str], overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(OnlygoodError, match=message):
+        load_recipe(write("description: x\n"), overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("encoder: [", "not valid YAML"),
+        ("", "a recipe is a mapping"),
+        ("- a\n- b\n", "a recipe is a mapping"),
+        ("encoder: !!python/object/apply:os.getcwd []", "not valid YAML"),
+    ],
+)
+def test_a_broken_file_is_named(write: Callable[[str], str], text: str, message: str) -> None:
+    with pytest.raises(OnlygoodError, match=rf"mine\.yaml: {message}"):
+        load_recipe(write(text))
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OnlygoodError, match="no recipe 'surface'; did you mean 'surfaces'"):
+        load_recipe("surface")
+    with pytest.raises(
+        OnlygoodError, match=r"no recipe 'xyz'; there are .*surfaces.*\(or give a \.yaml file\)"
+    ):
+        load_recipe("xyz")
+    with pytest.raises(OnlygoodError, match=r"none\.yaml: cannot read the recipe \(No such file"):
+        load_recipe(str(tmp_path / "none.yaml"))
+    (tmp_path / "image.yaml").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(OnlygoodError, match=r"image\.yaml: not a text file"):
+        load_recipe(str(tmp_path / "image.yaml"))
+
+
+@pytest.mark.parametrize("item", ["lr", "=1", " =1"])
+def test_an_override_is_key_and_value(item: str) -> None:
+    with pytest.raises(OnlygoodError, match=r"write KEY=VALUE, such as training\.lr"):
+        parse_overrides([item])
+
+
+def test_an_override_that_is_no_yaml_is_named() -> None:
+    with pytest.raises(OnlygoodError, match=r"'\[1, 2' is not a YAML value"):
+        parse_overrides(["input.size=[1, 2"])

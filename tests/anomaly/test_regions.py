@@ -1,0 +1,226 @@
+"""Tiles against plain slicing, cells against tiles, heatmaps by hand."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from onlygood.anomaly.recipe import RegionsConfig
+from onlygood.anomaly.regions import Cells, Pyramid, Tiles, WholeImage, create_regions
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.pretrain.encoders import Encoder, create_encoder
+
+
+def patches(stride: int, dim: int = 5) -> Encoder:
+    """An encoder that looks at patches of ``stride`` px one by one, and so never across a border."""
+    convolution = nn.Conv2d(3, dim, stride, stride)
+    nn.init.normal_(convolution.weight, generator=torch.Generator().manual_seed(1))
+    stages = [nn.Sequential(convolution, nn.ReLU())]
+    return Encoder("patches", 3, stages, [dim], stride).eval().requires_grad_(False)
+
+
+def create(height: int, width: int, encoder: Encoder | None = None, **config: Any) -> Pyramid:
+    return create_regions(RegionsConfig.parse(config, "test"), height, width, encoder or patches(4))
+
+
+def tiles(size: int, stride: int, height: int, width: int) -> Tiles:
+    return Tiles(RegionsConfig(kind="tiles", size=size, stride=stride), height, width)
+
+
+def noise(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+# --- where the encoder looks --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "height", "width"), [(8, 4, 16, 24), (8, 8, 16, 8), (12, 3, 18, 12), (8, 2, 8, 8)]
+)
+def test_tiles_are_slices_row_by_row(size: int, stride: int, height: int, width: int) -> None:
+    x = noise(2, 3, height, width)
+    regions = tiles(size, stride, height, width)
+    expected = [
+        x[:, :, top : top + size, left : left + size]
+        for top in range(0, height - size + 1, stride)
+        for left in range(0, width - size + 1, stride)
+    ]
+    assert regions.count == len(expected)
+    assert torch.equal(regions(x), torch.stack(expected, dim=1))
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_tiles_go_through_the_encoder_one_by_one(turn: int) -> None:
+    encoder, x, regions = create_encoder("small").eval(), noise(2, 3, 32, 40), tiles(16, 8, 32, 40)
+    with torch.no_grad():
+        features = regions.look(x, encoder, turn)
+        one = x[1:, :, 8:24, 16:32].rot90(turn, (2, 3))  # second row, third column, of four
+        torch.testing.assert_close(features[1:, 1 * 4 + 2], encoder(one), atol=1e-5, rtol=1e-4)
+    assert features.shape == (2, 12, 256)
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize(
+    ("size", "stride", "height", "width"), [(16, 8, 32, 40), (8, 4, 8, 24), (12, 12, 24, 36)]
+)
+def test_cells_are_tiles_where_the_encoder_does_not_look_across(
+    turn: int, size: int, stride: int, height: int, width: int
+) -> None:
+    x, encoder = noise(2, 3, height, width), patches(4)
+    config = {"size": size, "stride": stride}
+    cells = create(height, width, encoder, kind="cells", **config)
+    cut = create(height, width, encoder, kind="tiles", **config)
+    torch.testing.assert_close(cells.look(x, encoder, turn), cut.look(x, encoder, turn))
+    assert cells.counts == cut.counts
+
+
+def test_cells_are_means_over_windows_of_the_last_map() -> None:
+    encoder, x = create_encoder("small").eval(), noise(1, 3, 64, 96)
+    with torch.no_grad():
+        features = create(64, 96, encoder, kind="cells", size=32, stride=16).look(x, encoder)
+        last = encoder.stages(x)[-1]  # one value every 16 px: 4 × 6; windows of 2 × 2
+        torch.testing.assert_close(features[0, 1 * 5 + 3], last[0, :, 1:3, 3:5].mean(dim=(1, 2)))
+    assert features.shape == (1, 3 * 5, 256)
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_the_whole_image_is_one_region(turn: int) -> None:
+    x, encoder = noise(2, 3, 16, 24), create_encoder("small").eval()
+    with torch.no_grad():
+        features = create(16, 24, encoder).look(x, encoder, turn)
+        torch.testing.assert_close(features, encoder(x.rot90(turn, (2, 3)))[:, None])
+    assert WholeImage().heatmap(torch.tensor([[3.0], [4.0]])).tolist() == [[[3.0]], [[4.0]]]
+
+
+def test_a_pyramid_looks_at_the_shrunken_image_too() -> None:
+    x, encoder = noise(2, 3, 32, 48), patches(4)
+    config = {"kind": "cells", "size": 16, "stride": 8}
+    both = create(32, 48, encoder, scales=[1, 2], **config)
+    halved = (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
+    expected = [
+        create(32, 48, encoder, **config).look(x, encoder),
+        create(16, 24, encoder, **config).look(halved, encoder),
+    ]
+    torch.testing.assert_close(both.look(x, encoder), torch.cat(expected, dim=1))
+    assert both.counts == [3 * 5, 1 * 2]
+
+
+# --- what does not fit --------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["tiles", "cells"])
+@pytest.mark.parametrize(("height", "width"), [(15, 16), (16, 18), (4, 16), (16, 4)])
+def test_an_image_that_is_not_covered_is_refused(kind: str, height: int, width: int) -> None:
+    message = f"{kind} of 8 px every 4 px .*{height}×{width}: each side must be 8 plus"
+    with pytest.raises(OnlygoodError, match=message):
+        create(height, width, kind=kind, size=8, stride=4)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"), [("small", "one value every 16 px"), ("lenet", "has no map")]
+)
+def test_cells_must_fit_the_encoder(encoder: str, message: str) -> None:
+    with pytest.raises(OnlygoodError, match=f"cells of 32 px every 8 px do not fit .*{message}.*tiles"):
+        create(64, 64, create_encoder(encoder), kind="cells", size=32, stride=8)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"size": 64, "stride": 24}, "size 64 must be a multiple of stride 24"),
+        ({"scales": [2, 1]}, "ascending"),
+        ({"scales": [1, 1]}, "different"),
+        ({"scales": [0, 1]}, "from 1 on"),
+        ({"scales": []}, "scales"),
+    ],
+)
+def test_impossible_regions_are_refused(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(OnlygoodError, match=message):
+        RegionsConfig.parse(config, "test")
+
+
+@pytest.mark.parametrize("scales", [[1], [1, 2], [1, 2, 3], [2, 3]])
+def test_the_grid_of_a_config_fits_at_every_scale(scales: list[int]) -> None:
+    config = RegionsConfig(kind="cells", size=16, stride=8, scales=scales)
+    first, step = config.grid
+    for extra in range(3):
+        regions = create_regions(config, first + extra * step, first + step, patches(4))
+        assert len(regions.counts) == len(scales)
+
+
+# --- heatmaps -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "height", "width"), [(8, 4, 16, 24), (8, 8, 16, 8), (12, 3, 18, 12), (64, 16, 96, 64)]
+)
+def test_a_constant_gives_a_constant(size: int, stride: int, height: int, width: int) -> None:
+    regions = tiles(size, stride, height, width)
+    heatmap = regions.heatmap(torch.full((2, regions.count), 3.7))
+    assert heatmap.shape == (2, height // stride, width // stride)
+    torch.testing.assert_close(heatmap, torch.full_like(heatmap, 3.7))
+
+
+def test_tiles_side_by_side_are_the_cells() -> None:
+    regions = tiles(8, 8, 16, 24)
+    scores = torch.arange(6.0)[None]
+    torch.testing.assert_close(regions.heatmap(scores), scores.view(1, 2, 3))
+
+
+def test_overlapping_tiles_by_hand() -> None:
+    """Three tiles of two cells in a row of four cells: cells share tiles with equal weights."""
+    regions = tiles(8, 4, 8, 16)
+    heatmap = regions.heatmap(torch.tensor([[1.0, 2.0, 6.0]]))
+    torch.testing.assert_close(heatmap, torch.tensor([[[1.0, 1.5, 4.0, 6.0]] * 2]))
+
+
+def test_nearer_tiles_weigh_more_by_hand() -> None:
+    """Four cells a tile, at -1.5, -0.5, 0.5, 1.5 strides from its centre, Gaussian of one stride."""
+    regions = tiles(16, 4, 16, 20)
+    near, far = math.exp(-0.5 * 0.5**2), math.exp(-0.5 * 1.5**2)
+    heatmap = regions.heatmap(torch.tensor([[0.0, 1.0]]))[0]
+    # Cell 1 is near to the first tile's centre and at the far end of the second's; and so on.
+    row = [0.0, far / (near + far), 0.5, near / (near + far), 1.0]
+    torch.testing.assert_close(heatmap, torch.tensor([row] * 4))
+
+
+def test_the_hottest_cells_are_in_the_middle_of_the_hot_tile() -> None:
+    regions = tiles(16, 4, 48, 40)
+    ny, nx = regions.grid
+    for tile in range(regions.count):
+        scores = torch.zeros(1, regions.count)
+        scores[0, tile] = 1.0
+        heatmap = regions.heatmap(scores)[0]
+        top, left = divmod(tile, nx)
+        row, column = divmod(int(heatmap.argmax()), heatmap.shape[1])
+        assert top <= row < top + 4
+        assert left <= column < left + 4
+        if 3 <= top < ny - 3 and 3 <= left < nx - 3:  # at the borders, cells have fewer tiles to share with
+            hottest = heatmap == heatmap.max()
+            assert hottest[top + 1 : top + 3, left + 1 : left + 3].all()
+            assert hottest.sum() == 4
+        assert not heatmap[:top].any()
+        assert not heatmap[top + 4 :].any()
+
+
+def test_heatmaps_are_linear_and_of_each_image_alone() -> None:
+    regions = tiles(12, 4, 20, 24)
+    a, b = noise(3, regions.count), noise(3, regions.count).flip(0)
+    torch.testing.assert_close(
+        regions.heatmap(2 * a + b), 2 * regions.heatmap(a) + regions.heatmap(b), atol=1e-5, rtol=1e-5
+    )
+    torch.testing.assert_close(regions.heatmap(a)[1:2], regions.heatmap(a[1:2]))
+
+
+def test_heatmaps_of_scales_are_averaged_at_the_finest() -> None:
+    regions = create(32, 32, kind="cells", size=16, stride=16, scales=[1, 2])
+    scores = torch.tensor([[1.0, 2, 3, 4, 10]])
+    torch.testing.assert_close(regions.heatmap(scores), (torch.tensor([[[1.0, 2], [3, 4]]]) + 10) / 2)
+
+
+def test_cells_and_tiles_draw_alike() -> None:
+    config = RegionsConfig(size=16, stride=4)
+    scores = noise(2, 5 * 3)
+    torch.testing.assert_close(Cells(config, 32, 24, 4).heatmap(scores), tiles(16, 4, 32, 24).heatmap(scores))
