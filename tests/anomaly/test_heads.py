@@ -225,23 +225,10 @@ def test_ensemble_of_constant_scores_stays_finite() -> None:
 
 def test_ensemble_reads_logits_only_where_a_member_does() -> None:
     def head(*names: str) -> Head:
-        return create_head(HeadConfig.parse({"names": names}, "test"), 4, [1])
+        return create_head(HeadConfig.parse({"names": names}, "test"), 4)
 
     assert head("gaussian", "knn").reads == head("gaussian").reads == "features"
     assert head("gaussian", "logprob").reads == head("logprob").reads == "logits"
-    assert create_head(HeadConfig(names=["logprob"]), 4, [2, 1]).reads == "logits"
-
-
-def test_scales_are_fitted_apart_and_scored_in_their_own_units() -> None:
-    """Two regions of a fine scale, one of a coarse one whose features are a thousand times larger."""
-    config = HeadConfig.parse({"names": ["centre"]}, "test")
-    fine, coarse = noise(50, 2, 1, 3), 1000 * noise(50, 1, 1, 3, seed=1)
-    good = Outputs(torch.cat([fine, coarse], dim=1), noise(50, 3, 1, 2))
-    head = create_head(config, 3, [2, 1]).fit(good)
-    alone = [Ensemble([CentreDistance(3)]).fit(Outputs(part)) for part in (fine, coarse)]
-    expected = torch.cat([alone[0](Outputs(fine)), alone[1](Outputs(coarse))], dim=1)
-    torch.testing.assert_close(head(good), expected)
-    assert head(good).median(dim=0).values.abs().max() < 0.1
 
 
 # --- all ----------------------------------------------------------------------
@@ -255,7 +242,7 @@ def test_what_was_fitted_is_in_the_buffers(names: list[str]) -> None:
     config = HeadConfig.parse({"names": names, "size": 12}, "test")
     good = Outputs(noise(8, 3, 1, 4), noise(8, 3, 1, 2))
     new = Outputs(noise(5, 3, 1, 4, seed=1), noise(5, 3, 1, 2, seed=1))
-    head, other = create_head(config, 4, [3]).fit(good).eval(), create_head(config, 4, [3]).eval()
+    head, other = create_head(config, 4).fit(good).eval(), create_head(config, 4).eval()
     other.load_state_dict(head.state_dict())
     scores = head(new)
     assert scores.shape == (5, 3)
@@ -268,9 +255,9 @@ def test_what_was_fitted_is_in_the_buffers(names: list[str]) -> None:
 def test_feature_heads_look_at_the_untransformed_view(name: str) -> None:
     config = HeadConfig.parse({"names": [name], "size": 6}, "test")
     features = noise(8, 2, 4, 3)
-    head = create_head(config, 3, [2]).fit(Outputs(features))
+    head = create_head(config, 3).fit(Outputs(features))
     plain = Outputs(features[:, :, :1])
-    torch.testing.assert_close(head(Outputs(features)), create_head(config, 3, [2]).fit(plain)(plain))
+    torch.testing.assert_close(head(Outputs(features)), create_head(config, 3).fit(plain)(plain))
 
 
 def test_an_unknown_head_is_refused() -> None:

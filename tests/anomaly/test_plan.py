@@ -100,28 +100,28 @@ def test_splits_by_hand(images: int, train: int, calibration: int, rate: float) 
     assert f"{train} images to learn from, {calibration} held out" in split.words
 
 
-@given(st.integers(0, 3000), st.floats(0.05, 0.9), st.none() | st.floats(0.001, 0.5))
-def test_every_split_keeps_its_promise_or_says_why_not(
+@given(st.integers(2 * FEWEST, 3000), st.floats(0.05, 0.9), st.none() | st.floats(0.001, 0.5))
+def test_every_split_keeps_its_promise_or_says_which_it_could(
     images: int, fraction: float, wish: float | None
 ) -> None:
-    try:
-        split = plan_split(recipe(fraction), images, wish)
-    except OnlygoodError as error:
-        if images < 2 * FEWEST:
-            assert f"{2 * FEWEST} are the least" in str(error)
-            return
-        assert wish is not None
-        assert minimum_n(wish) > images // 2
-        offered = re.search(r"--max-false-alarms ([\d.]+)", str(error))
+    if wish is not None and minimum_n(wish) > images - max(FEWEST, images // 2):
+        with pytest.raises(OnlygoodError) as caught:
+            plan_split(recipe(fraction), images, wish)
+        offered = re.search(r"--max-false-alarms ([\d.]+)", str(caught.value))
         assert offered is not None
-        assert plan_split(recipe(fraction), images, float(offered[1])).rate == float(offered[1])
-        return
-    assert images >= 2 * FEWEST
+        wish = float(offered[1])
+    split = plan_split(recipe(fraction), images, wish)
     assert split.train + split.calibration == images
     assert split.train >= FEWEST
     assert split.calibration >= minimum_n(split.rate)
     assert split.rate >= smallest_alpha(split.calibration)
     assert wish is None or split.rate == wish
+
+
+@pytest.mark.parametrize("images", [0, 1, 11, 2 * FEWEST - 1])
+def test_too_few_images_are_told(images: int) -> None:
+    with pytest.raises(OnlygoodError, match=f"{images} .*images are too few: {2 * FEWEST} are the least"):
+        plan_split(recipe(), images, None)
 
 
 def test_the_command_line_wins_over_the_recipe() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from onlygood.anomaly.recipe import RegionsConfig
-from onlygood.anomaly.regions import Cells, Pyramid, Tiles, WholeImage, create_regions
+from onlygood.anomaly.regions import Cells, Regions, Tiles, WholeImage, create_regions
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.encoders import Encoder, create_encoder
 
@@ -21,7 +21,7 @@ def patches(stride: int, dim: int = 5) -> Encoder:
     return Encoder("patches", 3, stages, [dim], stride).eval().requires_grad_(False)
 
 
-def create(height: int, width: int, encoder: Encoder | None = None, **config: Any) -> Pyramid:
+def create(height: int, width: int, encoder: Encoder | None = None, **config: Any) -> Regions:
     return create_regions(RegionsConfig.parse(config, "test"), height, width, encoder or patches(4))
 
 
@@ -73,7 +73,7 @@ def test_cells_are_tiles_where_the_encoder_does_not_look_across(
     cells = create(height, width, encoder, kind="cells", **config)
     cut = create(height, width, encoder, kind="tiles", **config)
     torch.testing.assert_close(cells.look(x, encoder, turn), cut.look(x, encoder, turn))
-    assert cells.counts == cut.counts
+    assert cells.count == cut.count
 
 
 def test_cells_are_means_over_windows_of_the_last_map() -> None:
@@ -92,19 +92,6 @@ def test_the_whole_image_is_one_region(turn: int) -> None:
         features = create(16, 24, encoder).look(x, encoder, turn)
         torch.testing.assert_close(features, encoder(x.rot90(turn, (2, 3)))[:, None])
     assert WholeImage().heatmap(torch.tensor([[3.0], [4.0]])).tolist() == [[[3.0]], [[4.0]]]
-
-
-def test_a_pyramid_looks_at_the_shrunken_image_too() -> None:
-    x, encoder = noise(2, 3, 32, 48), patches(4)
-    config = {"kind": "cells", "size": 16, "stride": 8}
-    both = create(32, 48, encoder, scales=[1, 2], **config)
-    halved = (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
-    expected = [
-        create(32, 48, encoder, **config).look(x, encoder),
-        create(16, 24, encoder, **config).look(halved, encoder),
-    ]
-    torch.testing.assert_close(both.look(x, encoder), torch.cat(expected, dim=1))
-    assert both.counts == [3 * 5, 1 * 2]
 
 
 # --- what does not fit --------------------------------------------------------
@@ -126,28 +113,17 @@ def test_cells_must_fit_the_encoder(encoder: str, message: str) -> None:
         create(64, 64, create_encoder(encoder), kind="cells", size=32, stride=8)
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"size": 64, "stride": 24}, "size 64 must be a multiple of stride 24"),
-        ({"scales": [2, 1]}, "ascending"),
-        ({"scales": [1, 1]}, "different"),
-        ({"scales": [0, 1]}, "from 1 on"),
-        ({"scales": []}, "scales"),
-    ],
-)
-def test_impossible_regions_are_refused(config: dict[str, Any], message: str) -> None:
-    with pytest.raises(OnlygoodError, match=message):
-        RegionsConfig.parse(config, "test")
+def test_regions_must_be_multiples_of_the_stride() -> None:
+    with pytest.raises(OnlygoodError, match="size 64 must be a multiple of stride 24"):
+        RegionsConfig.parse({"size": 64, "stride": 24}, "test")
 
 
-@pytest.mark.parametrize("scales", [[1], [1, 2], [1, 2, 3], [2, 3]])
-def test_the_grid_of_a_config_fits_at_every_scale(scales: list[int]) -> None:
-    config = RegionsConfig(kind="cells", size=16, stride=8, scales=scales)
+@pytest.mark.parametrize("kind", ["whole", "tiles", "cells"])
+def test_the_grid_of_a_config_fits(kind: str) -> None:
+    config = RegionsConfig.parse({"kind": kind, "size": 16, "stride": 8}, "test")
     first, step = config.grid
-    for extra in range(3):
-        regions = create_regions(config, first + extra * step, first + step, patches(4))
-        assert len(regions.counts) == len(scales)
+    regions = create_regions(config, first + 2 * step, first, patches(4))
+    assert regions.count == (1 if kind == "whole" else 3)
 
 
 # --- heatmaps -----------------------------------------------------------------
@@ -212,12 +188,6 @@ def test_heatmaps_are_linear_and_of_each_image_alone() -> None:
         regions.heatmap(2 * a + b), 2 * regions.heatmap(a) + regions.heatmap(b), atol=1e-5, rtol=1e-5
     )
     torch.testing.assert_close(regions.heatmap(a)[1:2], regions.heatmap(a[1:2]))
-
-
-def test_heatmaps_of_scales_are_averaged_at_the_finest() -> None:
-    regions = create(32, 32, kind="cells", size=16, stride=16, scales=[1, 2])
-    scores = torch.tensor([[1.0, 2, 3, 4, 10]])
-    torch.testing.assert_close(regions.heatmap(scores), (torch.tensor([[[1.0, 2], [3, 4]]]) + 10) / 2)
 
 
 def test_cells_and_tiles_draw_alike() -> None:

@@ -19,7 +19,6 @@ from onlygood.pretrain.views import (
     random_gray,
     random_resized_crop,
     random_view,
-    shrink,
     to_float,
 )
 
@@ -108,12 +107,6 @@ def test_resized_crop_stays_inside_and_has_the_area_asked_for() -> None:
     for ramp in (out[:, 0], out[:, 1]):  # nothing from beyond the border
         assert ramp.min() >= 0
         assert ramp.max() <= side - 1
-
-
-def test_shrinking_takes_means_of_squares() -> None:
-    x = torch.tensor([[1.0, 3, 5, 7, 100], [5, 7, 9, 11, 100], [100] * 5])[None, None]
-    assert shrink(x, 2)[0, 0].tolist() == [[4, 8]]  # what does not fill a square is left out
-    assert shrink(x, 1) is x
 
 
 def test_flips_mirror_half_of_the_images_and_only_along_their_dimension() -> None:
