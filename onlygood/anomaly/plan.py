@@ -80,7 +80,7 @@ def plan_split(recipe: Recipe, images: int, rate: float | None) -> Split:
             )
         count = min(most, max(round(images * recipe.calibration.fraction), 19))
         target = smallest_alpha(count)
-        note = f"; {DEFAULT_RATE:g} would need {2 * minimum_n(DEFAULT_RATE)} good images"
+        note = f"; {DEFAULT_RATE:g} would need {2 * minimum_n(DEFAULT_RATE) - 1} good images"
     else:
         note = ""
     words = (

@@ -86,8 +86,8 @@ def recipe(fraction: float = 0.2, rate: float | None = None) -> Recipe:
     [
         (1000, 800, 200, 0.01),  # a fifth
         (300, 201, 99, 0.01),  # as many as 1 % needs
-        (198, 99, 99, 0.01),  # half at most
-        (197, 158, 39, 1 / 40),  # 1 % cannot be had: a fifth, and what that allows
+        (197, 98, 99, 0.01),  # half at most
+        (196, 157, 39, 1 / 40),  # 1 % cannot be had: a fifth, and what that allows
         (60, 41, 19, 1 / 20),  # at least enough for 5 %
         (20, 10, 10, 1 / 11),
     ],
@@ -96,7 +96,7 @@ def test_splits_by_hand(images: int, train: int, calibration: int, rate: float) 
     split = plan_split(recipe(), images, None)
     assert (split.train, split.calibration) == (train, calibration)
     assert split.rate == pytest.approx(rate)
-    assert (f"{DEFAULT_RATE:g} would need 198 good images" in split.words) == (rate != 0.01)
+    assert (f"{DEFAULT_RATE:g} would need 197 good images" in split.words) == (rate != 0.01)
     assert f"{train} images to learn from, {calibration} held out" in split.words
 
 
