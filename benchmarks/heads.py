@@ -67,11 +67,11 @@ def load_run(folder: Path) -> Trained:
     return Trained(recipe, spec, task.eval(), store, train_ids, seen)
 
 
-def make_head(run: Trained, names: list[str], detector: Detector) -> Head:
+def make_head(run: Trained, names: list[str]) -> Head:
     """An unfitted head with the recipe's other settings; a Deep SVDD task brings its centre."""
     config = run.recipe.head.model_copy(update={"names": names})
     centre = getattr(run.task, "centre", None)
-    return create_head(config, run.task.encoder.dim, detector.regions.counts, centre)
+    return create_head(config, run.task.encoder.dim, centre=centre)
 
 
 def reader(run: Trained) -> Detector:
@@ -141,10 +141,10 @@ def evaluate_heads(folder: Path) -> dict[str, Any]:
 
     own, found = list(run.recipe.head.names), {}
     for name, names in head_names(run).items():
-        scores = region_scores(make_head(run, names, detector).fit(train), test)
+        scores = region_scores(make_head(run, names).fit(train), test)
         for top in POOLS if count > 1 else POOLS[:1]:
             found[f"{name} top {top}"] = measured(pooled(scores, top), samples)
-    scores = region_scores(make_head(run, own, detector).fit(train), test)
+    scores = region_scores(make_head(run, own).fit(train), test)
     recipe = measured(pooled(scores, run.recipe.pool.top), samples)
     return {"regions": count, "recipe": recipe, "heads": found}
 

@@ -1,0 +1,95 @@
+"""Export: onnxruntime says what torch says, for every head over every kind of region, in a clean file."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from onlygood.anomaly.detector import Detector
+from onlygood.anomaly.heads import create_head
+from onlygood.anomaly.recipe import HeadConfig, RegionsConfig
+from onlygood.anomaly.regions import create_regions
+from onlygood.deploy.export import IR_VERSION, OPSET, TOLERANCE, compare, session, to_onnx
+from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.modelfile import ALLOWED_OPS
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.tasks.base import Task
+from onlygood.pretrain.tasks.registry import create_task
+
+SPEC = InputSpec(height=48, width=64, channels=1)
+HEADS = [["logprob"], ["gaussian"], ["knn"], ["centre"], ["logprob", "gaussian"]]
+
+
+def pictures(count: int, seed: int) -> np.ndarray:
+    """Smooth random textures ``(count, 48, 64, 1)``."""
+    coarse = torch.rand(count, 1, 12, 16, generator=torch.Generator().manual_seed(seed))
+    fine = torch.nn.functional.interpolate(coarse, (48, 64), mode="bicubic")
+    return (fine.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).numpy()
+
+
+def warmed_task(name: str) -> Task:
+    """A task whose norms have seen images, so that features spread as after training."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        task = create_task(name, create_encoder("small", 1), {}, "image")
+    rng = torch.Generator().manual_seed(0)
+    images = torch.from_numpy(pictures(16, 1)).permute(0, 3, 1, 2)
+    options = {"views": {"crop": 32}}
+    task.config = type(task.config).parse(options, "test")
+    for _ in range(5):
+        task.loss(images, torch.arange(16), rng)
+    return task.eval()
+
+
+def fitted(task: Task, names: list[str], kind: str) -> Detector:
+    config = RegionsConfig.parse({"kind": kind, "size": 32, "stride": 16}, "test")
+    regions = create_regions(config, SPEC.height, SPEC.width, task.encoder)
+    head = create_head(HeadConfig.parse({"names": names, "size": 20}, "test"), task.encoder.dim)
+    detector = Detector(task, regions, head, top=2).eval()
+    images = torch.from_numpy(pictures(24, 2)).permute(0, 3, 1, 2)
+    head.fit(detector.collect(iter(images.split(8))))
+    return detector
+
+
+@pytest.fixture(scope="module")
+def defects() -> Task:
+    return warmed_task("defects")
+
+
+@pytest.mark.parametrize("kind", ["whole", "tiles", "cells"])
+@pytest.mark.parametrize("names", HEADS, ids="+".join)
+def test_onnxruntime_says_what_torch_says(defects: Task, names: list[str], kind: str) -> None:
+    detector = fitted(defects, names, kind)
+    program = to_onnx(detector, SPEC)
+    infer = session(program.SerializeToString())
+    assert compare(detector, infer, pictures(7, 3)) <= TOLERANCE
+    scores, heatmaps = infer(pictures(5, 4))
+    assert np.unique(scores).size == 5  # parity of constants would prove nothing
+    assert heatmaps.shape == (5, *((1, 1) if kind == "whole" else (3, 4)))
+    assert {node.op_type for node in program.graph.node} <= ALLOWED_OPS
+
+
+@pytest.mark.parametrize("kind", ["tiles", "cells"])
+def test_rotations_at_test_time(kind: str) -> None:
+    detector = fitted(warmed_task("rotation"), ["logprob"], kind)
+    assert detector.turns == 4
+    infer = session(to_onnx(detector, SPEC).SerializeToString())
+    assert compare(detector, infer, pictures(4, 3)) <= TOLERANCE
+
+
+def test_the_file_is_plain_and_tells_nothing_of_its_maker(defects: Task) -> None:
+    program = to_onnx(fitted(defects, ["gaussian"], "cells"), SPEC)
+    onnx.checker.check_model(program)
+    assert program.ir_version == IR_VERSION
+    assert [(entry.domain, entry.version) for entry in program.opset_import] == [("", OPSET)]
+    data = program.SerializeToString()
+    assert b"site-packages" not in data
+    assert b".py" not in data
+    assert b"stack_trace" not in data
+
+
+def test_another_detector_is_noticed(defects: Task) -> None:
+    detector = fitted(defects, ["gaussian"], "cells")
+    infer = session(to_onnx(detector, SPEC).SerializeToString())
+    detector.head.mean += 0.5 * detector.head.mean.abs().mean()
+    assert compare(detector, infer, pictures(4, 3)) > TOLERANCE
