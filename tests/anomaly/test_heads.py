@@ -157,6 +157,15 @@ def test_coreset_covers_within_twice_the_optimum() -> None:
     assert len(set(chosen.tolist())) == 3
 
 
+def test_knn_tells_small_distances_exactly() -> None:
+    """2 - 2 cos of an angle of a thousandth has three digits left in float32; the difference has six."""
+    angle = torch.tensor([[1e-3], [1e-2]], dtype=torch.float64)
+    new = torch.cat([angle.cos(), angle.sin()], dim=1).float()
+    head = NearestNeighbours(2, size=1).fit(outputs(torch.tensor([[1.0, 0]])))
+    expected = (2 * (angle / 2).sin()).flatten().tolist()
+    assert head(outputs(new)).flatten().tolist() == pytest.approx(expected, rel=1e-5)
+
+
 def test_knn_keeps_only_the_coreset() -> None:
     """Two tight bunches and one outlier: three members remember them all."""
     bunches = torch.cat(
@@ -199,11 +208,39 @@ def test_a_trained_centre_is_copied() -> None:
 
 
 def test_ensemble_by_hand() -> None:
-    """Scores 0, 1, …, 100 by both centres, one of them a hundred times larger: medians 50, 99 % at 99."""
-    small = torch.arange(101.0).sqrt()[:, None]
-    head = Ensemble([Scaled(1.0), Scaled(100.0)]).fit(outputs(small))
+    """Good scores 0, 1, …, 100 by both, one of them a hundred times larger: medians 50, 99 % at 99."""
+    good = torch.arange(101.0).sqrt().repeat_interleave(2)[:, None]  # each half of the images has them all
+    head = Ensemble([Scaled(1.0), Scaled(100.0)]).fit(outputs(good))
     new = outputs(torch.tensor([[50.0], [99.0], [148.0]]).sqrt())
     assert head(new).flatten().tolist() == pytest.approx([0, 1, 2], abs=1e-4)
+
+
+def test_the_spread_is_that_of_regions_which_a_head_has_not_seen() -> None:
+    """A bank that remembers every good region gives these a distance of 0, which is nobody's spread."""
+    good, new = outputs(noise(200, 4)), outputs(noise(2000, 4, seed=1))
+    head = Ensemble([NearestNeighbours(4, size=1000)]).fit(good)
+    middle, tail = torch.quantile(head(new), torch.tensor([0.5, 0.99]))
+    assert abs(middle) < 0.25
+    assert 0.7 < tail < 1.3
+
+
+def test_the_members_of_an_ensemble_learn_from_all_images() -> None:
+    good = Outputs(noise(20, 3, 1, 4))
+    (member,) = Ensemble([Gaussian(4)]).fit(good).heads
+    torch.testing.assert_close(member(good), Gaussian(4).fit(good)(good))
+
+
+def test_the_spread_of_many_regions_is_measured_on_some_of_them() -> None:
+    good = Outputs(noise(60, 2000, 1, 1))
+    seen: list[int] = []
+
+    class Watched(CentreDistance):
+        def forward(self, outputs: Outputs) -> Tensor:
+            seen.append(outputs.features.shape[:2].numel())
+            return super().forward(outputs)
+
+    Ensemble([Watched(1)]).fit(good)
+    assert seen == [20_000]
 
 
 class Scaled(CentreDistance):
