@@ -220,8 +220,8 @@ def test_the_spread_is_that_of_regions_which_a_head_has_not_seen() -> None:
     good, new = outputs(noise(200, 4)), outputs(noise(2000, 4, seed=1))
     head = Ensemble([NearestNeighbours(4, size=1000)]).fit(good)
     middle, tail = torch.quantile(head(new), torch.tensor([0.5, 0.99]))
-    assert abs(middle) < 0.25
-    assert 0.7 < tail < 1.3
+    assert -0.5 < middle < 0  # a bank twice as large is a little nearer
+    assert 0.5 < tail < 1.3
 
 
 def test_the_members_of_an_ensemble_learn_from_all_images() -> None:
