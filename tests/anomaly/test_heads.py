@@ -221,7 +221,7 @@ def test_the_spread_is_that_of_regions_which_a_head_has_not_seen() -> None:
     head = Ensemble([NearestNeighbours(4, size=1000)]).fit(good)
     middle, tail = torch.quantile(head(new), torch.tensor([0.5, 0.99]))
     assert -0.5 < middle < 0  # a bank twice as large is a little nearer
-    assert 0.5 < tail < 1.3
+    assert 0.3 < tail < 1.3
 
 
 def test_the_members_of_an_ensemble_learn_from_all_images() -> None:
