@@ -143,7 +143,7 @@ def session(data: bytes) -> Infer:
 
 
 def compare(detector: Detector, infer: Infer, images: NDArray[np.uint8]) -> float:
-    """Largest difference of scores and of heatmaps, each relative to its largest magnitude; batches of 1, 2, 5."""
+    """Largest difference of scores and of heatmaps, each relative to its largest magnitude."""
     with torch.no_grad():
         whole = [output.numpy() for output in detector(torch.from_numpy(images))]
     scales = [max(float(np.abs(output).max()), _SMALLEST) for output in whole]
