@@ -103,7 +103,7 @@ def fit_and_evaluate(options: argparse.Namespace, name: str, folder: Path) -> di
         "split": options.split,
         "recipe": variant(options),
         "seed": options.seed,
-        "command": harness.typed_command(options.data),
+        "command": harness.typed_command(options.data, Path(options.recipe)),
         "commands": [f"onlygood {' '.join(command)}" for command in (shown, evaluate)],
         "environment": origin,
         "threads": options.threads,

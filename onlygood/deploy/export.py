@@ -144,9 +144,6 @@ def session(data: bytes) -> Infer:
 
 def compare(detector: Detector, infer: Infer, images: NDArray[np.uint8]) -> float:
     """Largest difference of scores and of heatmaps, each relative to its largest magnitude."""
-    with torch.no_grad():
-        whole = [output.numpy() for output in detector(torch.from_numpy(images))]
-    scales = [max(float(np.abs(output).max()), _SMALLEST) for output in whole]
     differences, scales = [0.0, 0.0], [_SMALLEST, _SMALLEST]
     for size in (1, 2, 5):
         for start in range(0, len(images), size):
