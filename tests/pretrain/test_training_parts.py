@@ -13,7 +13,7 @@ from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.config import TrainConfig
 from onlygood.pretrain.feed import Feed
 from onlygood.pretrain.logs import TrainLog, read_rows, status
-from onlygood.pretrain.precision import fastest
+from onlygood.pretrain.precision import race
 from onlygood.pretrain.process import Ranks, mix, stop_requests
 
 
@@ -85,11 +85,12 @@ def test_a_second_signal_acts_as_before() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_fastest_keeps_to_its_budget() -> None:
-    times = iter([0.0, 0.3, 0.4, 0.6, 99.0])  # steps of .3, .1 and .2 s; the budget is over after the third
-    steps: list[int] = []
-    assert fastest(lambda: steps.append(1), 0.5, lambda: next(times)) == pytest.approx(0.1)
-    assert len(steps) == 3
+def test_race_takes_turns_and_keeps_to_its_budget() -> None:
+    times = iter([0.0, 0.3, 0.4, 0.5, 0.9, 99.0])  # steps of .3 and .1, .1 and .4 s; then the budget is over
+    steps: list[str] = []
+    best = race(lambda: steps.append("a"), lambda: steps.append("b"), 0.9, lambda: next(times))
+    assert best == (pytest.approx(0.1), pytest.approx(0.1))
+    assert steps == ["a", "b", "a", "b"]
 
 
 def test_log_drops_rows_after_the_checkpoint_and_cut_lines(tmp_path: Path) -> None:
