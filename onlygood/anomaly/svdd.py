@@ -78,7 +78,7 @@ class SVDDTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Objective of one batch; the radius follows the batch's ``1 - nu`` quantile."""
-        x = random_view(to_float(images, self.standardize), self.config.views, rng)
+        x = random_view(images, self.standardize, self.config.views, rng)
         features = self.encoder(x).float()
         distance = (features - self.centre).square().sum(dim=1)
         if self.config.objective == "soft-boundary" and self.progress >= self.config.warmup:

@@ -10,6 +10,7 @@ from torch import Tensor
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.geometry import rotations
 from onlygood.pretrain.views import (
+    Standardize,
     Views,
     random_blur,
     random_brightness_contrast,
@@ -31,6 +32,10 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def noise(*shape: int, seed: int = 9) -> Tensor:
     return torch.randn(shape, generator=generator(seed))
+
+
+def pixels(*shape: int, seed: int = 9) -> Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator(seed))
 
 
 def coordinates(batch: int, height: int, width: int) -> Tensor:
@@ -203,19 +208,27 @@ STRONG = Views(
 
 @pytest.mark.parametrize("views", [STRONG, Views(crop=8), Views()], ids=["strong", "crop", "flip"])
 def test_views_are_a_function_of_the_generator_alone(views: Views) -> None:
-    x = noise(16, 3, 20, 24)
+    x = pixels(16, 3, 20, 24)
     torch.manual_seed(1)
-    first = random_view(x, views, generator(5))
+    first = random_view(x, "image", views, generator(5))
     torch.manual_seed(2)
     before = torch.random.get_rng_state()
-    assert torch.equal(random_view(x, views, generator(5)), first)
+    assert torch.equal(random_view(x, "image", views, generator(5)), first)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert not torch.equal(random_view(x, views, generator(6)), first)
+    assert not torch.equal(random_view(x, "image", views, generator(6)), first)
+
+
+@pytest.mark.parametrize("standardize", ["image", "fixed"])
+def test_a_crop_is_standardised_as_its_whole_image(standardize: Standardize) -> None:
+    x = pixels(8, 3, 20, 24)
+    x[:, :, :, 12:] //= 4  # halves of unlike brightness: a crop's own statistics would differ
+    crop = random_view(x, standardize, Views(crop=8, flip=False), generator())
+    torch.testing.assert_close(crop, random_crop(to_float(x, standardize), 8, generator()))
 
 
 def test_every_image_has_its_own_view() -> None:
-    x = noise(1, 3, 20, 24).expand(12, -1, -1, -1)
-    out = random_view(x, STRONG, generator())
+    x = pixels(1, 3, 20, 24).expand(12, -1, -1, -1)
+    out = random_view(x, "image", STRONG, generator())
     assert torch.cdist(out.flatten(1), out.flatten(1)).fill_diagonal_(1).min() > 0.1
 
 
@@ -230,19 +243,21 @@ def test_every_image_has_its_own_view() -> None:
     ],
 )
 def test_sizes(views: Views, shape: tuple[int, int]) -> None:
-    assert random_view(noise(2, 3, 20, 24), views, generator()).shape == (2, 3, *shape)
+    assert random_view(pixels(2, 3, 20, 24), "image", views, generator()).shape == (2, 3, *shape)
 
 
 @pytest.mark.parametrize("views", [Views(flip=False), Views(flip=False, saturation=0.9, hue=0.5, gray=1.0)])
 def test_what_is_off_changes_nothing_and_grey_images_have_no_colour(views: Views) -> None:
-    x = noise(3, 1, 8, 8)
-    assert torch.equal(random_view(x, views, generator()), x)
+    x = pixels(3, 1, 8, 8)
+    assert torch.equal(random_view(x, "image", views, generator()), to_float(x, "image"))
 
 
 def test_jitter_probability_leaves_the_other_images_alone() -> None:
-    x = noise(400, 3, 4, 4)
+    x = pixels(400, 3, 4, 4)
     views = Views(flip=False, brightness=1.0, jitter_probability=0.25)
-    changed = (random_view(x, views, generator()) != x).any(dim=1).any(dim=1).any(dim=1)
+    changed = (
+        (random_view(x, "fixed", views, generator()) != to_float(x, "fixed")).any(dim=1).any(dim=1).any(dim=1)
+    )
     assert 0.17 < changed.float().mean() < 0.33
 
 
@@ -263,10 +278,10 @@ def test_rotations_by_hand() -> None:
 
 @pytest.mark.parametrize("k", range(4))
 def test_turning_back_gives_the_image(k: int) -> None:
-    x = noise(3, 2, 5, 5)
+    x = pixels(3, 2, 5, 5)
     assert torch.equal(rotations(x)[k].rot90(-k, dims=(2, 3)), x)
 
 
 def test_two_quarter_turns_are_a_half() -> None:
-    x = noise(2, 1, 4, 4)
+    x = pixels(2, 1, 4, 4)
     assert torch.equal(rotations(rotations(x)[1])[1], rotations(x)[2])

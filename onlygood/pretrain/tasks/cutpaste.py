@@ -10,7 +10,7 @@ from onlygood.pretrain.defects import cut_paste
 from onlygood.pretrain.encoders import Encoder
 from onlygood.pretrain.losses import accuracy
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view, to_float
+from onlygood.pretrain.views import Standardize, Views, random_view
 
 
 class CutPasteConfig(Strict):
@@ -34,7 +34,7 @@ class CutPasteTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of the ``3 B`` versions."""
-        x = random_view(to_float(images, self.standardize), self.config.views, rng)
+        x = random_view(images, self.standardize, self.config.views, rng)
         versions = torch.cat([x, cut_paste(x, rng, scar=False), cut_paste(x, rng, scar=True)])
         labels = torch.arange(3, device=x.device).repeat_interleave(x.shape[0])
         features = self.encoder(versions)

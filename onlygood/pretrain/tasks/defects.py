@@ -14,7 +14,7 @@ from onlygood.pretrain.defects import paste_defects
 from onlygood.pretrain.encoders import Encoder
 from onlygood.pretrain.losses import accuracy
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view, to_float
+from onlygood.pretrain.views import Standardize, Views, random_view
 
 
 class DefectsConfig(Strict):
@@ -45,7 +45,7 @@ class DefectsTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of clean against defective views, plus that of touched against untouched cells."""
-        x = random_view(to_float(images, self.standardize), self.config.views, rng)
+        x = random_view(images, self.standardize, self.config.views, rng)
         half = x.shape[0] // 2
         defective, masks = paste_defects(x[half:], rng)
         labels = (torch.arange(x.shape[0], device=x.device) >= half).long()

@@ -10,7 +10,7 @@ from onlygood.pretrain.encoders import Encoder
 from onlygood.pretrain.geometry import rotations
 from onlygood.pretrain.losses import accuracy
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_crop, random_view, to_float
+from onlygood.pretrain.views import Standardize, Views, random_crop, random_view
 
 
 class RotationConfig(Strict):
@@ -36,7 +36,7 @@ class RotationTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of ``4 B`` turned views."""
-        x = random_view(to_float(images, self.standardize), self.config.views, rng)
+        x = random_view(images, self.standardize, self.config.views, rng)
         if x.shape[2] != x.shape[3]:
             x = random_crop(x, min(x.shape[2:]), rng)
         turned = rotations(x).flatten(0, 1)

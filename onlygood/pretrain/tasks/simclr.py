@@ -8,7 +8,7 @@ from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.encoders import Encoder
 from onlygood.pretrain.losses import nt_xent
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view, to_float
+from onlygood.pretrain.views import Standardize, Views, random_view
 
 
 def _views() -> Views:
@@ -47,8 +47,7 @@ class SimCLRTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """NT-Xent over the ``2 B`` views."""
-        x = to_float(images, self.standardize)
-        views = torch.cat([random_view(x, self.config.views, rng) for _ in range(2)])
+        views = torch.cat([random_view(images, self.standardize, self.config.views, rng) for _ in range(2)])
         features = self.encoder(views)
         a, b = self.projector(features).chunk(2)
         return Output(nt_xent(a, b, self.config.temperature), {}, features.detach())
