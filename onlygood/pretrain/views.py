@@ -69,7 +69,7 @@ def _standardization(images: Tensor, standardize: Standardize) -> tuple[Tensor |
         return 127.5, 63.75
     x = images.flatten(1).float()
     mean = x.mean(dim=1, keepdim=True)
-    deviation = torch.linalg.vector_norm(x - mean, dim=1) / math.sqrt(x.shape[1])
+    deviation = torch.linalg.vector_norm(x.sub_(mean), dim=1) / math.sqrt(x.shape[1])
     return _per_image(mean), _per_image(deviation + 8.0)
 
 
