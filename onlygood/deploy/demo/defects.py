@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onlygood.deploy.demo.plate import CHAMFER, HOLES, SIZE, Field, Plate, shade, smooth_noise
 
-VISIBLE = 9.0
+VISIBLE = 14.0
 """Least mean grey-level difference, over the mask, between the defective and the good plate."""
 
 _MARGIN = 14.0  # pixels from the picture's border
@@ -181,7 +181,7 @@ def _chipped_edge(rng: np.random.Generator, plate: Plate) -> Damage:
     """A piece broken out of a hole's rim: a rough, dull, sunken notch that eats into the chamfer."""
     across, down, radius = HOLES[rng.integers(len(HOLES))]
     turn = rng.uniform(0, 2 * np.pi)
-    size = rng.uniform(4.5, 9.0) * (1.2 if radius > 20 else 0.9)
+    size = rng.uniform(6.0, 11.0) * (1.2 if radius > 20 else 0.9)
     x = plate.x - np.float32(across + (radius + 1.0) * np.cos(turn))
     y = plate.y - np.float32(down + (radius + 1.0) * np.sin(turn))
     reach = np.hypot(x, y) / (size * _outline(rng, np.arctan2(y, x), 0.2))
