@@ -1,0 +1,164 @@
+"""`fit` and `pretrain` through the command line: small trainings, one of them killed, and what is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from onlygood.deploy.cli import app
+from onlygood.deploy.runtime.modelfile import load_model
+
+GOOD, SIDE = 48, 96
+STEPS = 12
+SMALL = ["--steps", str(STEPS), "--max-false-alarms", "0.1", "--quiet"]
+for change in ("batch_size=8", "precision=fp32", "threads=1", "checkpoint_minutes=0"):
+    SMALL += ["--set", f"training.{change}"]
+
+
+def texture(rng: np.random.Generator) -> np.ndarray:
+    """Grained stripes ``(SIDE, SIDE)`` of random phase and brightness."""
+    stripes = 30 * np.sin(np.arange(SIDE) / 3 + rng.uniform(0, 6))
+    return (rng.uniform(100, 140) + stripes + rng.normal(0, 6, (SIDE, SIDE))).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "good"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(GOOD):
+        Image.fromarray(texture(rng)).save(folder / f"{index:02}.png")
+    return folder
+
+
+def call(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture(scope="module")
+def whole(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of a fit that nothing interrupted."""
+    model = tmp_path_factory.mktemp("whole") / "model.onnx"
+    result = call("fit", good, "-o", model, *SMALL)
+    assert result.exit_code == 0, result.stderr
+    return model
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLYGOOD_CACHE", str(tmp_path / "cache"))
+
+
+def test_killed_and_resumed_is_as_never_interrupted(good: Path, whole: Path, tmp_path: Path) -> None:
+    model, work = tmp_path / "model.onnx", tmp_path / "model.work"
+    command = [sys.executable, "-m", "onlygood", "fit", str(good), "-o", str(model), *SMALL]
+    child = subprocess.Popen(command, start_new_session=True)  # noqa: S603
+    try:
+        while not (work / "checkpoint.safetensors").exists():
+            assert child.poll() is None, "the fit ended before its first checkpoint"
+            time.sleep(0.002)
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    assert child.returncode == -signal.SIGKILL
+    assert not model.exists()
+    refused = call("fit", good, "-o", model, *SMALL)
+    assert refused.exit_code == 2
+    assert "--resume" in refused.stderr
+
+    resumed = call("fit", good, "-o", model, *SMALL, "--resume")
+    assert resumed.exit_code == 0, resumed.stderr
+    for name in ("encoder.safetensors", "task.safetensors"):
+        assert (work / name).read_bytes() == (whole.with_suffix(".work") / name).read_bytes()
+    one, other = load_model(model).metadata, load_model(whole).metadata
+    assert one.calibration == other.calibration
+    assert not (work / "checkpoint.safetensors").exists()
+
+
+def test_the_model_verifies_scores_and_knows_where_it_comes_from(
+    good: Path, whole: Path, tmp_path: Path
+) -> None:
+    assert call("verify", whole).exit_code == 0
+    data = bytearray(whole.read_bytes())
+    data[len(data) // 2] ^= 1
+    tampered = tmp_path / "tampered.onnx"
+    tampered.write_bytes(data)
+    assert call("verify", tampered).exit_code == 2
+
+    info = json.loads(call("info", whole, "--json").stdout)["metadata"]
+    assert info["provenance"]["training"]["steps"] == STEPS
+    parts = info["provenance"]["images"]
+    assert parts["train"] + parts["calibration"] == GOOD
+    assert info["input"]["channels"] == 1
+
+    new = tmp_path / "new"
+    new.mkdir()
+    rng = np.random.default_rng(1)
+    for index in range(4):
+        Image.fromarray(texture(rng)).save(new / f"good{index}.png")
+    noise = rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    Image.fromarray(noise).save(new / "noise.png")
+    rows = [json.loads(line) for line in call("score", whole, new, "-f", "jsonl").stdout.splitlines()]
+    assert max(rows, key=lambda row: row["score"])["path"].endswith("noise.png")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--max-false-alarms", "0.001"], ["0.001", "good images"]),  # 999 would have to be held out
+        (["--recipe", "surface"], ["surface", "surfaces"]),
+        (["--set", "training.stepz=3"], ["stepz", "steps"]),
+        (["--set", "head.names=[oracle]"], ["head.names", "gaussian"]),
+        (["--set", "task.name=simclr"], ["logprob", "classifier"]),
+        (["--set", "encoder_weights=nowhere.safetensors"], ["nowhere.safetensors"]),
+    ],
+)
+def test_what_cannot_work_is_told_before_training(
+    good: Path, tmp_path: Path, options: list[str], words: list[str]
+) -> None:
+    result = call("fit", good, "-o", tmp_path / "model.onnx", *options)
+    assert result.exit_code == 2
+    assert all(word in result.stderr for word in words), result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "model.onnx").exists()
+    assert not (tmp_path / "model.work" / "log.csv").exists()
+
+
+def test_too_few_images_and_bad_ones_are_told(good: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(good.iterdir())[:8]:
+        (few / path.name).write_bytes(path.read_bytes())
+    (few / "broken.png").write_bytes(b"no image")
+    (few / "copy.png").write_bytes((few / "00.png").read_bytes())
+    result = call("fit", few, "-o", tmp_path / "model.onnx", "--set", "input.side=64")
+    assert result.exit_code == 2
+    assert "broken.png" in result.stderr
+    assert "1 exact copies" in result.stderr
+    assert "8" in result.stderr.splitlines()[-1]
+
+
+def test_an_encoder_is_pretrained_and_fitted_upon(good: Path, tmp_path: Path) -> None:
+    encoder, model = tmp_path / "encoder.safetensors", tmp_path / "model.onnx"
+    quick = ["--steps", "2", "--set", "training.batch_size=8", "--set", "training.threads=1"]
+    assert call("pretrain", "rotation", good, "-o", encoder, *quick).exit_code == 0
+    one_step = ["--set", "training.lr=1e-12", *SMALL, "--set", f"encoder_weights={encoder}"]
+    result = call("fit", good, "-o", model, *one_step)
+    assert result.exit_code == 0, result.stderr
+    from safetensors.numpy import load_file  # noqa: PLC0415
+
+    before, after = load_file(encoder), load_file(tmp_path / "model.work" / "encoder.safetensors")
+    assert before.keys() == after.keys()
+    weights = [name for name in before if name.endswith("weight")]
+    assert all(np.allclose(before[name], after[name], atol=1e-6) for name in weights)
