@@ -60,7 +60,7 @@ def load_run(folder: Path) -> Trained:
     samples = discover(folder / "train.csv", "train").samples
     store = ImageStore.build([sample.path for sample in samples], spec, progress=False)
     first = {name: index for index, name in reversed(list(enumerate(store.hashes)))}
-    task = build_task(recipe, spec.channels)
+    task = build_task(recipe, spec.channels, len(samples))
     task.load_state_dict(load_file(work / "task.safetensors"))
     train_ids = np.sort(np.array([first[name] for name in split["train"]], dtype=np.int64))
     seen = frozenset(split["train"] + split["calibration"])

@@ -16,7 +16,7 @@ from onlygood.anomaly.heads.logprob import NEEDS_CLASSIFIER
 from onlygood.anomaly.plan import Split, plan_input, plan_split
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
-from onlygood.anomaly.svdd import SVDDConfig, SVDDTask
+from onlygood.anomaly.svdd import SVDDTask
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.images import ImageStore, probe_images
@@ -24,7 +24,14 @@ from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import TASKS, Entry, create_task
 from onlygood.pretrain.trainer import TrainResult, train
 
-ALL_TASKS: dict[str, Entry] = {**TASKS, "svdd": Entry(SVDDTask, SVDDConfig)}
+ALL_TASKS: dict[str, Entry] = {
+    **TASKS,
+    "svdd": Entry(
+        "onlygood.anomaly.svdd:SVDD",
+        "Deep SVDD, Ruff et al. 2018",
+        "comparison; features that lie close together for good images",
+    ),
+}
 _REGIONS_TO_FIT = 200_000  # region features that a head is fitted on, at most
 
 Say = Callable[[str], None]
@@ -66,7 +73,7 @@ def fit(
     tile, stride = regions.grid
     spec, words = plan_input(recipe.input, probe_images(paths), tile=tile, stride=stride)
     say(words)
-    task = build_task(recipe, spec.channels)
+    task = build_task(recipe, spec.channels, len(paths))
     create_regions(
         regions, spec.height, spec.width, task.encoder
     )  # what does not fit is told before training
@@ -90,16 +97,25 @@ def fit(
     return Fitted(detector, task, recipe, store, split, train_ids, calibration_ids, training)
 
 
-def build_task(recipe: Recipe, channels: int) -> Task:
-    """The recipe's encoder under its task; where regions are tiles, training sees crops of their size."""
+def build_task(recipe: Recipe, channels: int, images: int) -> Task:
+    """The recipe's encoder under its task, for at most so many images.
+
+    Where regions are tiles, training sees crops of their size.
+    """
     weights = Path(recipe.encoder_weights) if recipe.encoder_weights else None
     encoder = create_encoder(recipe.encoder, channels, seed=recipe.training.seed, weights=weights)
     options = dict(recipe.task.options)
     if recipe.regions.kind != "whole":
         options["views"] = {"crop": recipe.regions.size, **options.get("views", {})}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.training.seed)
-        return create_task(recipe.task.name, encoder, options, recipe.input.standardize, ALL_TASKS)
+    return create_task(
+        recipe.task.name,
+        encoder,
+        options,
+        recipe.input.standardize,
+        ALL_TASKS,
+        images=images,
+        seed=recipe.training.seed,
+    )
 
 
 def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> Detector:

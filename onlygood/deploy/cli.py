@@ -224,7 +224,7 @@ def demo(
     directory: opt.DemoFolder = Path("demo"),
     *,
     seed: opt.Seed = 0,
-    images: opt.DemoImages = 200,
+    images: opt.DemoImages = 240,
 ) -> None:
     """Make a small data set of good and defective plates to try everything on."""
     _run("demo", **locals())

@@ -103,7 +103,9 @@ def find_checkpoint(path: Path, identity: dict[str, Any], *, resume: bool) -> Ch
     if not path.exists():
         return None
     if not resume:
-        raise OnlygoodError(f"{path.parent} already holds a training run; resume it (--resume) or choose another folder")
+        raise OnlygoodError(
+            f"{path.parent} already holds a training run; resume it (--resume) or choose another folder"
+        )
     saved = load_checkpoint(path)
     if found := differences(saved.scalars["identity"], identity):
         raise OnlygoodError(

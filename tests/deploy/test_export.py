@@ -29,9 +29,7 @@ def pictures(count: int, seed: int) -> np.ndarray:
 
 def warmed_task(name: str) -> Task:
     """A task whose norms have seen images, so that features spread as after training."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        task = create_task(name, create_encoder("small", 1), {}, "image")
+    task = create_task(name, create_encoder("small", 1), {}, "image", images=16, seed=0)
     rng = torch.Generator().manual_seed(0)
     images = torch.from_numpy(pictures(16, 1)).permute(0, 3, 1, 2)
     options = {"views": {"crop": 32}}

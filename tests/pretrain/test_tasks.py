@@ -32,9 +32,8 @@ BATCH = 32
 def make(name: str, *, encoder: str = "small", seed: int = 0, **options: Any) -> Task:
     if name == "defects":
         options = {"views": {"crop": SIDE}} | options
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return create_task(name, create_encoder(encoder, seed=seed), options, "image", ALL_TASKS)
+    backbone = create_encoder(encoder, seed=seed)
+    return create_task(name, backbone, options, "image", ALL_TASKS, images=64, seed=seed)
 
 
 def structured(count: int = 64, height: int = SIDE, width: int = SIDE) -> NDArray[np.uint8]:

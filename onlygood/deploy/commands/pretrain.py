@@ -42,7 +42,6 @@ def run(
     from onlygood.pretrain.images import ImageStore, probe_images  # noqa: PLC0415
     from onlygood.pretrain.tasks.registry import create_task  # noqa: PLC0415
     from onlygood.pretrain.trainer import train  # noqa: PLC0415
-    from onlygood.pretrain.views import Standardize  # noqa: PLC0415
 
     sections: dict[str, dict[str, Any]] = {"training": {}, "task": {}, "input": {"side": SIDE}}
     for key, value in parse_overrides(overrides or []).items():
@@ -64,9 +63,9 @@ def run(
     store = ImageStore.build(paths, spec, progress=progress)
     if not quiet:
         typer.echo(f"{len(store)} images, {len(store.bad)} unreadable; {words}", err=True)
-    standardize: Standardize = "fixed" if task in {"rotation", "simclr"} else "image"
+    backbone = create_encoder(encoder, spec.channels, seed=config.seed)
     pretext = create_task(
-        task, create_encoder(encoder, spec.channels, seed=seed), sections["task"], standardize, ALL_TASKS
+        task, backbone, sections["task"], tasks=ALL_TASKS, images=len(store), seed=config.seed
     )
     work = output.with_suffix(".work")
     result = train(pretext, store, config, work, resume=resume, progress=progress)
