@@ -17,21 +17,14 @@ from onlygood.anomaly.plan import Split, plan_input, plan_split
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
 from onlygood.anomaly.svdd import SVDDTask
+from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.images import ImageStore, probe_images
 from onlygood.pretrain.tasks.base import Task
-from onlygood.pretrain.tasks.registry import TASKS, Entry, create_task
+from onlygood.pretrain.tasks.registry import create_task
 from onlygood.pretrain.trainer import TrainResult, train
 
-ALL_TASKS: dict[str, Entry] = {
-    **TASKS,
-    "svdd": Entry(
-        "onlygood.anomaly.svdd:SVDD",
-        "Deep SVDD, Ruff et al. 2018",
-        "comparison; features that lie close together for good images",
-    ),
-}
 _REGIONS_TO_FIT = 200_000  # region features that a head is fitted on, at most
 
 Say = Callable[[str], None]

@@ -220,6 +220,12 @@ def pretrain(
 
 
 @app.command()
+def tasks(*, json: opt.Json = False) -> None:
+    """List the pretext tasks, with their papers and what each is good for."""
+    _run("tasks", **locals())
+
+
+@app.command()
 def demo(
     directory: opt.DemoFolder = Path("demo"),
     *,

@@ -25,7 +25,7 @@ HEAVY = {
     "cv2",
     "onnx",
 }
-COMMANDS = ["fit", "score", "check", "info", "verify", "evaluate", "pretrain", "demo"]
+COMMANDS = ["fit", "score", "check", "info", "verify", "evaluate", "pretrain", "tasks", "demo"]
 Grey = Callable[[str, int], Path]
 
 
@@ -55,7 +55,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not modules & (HEAVY | {"rich"})
 
 
-@pytest.mark.parametrize("command", ["score", "check", "info", "verify"])
+@pytest.mark.parametrize("command", ["score", "check", "info", "verify", "tasks"])
 def test_the_edge_never_imports_what_training_needs(tiny: Path, grey: Grey, command: str) -> None:
     image = [grey("x.png", 51)] if command in ("score", "check") else []
     code, modules = modules_after(command, tiny, *image)

@@ -1,7 +1,9 @@
 """The contract of every pretext task, Deep SVDD included, and that none has a shortcut."""
 
+import inspect
 import math
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlygood.anomaly.fit import ALL_TASKS
+from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.deploy.runtime.errors import Interrupted, OnlygoodError
+from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.config import TrainConfig
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.feed import Feed
@@ -312,3 +315,13 @@ def test_simclr_pairs_are_views_of_one_image() -> None:
 def test_mistakes_are_named_with_what_was_meant(call: Callable[[], Task], message: str) -> None:
     with pytest.raises(OnlygoodError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ALL_TASKS)
+def test_every_entry_is_complete(name: str) -> None:
+    entry = ALL_TASKS[name]
+    assert re.search(r"\b(19|20)\d\d\b", entry.paper)
+    assert entry.good_for
+    assert issubclass(entry.config(), Strict)
+    assert issubclass(entry.task(), Task)
+    assert entry.per_image == ("images" in inspect.signature(entry.task()).parameters)

@@ -34,9 +34,9 @@ def run(
     ``--set input.KEY=…`` the size and channels of the images.
     """
     calm_openmp()
-    from onlygood.anomaly.fit import ALL_TASKS  # noqa: PLC0415
     from onlygood.anomaly.plan import plan_input  # noqa: PLC0415
     from onlygood.anomaly.recipe import InputConfig  # noqa: PLC0415
+    from onlygood.anomaly.tasks import ALL_TASKS  # noqa: PLC0415
     from onlygood.pretrain.checkpoint import FILE_NAME  # noqa: PLC0415
     from onlygood.pretrain.encoders import create_encoder, save_weights  # noqa: PLC0415
     from onlygood.pretrain.images import ImageStore, probe_images  # noqa: PLC0415
