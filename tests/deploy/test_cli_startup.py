@@ -55,13 +55,19 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not modules & (HEAVY | {"rich"})
 
 
-@pytest.mark.parametrize("command", ["score", "check", "info", "verify", "tasks"])
+@pytest.mark.parametrize("command", ["score", "check", "info", "verify"])
 def test_the_edge_never_imports_what_training_needs(tiny: Path, grey: Grey, command: str) -> None:
     image = [grey("x.png", 51)] if command in ("score", "check") else []
     code, modules = modules_after(command, tiny, *image)
     assert code == 0
     assert "onnxruntime" in modules
     assert not modules & (HEAVY | {"rich"}) - {"numpy", "PIL", "onnxruntime"}
+
+
+def test_listing_the_tasks_imports_none_of_them() -> None:
+    code, modules = modules_after("tasks")
+    assert code == 0
+    assert not modules & (HEAVY | {"rich"})
 
 
 def test_nothing_is_written_at_home(tiny: Path, grey: Grey, tmp_path: Path) -> None:
