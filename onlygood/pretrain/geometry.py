@@ -10,3 +10,35 @@ def rotations(x: Tensor) -> Tensor:
     Transposes and flips only: no interpolation, no border that would tell the angle.
     """
     return torch.stack([x.rot90(k, dims=(2, 3)) for k in range(4)])
+
+
+def geometric_transforms(*, flips: bool, shift: int, turns: bool) -> Tensor:
+    """Every combination ``(K, 4)`` of flip (0, 1), shifts right and down (0, ±shift px) and quarter turns.
+
+    Row 0 changes nothing. With all three there are 72, those of GEOM (Golan & El-Yaniv 2018).
+    """
+    moves = [0, -shift, shift] if shift else [0]
+    axes = [[0, 1] if flips else [0], moves, moves, list(range(4)) if turns else [0]]
+    return torch.cartesian_prod(*[torch.tensor(axis) for axis in axes])
+
+
+def transform(x: Tensor, parameters: Tensor) -> Tensor:
+    """Flip, shift and turn square images ``(B, C, S, S)``, each by its row of ``parameters (B, 4)``.
+
+    What a shift uncovers is filled by reflection. Pixels are moved, never interpolated.
+    """
+    side, last = x.shape[2], x.shape[2] - 1
+    flip, right, down, turn = parameters.to(x.device).unbind(dim=1)
+    row, column = torch.meshgrid(*[torch.arange(side, device=x.device)] * 2, indexing="ij")
+    # Before turn k, out[i, j] was at (i, j), (j, last - i), (last - i, last - j), (last - j, i).
+    sources = torch.stack([row, column, last - row, last - column])
+    r = _reflect(sources[turn] - down.view(-1, 1, 1), last)
+    c = _reflect(sources[(turn + 1) % 4] - right.view(-1, 1, 1), last)
+    c = torch.where(flip.view(-1, 1, 1) == 1, last - c, c)
+    index = (r * side + c).flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    return x.flatten(2).gather(2, index).view_as(x)
+
+
+def _reflect(index: Tensor, last: int) -> Tensor:
+    """Indices beyond [0, last] mirrored back at the border pixel."""
+    return last - (last - index.abs()).abs()

@@ -142,6 +142,7 @@ def test_embed_is_what_a_detector_sees(name: str) -> None:
     ("name", "chance"),
     [
         ("rotation", math.log(4)),
+        ("geometric", math.log(72)),
         ("cutpaste", math.log(3)),
         ("defects", math.log(2)),
         ("simclr", math.log(2 * BATCH - 1)),
@@ -161,13 +162,14 @@ def test_the_start_is_chance(name: str, chance: float) -> None:
 
 
 def test_every_task_is_known_here() -> None:
-    assert set(ALL_TASKS) == {"rotation", "simclr", "cutpaste", "defects", "svdd"}
+    assert set(ALL_TASKS) == {"rotation", "geometric", "simclr", "cutpaste", "defects", "svdd"}
 
 
 @pytest.mark.parametrize(
     ("name", "encoder", "lr", "steps", "share"),
     [
         ("rotation", "small", 0.05, 10, 0.6),
+        ("geometric", "small", 0.05, 15, 0.8),
         ("cutpaste", "small", 0.05, 30, 0.9),
         ("defects", "small", 0.05, 30, 0.9),
         ("simclr", "small", 0.05, 15, 0.9),  # at temperature 0.5 even perfect embeddings are far from 0
@@ -303,7 +305,7 @@ def test_simclr_pairs_are_views_of_one_image() -> None:
     ("call", "message"),
     [
         (lambda: make("rotatoin"), "no pretext task 'rotatoin'; did you mean 'rotation'"),
-        (lambda: make("xyz"), "there are rotation, simclr"),
+        (lambda: make("xyz"), "there are rotation, geometric"),
         (
             lambda: make("simclr", temprature=1),
             "options of task 'simclr': unknown key 'temprature'.*'temperature'",

@@ -49,6 +49,11 @@ TASKS: dict[str, Entry] = {
         "RotNet, Gidaris et al. 2018",
         "objects with an upright pose",
     ),
+    "geometric": Entry(
+        f"{_HERE}.geometric:Geometric",
+        "GEOM, Golan & El-Yaniv 2018",
+        "small images of one object; 72 transforms by default",
+    ),
     "simclr": Entry(
         f"{_HERE}.simclr:SimCLR",
         "SimCLR, Chen et al. 2020",

@@ -1,0 +1,65 @@
+"""Geometric: which flip, shift and quarter turn was applied? (GEOM, Golan & El-Yaniv 2018)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.geometry import geometric_transforms, transform
+from onlygood.pretrain.losses import accuracy
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_crop, random_view
+
+
+class GeometricConfig(Strict):
+    """Any product of flips, shifts by ``shift`` px and quarter turns; the defaults are GEOM-72 at 32 px.
+
+    ``copies`` transforms of each image are in a batch, drawn without replacement; None takes all, as the
+    paper does.
+    """
+
+    flips: bool = True
+    shift: int = Field(default=8, ge=0)
+    turns: bool = True
+    copies: int | None = Field(default=8, ge=1)
+    views: Views = Field(default_factory=lambda: Views(flip=False))
+
+
+class GeometricTask(Task):
+    """Cross entropy over the transforms; class 0 is the image as it is.
+
+    Images are cut square before they are turned: the shape of a turned oblong would tell the angle. What a
+    shift uncovers is filled by reflection, as in the paper; its seam is part of what there is to see.
+    """
+
+    classifier: nn.Module
+    transforms: Tensor
+
+    def __init__(self, encoder: Encoder, config: GeometricConfig, standardize: Standardize = "fixed") -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        transforms = geometric_transforms(flips=config.flips, shift=config.shift, turns=config.turns)
+        self.classes = len(transforms)
+        if self.classes < 2:
+            raise OnlygoodError(
+                "the task 'geometric' needs flips, a shift or turns: without any there is one class"
+            )
+        self.register_buffer("transforms", transforms, persistent=False)
+        self.classifier = nn.Linear(encoder.dim, self.classes)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """Cross entropy of ``copies × B`` transformed views."""
+        x = random_view(images, self.standardize, self.config.views, rng)
+        if x.shape[2] != x.shape[3]:
+            x = random_crop(x, min(x.shape[2:]), rng)
+        classes = len(self.transforms)
+        copies = min(self.config.copies or classes, classes)
+        chosen = torch.rand(x.shape[0], classes, generator=rng, device=x.device).argsort(dim=1)[:, :copies]
+        labels = chosen.flatten()
+        features = self.encoder(transform(x.repeat_interleave(copies, dim=0), self.transforms[labels]))
+        logits = self.classifier(features)
+        loss = functional.cross_entropy(logits.float(), labels)
+        return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())
