@@ -195,6 +195,23 @@ def lenet(channels: int) -> Encoder:
     return Encoder("lenet", channels, blocks, [32, 64, 128, 128], 0)
 
 
+def _vit_tiny(channels: int, patch: int) -> Encoder:
+    """2.7 million parameters."""
+    from onlygood.pretrain.vit import ViT  # noqa: PLC0415 - it is an Encoder itself
+
+    return ViT(f"vit-tiny-{patch}", channels, patch=patch, dim=192, depth=6, heads=3)
+
+
+def vit_tiny_4(channels: int) -> Encoder:
+    """A small vision transformer for 32 px images."""
+    return _vit_tiny(channels, 4)
+
+
+def vit_tiny_8(channels: int) -> Encoder:
+    """The same for 64 px and more."""
+    return _vit_tiny(channels, 8)
+
+
 ENCODERS: dict[str, Callable[[int], Encoder]] = {
     "small": small,
     "lenet": lenet,
@@ -203,6 +220,8 @@ ENCODERS: dict[str, Callable[[int], Encoder]] = {
     "wrn16-4": wide_resnet,
     "resnet50": resnet50,
     "mobilenet-v3": mobilenet_v3,
+    "vit-tiny-4": vit_tiny_4,
+    "vit-tiny-8": vit_tiny_8,
 }
 
 

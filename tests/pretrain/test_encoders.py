@@ -29,6 +29,8 @@ LAST_SIDE = {
     "wrn16-4": 16,
     "resnet50": 2,
     "mobilenet-v3": 2,
+    "vit-tiny-4": 16,
+    "vit-tiny-8": 8,
 }
 
 

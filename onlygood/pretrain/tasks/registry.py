@@ -59,6 +59,18 @@ TASKS: dict[str, Entry] = {
         "SimCLR, Chen et al. 2020",
         "general features; large batches",
     ),
+    "mae": Entry(
+        f"{_HERE}.mae:MAE",
+        "Masked autoencoder, He et al. 2022",
+        "transformers and long training",
+        "an encoder vit-tiny-4 or vit-tiny-8",
+    ),
+    "multi-task": Entry(
+        f"{_HERE}.multi_task:Multi",
+        "Doersch & Zisserman 2017",
+        "features that no single task gives; choose the parts",
+        per_image=True,
+    ),
     "cutpaste": Entry(
         f"{_HERE}.cutpaste:CutPaste",
         "CutPaste, Li et al. 2021",
@@ -82,7 +94,24 @@ def create_task(
     images: int,
     seed: int,
 ) -> "Task":
-    """A task by name; ``options`` are its config's keys, ``seed`` is of its initial weights.
+    """``build_task`` with initial weights that follow from ``seed`` alone."""
+    import torch  # noqa: PLC0415
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_task(name, encoder, options, standardize, tasks, images=images)
+
+
+def build_task(
+    name: str,
+    encoder: "Encoder",
+    options: Mapping[str, Any],
+    standardize: "Standardize | None" = None,
+    tasks: Mapping[str, Entry] = TASKS,
+    *,
+    images: int,
+) -> "Task":
+    """A task by name; ``options`` are its config's keys.
 
     ``standardize`` None is the task's own default. ``images`` is the number of training images, or more:
     tasks that remember each image make room for so many.
@@ -98,9 +127,5 @@ def create_task(
     if entry.per_image:
         arguments["images"] = images
     config = entry.config().parse(dict(options), f"options of task {name!r}")
-    import torch  # noqa: PLC0415
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        task: Task = entry.task()(encoder, config, **arguments)
+    task: Task = entry.task()(encoder, config, **arguments)
     return task

@@ -1,0 +1,102 @@
+"""Several pretext tasks over one encoder (Doersch & Zisserman 2017)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.registry import build_task
+from onlygood.pretrain.views import Standardize
+
+
+class Part(Strict):
+    """One of the tasks: its name, the weight of its loss, and its own options."""
+
+    name: str
+    weight: float = Field(default=1.0, gt=0)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class MultiConfig(Strict):
+    """Two or more tasks.
+
+    ``harmonise`` shows all of them grey images in three equal channels, as the paper does, so that none
+    relies on colours that another one takes away.
+    """
+
+    parts: list[Part] = Field(
+        default_factory=lambda: [Part(name="rotation"), Part(name="simclr")], min_length=2
+    )
+    harmonise: bool = False
+
+
+class MultiTask(Task):
+    """The weighted sum of the losses; each task makes its own views and passes them through by themselves.
+
+    So batch norms standardise every task's views with that task's own statistics while training. What they
+    remember for later is a mixture; tasks should share ``standardize``, and strong differences of views
+    (crops of one, whole images of another) make the mixture fit neither.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        config: MultiConfig,
+        standardize: Standardize = "fixed",
+        *,
+        images: int,
+    ) -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.parts = nn.ModuleList(
+            build_task(part.name, encoder, part.options, standardize, images=images) for part in config.parts
+        )
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """``Σ weight · loss``; the metrics ``<number>_<name>`` are the single losses."""
+        if self.config.harmonise:
+            images = images.float().mean(dim=1, keepdim=True).byte().expand_as(images)
+        total, metrics, features = torch.zeros((), device=images.device), {}, []
+        for number, (part, task) in enumerate(zip(self.config.parts, self._tasks(), strict=True), 1):
+            output = task.loss(images, ids, rng)
+            total = total + part.weight * output.loss
+            metrics[f"{number}_{part.name}"] = output.loss.detach()
+            if output.features is not None:
+                features.append(output.features)
+        return Output(total, metrics, torch.cat(features))
+
+    def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
+        """Every task's own; the features are computed once."""
+        found: list[Tensor] = []
+
+        def once() -> Tensor:
+            if not found:
+                found.append(embed())
+            return found[0]
+
+        for task in self._tasks():
+            task.start_epoch(epoch, once)
+
+    def after_step(self, progress: float) -> None:
+        """Every task's own."""
+        for task in self._tasks():
+            task.after_step(progress)
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Every task's groups; the encoder is in those of the first."""
+        groups, seen = [], set[int]()
+        for task in self._tasks():
+            for group in task.param_groups():
+                fresh = [parameter for parameter in group["params"] if id(parameter) not in seen]
+                seen |= {id(parameter) for parameter in fresh}
+                if fresh:
+                    groups.append({**group, "params": fresh})
+        return groups
+
+    def _tasks(self) -> list[Task]:
+        return list(self.parts)  # type: ignore[arg-type]
