@@ -220,6 +220,39 @@ def pretrain(
 
 
 @app.command()
+def probe(
+    encoder: opt.ProbedEncoder,
+    labelled: opt.Labelled,
+    *,
+    protocol: opt.Protocol = "linear",
+    output: opt.ProbeOutput = None,
+    name: opt.EncoderName = None,
+    stages: opt.Stages = None,
+    standardize: opt.Standardize = "fixed",
+    test_fraction: opt.TestFraction = 0.2,
+    split_seed: opt.SplitSeed = 0,
+    seed: opt.Seed = 0,
+    overrides: opt.Overrides = None,
+    format: opt.MetricsRows = opt.MetricsFormat.TEXT,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Measure what a frozen encoder has learned, on labelled images."""
+    _run("probe", **locals())
+
+
+@app.command()
+def compare(
+    results: opt.Results,
+    *,
+    output: opt.PlotOutput = None,
+    format: opt.MetricsRows = opt.MetricsFormat.TEXT,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Put results of probe side by side, as a table and a plot."""
+    _run("compare", **locals())
+
+
+@app.command()
 def tasks(*, json: opt.Json = False) -> None:
     """List the pretext tasks, with their papers and what each is good for."""
     _run("tasks", **locals())

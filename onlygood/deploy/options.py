@@ -126,6 +126,38 @@ Folder = Annotated[Path, Argument(metavar="DIR", help="Folder of images.")]
 EncoderOutput = Annotated[Path, Option("-o", "--output", help="Encoder file to write.")]
 Encoder = Annotated[str, Option("--encoder", help="Encoder by name.")]
 
+# Probes
+ProbedEncoder = Annotated[
+    str,
+    Argument(metavar="ENCODER", help="Encoder file, or random:NAME for an untrained one to compare with."),
+]
+Labelled = Annotated[
+    Path,
+    Argument(
+        metavar="LABELLED_DIR", help="A folder per class, in train/ and test/ or to be split; or a CSV list."
+    ),
+]
+Protocol = Annotated[
+    str,
+    Option("--protocol", metavar="NAME", help="linear, logistic, knn, few-shot, finetune or retention."),
+]
+ProbeOutput = Annotated[
+    Path | None, Option("-o", "--output", metavar="JSON", help="Write the numbers and every setting here.")
+]
+EncoderName = Annotated[
+    str | None, Option("--encoder", help="Which network it is, where the file does not say.")
+]
+Stages = Annotated[str | None, Option("--stages", help="Stages to probe, such as 2,3. Default: all.")]
+Standardize = Annotated[str, Option("--standardize", help="As the encoder was trained: image or fixed.")]
+TestFraction = Annotated[
+    float, Option("--test-fraction", help="Share of a folder that is not split yet to test on.")
+]
+SplitSeed = Annotated[int, Option("--split-seed", help="Splits a folder that is not split yet.")]
+Results = Annotated[list[Path], Argument(metavar="RESULT...", help="Files that probe wrote.")]
+PlotOutput = Annotated[
+    Path | None, Option("-o", "--output", metavar="PLOT", help="Draw a plot: .png, .svg or .pdf.")
+]
+
 # Evaluate and demo
 DatasetFolder = Annotated[Path, Argument(metavar="DATASET", help="Folder of good and anomalous images.")]
 MetricsRows = Annotated[MetricsFormat, Option("-f", "--format", help="How results are printed.")]

@@ -13,7 +13,8 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """
     n = a.shape[0]
     z = functional.normalize(torch.cat([a, b]).float(), dim=1)
-    logits = z @ z.T / temperature
+    with torch.autocast(z.device.type, enabled=False):  # which would multiply in bfloat16
+        logits = z @ z.T / temperature
     logits.fill_diagonal_(float("-inf"))
     partner = torch.arange(2 * n, device=z.device).roll(n)
     return functional.cross_entropy(logits, partner)

@@ -73,10 +73,9 @@ class ViT(Encoder):
 
     def stages(self, x: Tensor) -> list[Tensor]:
         """Maps ``(N, D, H / patch, W / patch)`` after each stage."""
-        height, width = x.shape[2] // self.stride, x.shape[3] // self.stride
-        return [
-            tokens.transpose(1, 2).unflatten(2, (height, width)) for tokens in self.attend(self.tokens(x))
-        ]
+        grid = (x.shape[2] // self.stride, x.shape[3] // self.stride)
+        found = self.attend(self.tokens(x))
+        return [tokens.transpose(1, 2).reshape(len(x), self.dim, *grid) for tokens in found]
 
     def forward(self, x: Tensor) -> Tensor:
         """Features ``(N, D)``."""

@@ -25,7 +25,8 @@ HEAVY = {
     "cv2",
     "onnx",
 }
-COMMANDS = ["fit", "score", "check", "info", "verify", "evaluate", "pretrain", "tasks", "demo"]
+COMMANDS = ["fit", "score", "check", "info", "verify", "evaluate", "pretrain", "probe", "compare", "tasks"]
+COMMANDS += ["demo"]
 Grey = Callable[[str, int], Path]
 
 

@@ -7,27 +7,15 @@ from torch import Tensor, nn
 from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.encoders import Encoder
 from onlygood.pretrain.losses import nt_xent
+from onlygood.pretrain.presets import crop_and_colour
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views import Standardize, Views, random_view
-
-
-def _views() -> Views:
-    """The augmentations of the paper's CIFAR experiments, without blur."""
-    return Views(
-        scale=(0.2, 1.0),
-        brightness=0.4,
-        contrast=0.4,
-        saturation=0.4,
-        hue=0.1,
-        jitter_probability=0.8,
-        gray=0.2,
-    )
 
 
 class SimCLRConfig(Strict):
     """Views, temperature and the width of the projection."""
 
-    views: Views = Field(default_factory=_views)
+    views: Views = Field(default_factory=crop_and_colour)
     temperature: float = Field(default=0.5, gt=0)
     projection: int = Field(default=128, ge=2)
 

@@ -1,0 +1,156 @@
+"""`onlygood probe`: what a frozen encoder has learned, measured on labelled images."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from onlygood.anomaly.recipe import parse_overrides, set_key
+from onlygood.deploy.commands.compare import print_table
+from onlygood.deploy.commands.fit import calm_openmp
+from onlygood.deploy.commands.pretrain import SIDE
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.files import display
+from onlygood.deploy.runtime.threads import available_cpus
+
+if TYPE_CHECKING:
+    from onlygood.pretrain.encoders import Encoder
+    from onlygood.pretrain.probe.result import EncoderInfo
+
+RANDOM = "random:"  # random:NAME is an encoder that nobody has trained, to compare with
+
+
+def run(
+    *,
+    encoder: str,
+    labelled: Path,
+    protocol: str,
+    output: Path | None,
+    name: str | None,
+    stages: str | None,
+    standardize: str,
+    test_fraction: float,
+    split_seed: int,
+    seed: int,
+    overrides: list[str] | None,
+    format: str,
+    quiet: bool,
+) -> int:
+    """Run one protocol, print its numbers and write them with all settings to ``output``.
+
+    ``encoder`` is a file that `pretrain` or `fit` wrote (``name`` says which network it is, where the file
+    does not), or ``random:NAME``. ``--set probe.KEY=…`` changes the protocol, ``--set input.KEY=…`` the size
+    and channels of the images. Where the data are not split, ``split_seed`` splits them: another ``seed`` is
+    tested on the same images. Returns 2 if an image could not be read, because the rest is not the whole.
+    """
+    calm_openmp()
+    import torch  # noqa: PLC0415
+
+    from onlygood.anomaly.plan import plan_input  # noqa: PLC0415
+    from onlygood.anomaly.recipe import InputConfig  # noqa: PLC0415
+    from onlygood.pretrain.checkpoint import write_atomically  # noqa: PLC0415
+    from onlygood.pretrain.images import ImageStore, probe_images  # noqa: PLC0415
+    from onlygood.pretrain.probe.features import FrozenEncoder  # noqa: PLC0415
+    from onlygood.pretrain.probe.labels import arrange, read_labelled  # noqa: PLC0415
+    from onlygood.pretrain.probe.protocols import protocol_config, run_probe  # noqa: PLC0415
+
+    def say(words: str) -> None:
+        if not quiet:
+            typer.echo(words, err=True)
+
+    sections: dict[str, dict[str, Any]] = {"probe": {}, "input": {"side": SIDE}}
+    for key, value in parse_overrides(overrides or []).items():
+        section, _, rest = key.partition(".")
+        if section not in sections or not rest:
+            raise OnlygoodError(f"--set {key}: begin with {', '.join(f'{section}.' for section in sections)}")
+        set_key(sections, key, value)
+    config = protocol_config(protocol, sections["probe"])
+    if standardize not in ("image", "fixed"):
+        raise OnlygoodError(f"--standardize is image or fixed, not {standardize!r}")
+    if not 0 < test_fraction < 1:
+        raise OnlygoodError(f"--test-fraction lies between 0 and 1, {test_fraction:g} does not")
+    torch.set_num_threads(available_cpus())
+    network, info = _load(encoder, name, seed, sections["input"].get("channels"))
+    eye = FrozenEncoder(network, standardize, _numbers(stages))  # type: ignore[arg-type]
+    found = read_labelled(labelled)
+    wanted = InputConfig.parse({"channels": info.channels, **sections["input"]}, "--set input")
+    spec, words = plan_input(wanted, probe_images(found.paths, progress=not quiet), tile=32, stride=32)
+    if spec.channels != info.channels:
+        raise OnlygoodError(
+            f"{encoder} takes {info.channels} channel(s), --set input.channels another number"
+        )
+    store = ImageStore.build(found.paths, spec, progress=not quiet)
+    data = arrange(found, store, seed=split_seed, test_fraction=test_fraction)
+    say(f"{data.description}; {len(data.classes)} classes")
+    say(f"{len(data.train)} images to train, {len(data.test)} to test, {len(store.bad)} unreadable; {words}")
+    for note in data.notes:
+        say(f"warning: {note}")
+    result = run_probe(protocol, config, eye, data, info=info, source=display(labelled), seed=seed, say=say)
+    if output is not None:
+        write_atomically(output, result.to_json().encode("utf-8", "surrogateescape"))
+        say(f"wrote {display(output)} after {result.seconds:.0f} s")
+    if format == "json":
+        sys.stdout.write(result.to_json())
+    else:
+        print_table([result])
+    for path, reason in store.bad:
+        say(f"unreadable: {display(path)}: {reason}")
+    return 2 if store.bad else 0
+
+
+def _numbers(stages: str | None) -> list[int] | None:
+    """``1,3`` as numbers; None is all stages."""
+    if stages is None or stages == "all":
+        return None
+    try:
+        return [int(part) for part in stages.split(",")]
+    except ValueError:
+        raise OnlygoodError(f"--stages: write numbers such as 2,3 or all, not {stages!r}") from None
+
+
+def _load(source: str, name: str | None, seed: int, channels: Any) -> "tuple[Encoder, EncoderInfo]":
+    """The encoder that a file holds, or an untrained one, and what to write of it.
+
+    ``channels`` are those of the input as set, for encoders that do not say theirs.
+    """
+    from onlygood.pretrain.encoders import create_encoder  # noqa: PLC0415
+    from onlygood.pretrain.probe.features import state_digest  # noqa: PLC0415
+    from onlygood.pretrain.probe.result import EncoderInfo  # noqa: PLC0415
+
+    if source.startswith(RANDOM):
+        network = create_encoder(source.removeprefix(RANDOM), 1 if channels == 1 else 3, seed=seed)
+        label, digest = source, state_digest(network)
+    else:
+        path = Path(source)
+        header = _header(path)
+        kind = name or header.get("encoder")
+        if kind is None:
+            raise OnlygoodError(f"{path}: does not say which encoder it holds; add --encoder NAME")
+        network = create_encoder(kind, int(header.get("channels", 1 if channels == 1 else 3)), weights=path)
+        with path.open("rb") as file:
+            label, digest = path.stem, hashlib.file_digest(file, "sha256").hexdigest()
+    info = EncoderInfo(
+        label=display(label),
+        name=network.name,
+        channels=network.channels,
+        sha256=digest,
+        source=display(source),
+    )
+    return network, info
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """What `save_weights` wrote of the encoder, and nothing where another program wrote the file."""
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            found = json.loads((file.metadata() or {}).get("onlygood", "{}"))
+    except (OSError, SafetensorError) as error:
+        raise OnlygoodError(f"{path}: not a readable safetensors file ({error})") from None
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

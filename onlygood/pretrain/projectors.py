@@ -1,0 +1,23 @@
+"""Small networks between the features and a loss; thrown away after training."""
+
+from itertools import pairwise
+
+from torch import nn
+
+
+def mlp(*widths: int, norm: bool = True, norm_last: bool = False, bias_last: bool = True) -> nn.Sequential:
+    """Maps ``(N, widths[0])`` to ``(N, widths[-1])``: linear, batch norm and ReLU, and a linear layer to end.
+
+    ``norm_last`` ends with a batch norm that has no parameters. Layers before a batch norm have no bias; no
+    ``bias_last`` is for losses that do not see a shift of all embeddings.
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths[:-1]):
+        layers.append(nn.Linear(inputs, outputs, bias=not norm))
+        if norm:
+            layers.append(nn.BatchNorm1d(outputs))
+        layers.append(nn.ReLU(inplace=True))
+    layers.append(nn.Linear(widths[-2], widths[-1], bias=bias_last and not norm_last))
+    if norm_last:
+        layers.append(nn.BatchNorm1d(widths[-1], affine=False))
+    return nn.Sequential(*layers)

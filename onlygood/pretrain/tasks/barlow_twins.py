@@ -1,0 +1,46 @@
+"""Barlow Twins: the views' embeddings agree, and their dimensions do not repeat each other."""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.health import spread
+from onlygood.pretrain.losses_embedding import barlow_twins
+from onlygood.pretrain.presets import crop_and_colour
+from onlygood.pretrain.projectors import mlp
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view
+
+
+class BarlowTwinsConfig(Strict):
+    """The CIFAR preset, half as wide; ``off_diagonal`` weighs redundancy.
+
+    ``scale`` multiplies the whole loss: the preset's optimiser (LARS) does not care, SGD diverges without.
+    """
+
+    views: Views = Field(default_factory=crop_and_colour)
+    projection: int = Field(default=1024, ge=2)
+    off_diagonal: float = Field(default=0.0051, ge=0)
+    scale: float = Field(default=0.01, gt=0)
+
+
+class BarlowTwinsTask(Task):
+    """Cross-correlation of two views to the identity (Zbontar et al. 2021); no negatives, no asymmetry."""
+
+    def __init__(
+        self, encoder: Encoder, config: BarlowTwinsConfig, standardize: Standardize = "fixed"
+    ) -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        width = config.projection
+        self.projector = mlp(encoder.dim, width, width, width, bias_last=False)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """``scale`` times the squared distance of the correlations from the identity."""
+        views = [random_view(images, self.standardize, self.config.views, rng) for _ in range(2)]
+        features = [self.encoder(view) for view in views]
+        a, b = (self.projector(f) for f in features)
+        loss = self.config.scale * barlow_twins(a, b, self.config.off_diagonal)
+        return Output(loss, {"embedding_spread": spread(a)}, torch.cat(features).detach())

@@ -1,0 +1,58 @@
+"""BYOL: predict what a slow copy of the network says of another view (Grill et al. 2020)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.health import spread
+from onlygood.pretrain.losses_embedding import cosine_distance
+from onlygood.pretrain.momentum import follow, follower, rising_momentum
+from onlygood.pretrain.presets import crop_and_colour
+from onlygood.pretrain.projectors import mlp
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view
+
+
+class BYOLConfig(Strict):
+    """The CIFAR preset; ``momentum`` rises to 1, and the paper starts at .996 for its 1000 epochs.
+
+    ``other_views`` are those of the second view where it differs (in the paper: less blur).
+    """
+
+    views: Views = Field(default_factory=crop_and_colour)
+    other_views: Views | None = None
+    hidden: int = Field(default=1024, ge=2)
+    projection: int = Field(default=256, ge=2)
+    momentum: float = Field(default=0.99, ge=0, le=1)
+
+
+class BYOLTask(Task):
+    """No negatives: predictor and slow target together keep the embeddings apart."""
+
+    def __init__(self, encoder: Encoder, config: BYOLConfig, standardize: Standardize = "fixed") -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        # The predictor's batch norm would undo a shift, so the projector has no bias to learn one.
+        self.projector = mlp(encoder.dim, config.hidden, config.projection, bias_last=False)
+        self.predictor: nn.Module = mlp(config.projection, config.hidden, config.projection)
+        self.target = follower(nn.Sequential(encoder, self.projector))
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """Distance of each view's prediction from the target of the other, summed over both directions."""
+        kinds = (self.config.views, self.config.other_views or self.config.views)
+        views = [random_view(images, self.standardize, kind, rng) for kind in kinds]
+        with torch.no_grad():
+            targets = [self.target(view) for view in views]
+        features = [self.encoder(view) for view in views]
+        embeddings = [self.projector(f) for f in features]
+        predictions = [self.predictor(z) for z in embeddings]
+        loss = cosine_distance(predictions[0], targets[1]) + cosine_distance(predictions[1], targets[0])
+        metrics = {"embedding_spread": spread(embeddings[0])}
+        return Output(loss, metrics, torch.cat(features).detach())
+
+    def after_step(self, progress: float) -> None:
+        """The target follows the trained network, ever more slowly."""
+        momentum = rising_momentum(self.config.momentum, progress)
+        follow(self.target, nn.Sequential(self.encoder, self.projector), momentum)

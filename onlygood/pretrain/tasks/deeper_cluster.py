@@ -1,0 +1,30 @@
+"""DeeperCluster: which cluster, and turned by how much? (Caron et al. 2019)."""
+
+import torch
+from torch import Tensor
+
+from onlygood.pretrain.geometry import rotations
+from onlygood.pretrain.tasks.deepcluster import DeepClusterConfig, DeepClusterTask
+from onlygood.pretrain.views import random_crop, random_view
+
+
+class DeeperClusterConfig(DeepClusterConfig):
+    """As for DeepCluster; there are four classes for each cluster."""
+
+
+class DeeperClusterTask(DeepClusterTask):
+    """Cross entropy over clusters × quarter turns; the clusters are of the upright images' features.
+
+    All four turns of a view are in the batch, as in RotNet. The paper draws one, and splits its 1.3 million
+    classes into two levels, of which clusters as few as ours have no need.
+    """
+
+    turns = 4
+    config: DeeperClusterConfig
+
+    def _views(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Views cut square before they are turned: the shape of a turned oblong would tell the angle."""
+        x = random_view(images, self.standardize, self.config.views, rng)
+        if x.shape[2] != x.shape[3]:
+            x = random_crop(x, min(x.shape[2:]), rng)
+        return rotations(x).flatten(0, 1)

@@ -1,0 +1,64 @@
+"""Instance discrimination: every image is its own class, known by its last embeddings (Wu et al. 2018)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.bank import MemoryBank, instance_cross_entropy, noise_contrastive, similarities
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.health import spread
+from onlygood.pretrain.presets import crop_and_colour
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view
+
+
+class InstanceDiscriminationConfig(Strict):
+    """The paper's; up to ``negatives`` images the softmax is over all images, beyond it is estimated."""
+
+    views: Views = Field(default_factory=crop_and_colour)
+    temperature: float = Field(default=0.07, gt=0)
+    projection: int = Field(default=128, ge=2)
+    negatives: int = Field(default=4096, ge=1)
+    momentum: float = Field(default=0.5, ge=0, lt=1)  # of the memory
+
+
+class InstanceDiscriminationTask(Task):
+    """One view an image: it must find its own row in a memory of all ``images``.
+
+    With many images by noise-contrastive estimation.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        config: InstanceDiscriminationConfig,
+        standardize: Standardize = "fixed",
+        *,
+        images: int,
+    ) -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.projector = nn.Linear(encoder.dim, config.projection)
+        self.bank = MemoryBank(images, config.projection, config.momentum)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """Cross entropy, or its noise-contrastive estimate; then the memory takes the new embeddings."""
+        x = random_view(images, self.standardize, self.config.views, rng)
+        features = self.encoder(x)
+        z = functional.normalize(self.projector(features).float(), dim=1)
+        if len(self.bank.rows) <= self.config.negatives:
+            loss = instance_cross_entropy(z, self.bank.rows, ids, self.config.temperature)
+        else:
+            loss = self._estimate(z, ids, rng)
+        self.bank.update(ids, z.detach())
+        return Output(loss, {"embedding_spread": spread(z)}, features.detach())
+
+    def _estimate(self, z: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
+        rows, temperature = self.bank.rows, self.config.temperature
+        shape = (len(z), self.config.negatives)
+        noise = torch.randint(0, len(rows), shape, generator=rng, device=z.device)
+        own = (z * rows[ids]).sum(dim=1) / temperature
+        others = similarities(z, rows[noise]) / temperature
+        return noise_contrastive(own, others)

@@ -1,0 +1,149 @@
+"""PCL: contrast with other images, and with the prototypes of other clusters (Li et al. 2021)."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.clustering import concentration, kmeans, nmi, prototype_logits
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.health import spread
+from onlygood.pretrain.losses_embedding import info_nce
+from onlygood.pretrain.momentum import follow, follower
+from onlygood.pretrain.presets import crop_and_colour
+from onlygood.pretrain.projectors import mlp
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view
+
+
+class PCLConfig(Strict):
+    """Views, several numbers of ``clusters``, and MoCo's queue, momentum and temperature.
+
+    Prototypes join after the share ``warmup`` of training, with the first epoch that starts after it.
+    ``alpha`` keeps small clusters from counting as tight. Keys are computed in ``groups`` of shuffled images.
+    """
+
+    views: Views = Field(default_factory=crop_and_colour)
+    clusters: list[Annotated[int, Field(ge=2)]] = Field(default_factory=lambda: [25, 50, 100], min_length=1)
+    projection: int = Field(default=128, ge=2)
+    temperature: float = Field(default=0.2, gt=0)
+    momentum: float = Field(default=0.99, ge=0, le=1)
+    queue: int = Field(default=1024, ge=1)  # as many as there are images at most
+    warmup: float = Field(default=0.1, ge=0, le=1)
+    alpha: float = Field(default=10.0, gt=1)
+    iterations: int = Field(default=20, ge=1)  # of k-means
+    groups: int = Field(default=4, ge=1)
+
+
+class PCLTask(Task):
+    """InfoNCE of a query with its key among queued keys, plus ProtoNCE with its clusters' centroids.
+
+    Each prototype has its own temperature, low for tight clusters, and all others of its clustering are its
+    negatives. Clustered are the keys of the last epoch, which are kept for each image: the paper computes
+    them from plain images in a further pass. Queued keys of the query's own image are no negatives: of small
+    sets the queue holds all images. Shuffled groups keep batch norm from telling which key is whose.
+    """
+
+    queue: Tensor
+    queue_ids: Tensor
+    queued: Tensor
+    memory: Tensor
+    used: Tensor
+    labels: Tensor
+    centroids: Tensor
+    temperatures: Tensor
+    clustered: Tensor
+    progress: Tensor
+    nmi: Tensor
+    seed: Tensor
+
+    def __init__(
+        self, encoder: Encoder, config: PCLConfig, standardize: Standardize = "fixed", *, images: int
+    ) -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.projector = mlp(encoder.dim, encoder.dim, config.projection)
+        self.keys = follower(nn.Sequential(encoder, self.projector))
+        length, sets, most = (
+            min(config.queue, images),
+            len(config.clusters),
+            min(max(config.clusters), images),
+        )
+        self.register_buffer("queue", functional.normalize(torch.randn(length, config.projection), dim=1))
+        self.register_buffer("queue_ids", torch.full((length,), -1))
+        self.register_buffer("queued", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("memory", torch.zeros(images, config.projection))
+        self.register_buffer("used", torch.zeros((), dtype=torch.int64))  # images in the memory
+        self.register_buffer("labels", torch.zeros(sets, images, dtype=torch.int64))
+        self.register_buffer("centroids", torch.zeros(sets, most, config.projection))
+        self.register_buffer("temperatures", torch.zeros(sets, most))
+        self.register_buffer("clustered", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("progress", torch.zeros(()))
+        self.register_buffer("nmi", torch.zeros(()))
+        self.register_buffer("seed", torch.randint(2**62, ()))
+
+    def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
+        """Fill the memory from plain images, once; cluster it, after the warm-up."""
+        if not self.used:
+            features = embed()
+            self.used.fill_(len(features))
+            with torch.no_grad():  # standardised as one batch, for its batch norm has seen nothing yet
+                self.memory[: len(features)] = functional.normalize(self.projector(features), dim=1)
+        if self.progress < self.config.warmup:
+            return
+        rng = torch.Generator(self.labels.device).manual_seed(int(self.seed) + epoch)
+        known, before = self.memory[: int(self.used)], self.labels[0].clone()
+        self.temperatures.zero_()
+        for row, clusters in enumerate(self.config.clusters):
+            labels, centroids = kmeans(
+                known, clusters, rng, iterations=self.config.iterations, init="random", spherical=True
+            )
+            k = len(centroids)
+            self.labels[row, : len(known)], self.centroids[row, :k] = labels, centroids
+            self.temperatures[row, :k] = concentration(
+                known, labels, centroids, self.config.temperature, self.config.alpha
+            )
+        if self.clustered:
+            self.nmi.copy_(nmi(before[: len(known)], self.labels[0, : len(known)]))
+        self.clustered.fill_(True)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """InfoNCE of ``B`` queries, plus cross entropy with their prototypes averaged over clusterings."""
+        views = [random_view(images, self.standardize, self.config.views, rng) for _ in range(2)]
+        keys = self._keys(views[1], rng)
+        features = self.encoder(views[0])
+        queries = functional.normalize(self.projector(features).float(), dim=1)
+        same = ids[:, None] == self.queue_ids
+        loss = info_nce(queries, keys, self.queue.clone(), self.config.temperature, same)
+        metrics = {"instances": loss.detach(), "embedding_spread": spread(queries), "nmi": self.nmi.clone()}
+        prototypes = torch.zeros_like(loss)
+        if self.clustered:
+            logits = prototype_logits(queries, self.centroids, self.temperatures)
+            prototypes = functional.cross_entropy(logits.flatten(0, 1), self.labels[:, ids].flatten())
+        self._remember(keys, ids)
+        return Output(loss + prototypes, {**metrics, "prototypes": prototypes.detach()}, features.detach())
+
+    def after_step(self, progress: float) -> None:
+        """The network of the keys follows."""
+        follow(self.keys, nn.Sequential(self.encoder, self.projector), self.config.momentum)
+        self.progress.fill_(progress)
+
+    def _keys(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """Normalised keys ``(B, P)``, in groups of at least four images."""
+        order = torch.randperm(len(x), generator=rng, device=x.device)
+        groups = max(1, min(self.config.groups, len(x) // 4))
+        with torch.no_grad():
+            keys = torch.cat([self.keys(x[part]) for part in torch.tensor_split(order, groups)])
+        return functional.normalize(keys.float(), dim=1)[order.argsort()]
+
+    def _remember(self, keys: Tensor, ids: Tensor) -> None:
+        """Keys go into the memory and to the end of the queue."""
+        self.memory[ids] = keys
+        length = len(self.queue)
+        places = (self.queued + torch.arange(len(keys), device=keys.device)[-length:]) % length
+        self.queue[places], self.queue_ids[places] = keys[-length:], ids[-length:]
+        self.queued += len(keys)

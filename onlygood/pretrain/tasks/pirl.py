@@ -1,0 +1,104 @@
+"""PIRL: an image and its shuffled patches have one embedding (Misra & van der Maaten 2020)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.bank import MemoryBank, draw_others, instance_cross_entropy
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.health import spread
+from onlygood.pretrain.presets import crop_and_colour
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import (
+    Standardize,
+    Views,
+    random_brightness_contrast,
+    random_colour,
+    random_crop,
+    random_flip,
+    random_gray,
+    random_resized_crop,
+    random_view,
+    to_float,
+)
+
+_SMALLEST_CELL = 16  # px; smaller images are enlarged, because encoders halve the side several times
+
+
+class PIRLConfig(Strict):
+    """The paper's, with ``grid`` 2 for images below 64 px and 3 above; ``patch`` is a share of a cell's side.
+
+    ``views`` vary the image, and their colours each patch on its own. ``jigsaw`` weighs the patches' loss
+    against the image's. Up to ``negatives`` images, all others are negatives.
+    """
+
+    views: Views = Field(default_factory=crop_and_colour)
+    grid: int = Field(default=3, ge=2, le=4)
+    patch: float = Field(default=0.75, gt=0.5, le=1)
+    puzzle_scale: tuple[float, float] = (0.6, 1.0)  # of the area that is cut into patches
+    jigsaw: float = Field(default=0.5, ge=0, le=1)
+    temperature: float = Field(default=0.07, gt=0)
+    projection: int = Field(default=128, ge=2)
+    negatives: int = Field(default=4096, ge=1)
+    momentum: float = Field(default=0.5, ge=0, lt=1)  # of the memory
+
+
+class PIRLTask(Task):
+    """Both the image and its patches must find the image's row in a memory, which only the image writes."""
+
+    def __init__(
+        self, encoder: Encoder, config: PIRLConfig, standardize: Standardize = "fixed", *, images: int
+    ) -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        width = config.projection
+        self.projector = nn.Linear(encoder.dim, width)
+        self.patch_projector = nn.Linear(encoder.dim, width)
+        self.joiner = nn.Linear(config.grid**2 * width, width)
+        self.bank = MemoryBank(images, width, config.momentum)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """The weighted sum of the contrasts of patches and image with the memory, which are metrics too."""
+        patches = self.shuffled_patches(images, rng)
+        parts = self.patch_projector(self.encoder(patches.flatten(0, 1)))
+        joined = self.joiner(parts.view(len(images), -1))
+        features = self.encoder(random_view(images, self.standardize, self.config.views, rng))
+        image = functional.normalize(self.projector(features).float(), dim=1)
+        puzzle = functional.normalize(joined.float(), dim=1)
+        terms = [self._contrast(z, ids, rng) for z in (puzzle, image)]
+        self.bank.update(ids, image.detach())
+        loss = self.config.jigsaw * terms[0] + (1 - self.config.jigsaw) * terms[1]
+        names = ("patches", "image")
+        metrics = {name: term.detach() for name, term in zip(names, terms, strict=True)}
+        return Output(loss, {**metrics, "embedding_spread": spread(image)}, features.detach())
+
+    def shuffled_patches(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Patches (B, grid², C, p, p) of one crop of each image, in an order of its own.
+
+        Each lies at a random place in its cell, so that no edge goes on from one patch into the next.
+        """
+        x, grid, batch = to_float(images, self.standardize), self.config.grid, len(images)
+        cell = max(min(x.shape[2:]) // grid, _SMALLEST_CELL)
+        x = random_resized_crop(x, grid * cell, self.config.puzzle_scale, rng)
+        if self.config.views.flip:
+            x = random_flip(x, 3, rng)
+        cells = x.unfold(2, cell, cell).unfold(3, cell, cell).permute(0, 2, 3, 1, 4, 5)
+        patches = random_crop(cells.reshape(-1, x.shape[1], cell, cell), round(self.config.patch * cell), rng)
+        patches = self._recolour(patches, rng).view(batch, grid**2, *patches.shape[1:])
+        order = torch.rand(batch, grid**2, generator=rng, device=rng.device).argsort(dim=1)
+        return patches[torch.arange(batch, device=x.device)[:, None], order]
+
+    def _recolour(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        views = self.config.views
+        if views.brightness or views.contrast:
+            x = random_brightness_contrast(x, views, rng)
+        if x.shape[1] == 3 and (views.saturation or views.hue):
+            x = random_colour(x, views, rng)
+        return random_gray(x, views.gray, rng) if x.shape[1] == 3 and views.gray else x
+
+    def _contrast(self, z: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
+        rows, count = self.bank.rows, self.config.negatives
+        others = None if len(rows) <= count else draw_others(ids, count, len(rows), rng)
+        return instance_cross_entropy(z, rows, ids, self.config.temperature, others)

@@ -1,0 +1,40 @@
+"""SimSiam: two views predict each other, with a stop-gradient and nothing else (Chen & He 2021)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.health import spread
+from onlygood.pretrain.losses_embedding import simsiam
+from onlygood.pretrain.presets import crop_and_colour
+from onlygood.pretrain.projectors import mlp
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view
+
+
+class SimSiamConfig(Strict):
+    """The CIFAR preset (projector of two layers), half as wide; ``bottleneck`` is the predictor's width."""
+
+    views: Views = Field(default_factory=crop_and_colour)
+    projection: int = Field(default=1024, ge=2)
+    bottleneck: int = Field(default=256, ge=2)
+
+
+class SimSiamTask(Task):
+    """One network, no negatives, no slow copy: the stop-gradient keeps the embeddings apart."""
+
+    def __init__(self, encoder: Encoder, config: SimSiamConfig, standardize: Standardize = "fixed") -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.projector = mlp(encoder.dim, config.projection, config.projection, norm_last=True)
+        self.predictor = mlp(config.projection, config.bottleneck, config.projection)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """Negative cosine of predictions and embeddings, from -1; 0 for unrelated ones."""
+        views = [random_view(images, self.standardize, self.config.views, rng) for _ in range(2)]
+        f1, f2 = (self.encoder(view) for view in views)
+        z1, z2 = self.projector(f1), self.projector(f2)
+        loss = simsiam(self.predictor(z1), self.predictor(z2), z1, z2)
+        return Output(loss, {"embedding_spread": spread(z1)}, torch.cat([f1, f2]).detach())

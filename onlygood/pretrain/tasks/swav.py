@@ -1,0 +1,91 @@
+"""SwAV: crops of one image predict each other's cluster assignments (Caron et al. 2020)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.clustering import cosines, sinkhorn, swapped_prediction
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.health import spread
+from onlygood.pretrain.presets import crop_and_colour
+from onlygood.pretrain.projectors import mlp
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view
+
+
+class SwAVConfig(Strict):
+    """Two global crops by ``views``, and small ones that cover less and have fewer pixels.
+
+    ``queue`` is how many embeddings of earlier batches join the assignment, 0 for none: worth it where a
+    batch has fewer images than there are prototypes. It fills from ``queue_start`` on, a share of training.
+    """
+
+    views: Views = Field(default_factory=lambda: crop_and_colour().model_copy(update={"scale": (0.14, 1.0)}))
+    small_crops: int = Field(default=4, ge=0)
+    small_scale: tuple[float, float] = (0.05, 0.14)  # share of the area
+    small_size: float = Field(default=0.5, gt=0, le=1)  # side, as a share of the global crops' side
+    prototypes: int = Field(default=256, ge=2)
+    projection: int = Field(default=128, ge=2)
+    temperature: float = Field(default=0.1, gt=0)
+    epsilon: float = Field(default=0.05, gt=0)
+    iterations: int = Field(default=3, ge=1)
+    queue: int = Field(default=1024, ge=0)
+    queue_start: float = Field(default=0.05, ge=0, le=1)
+
+
+class SwAVTask(Task):
+    """Swapped prediction of Sinkhorn codes, which share the prototypes equally among the images.
+
+    So a constant embedding gains nothing: its codes are uniform and its loss is log K.
+    """
+
+    queue: Tensor
+    queued: Tensor
+    progress: Tensor
+
+    def __init__(self, encoder: Encoder, config: SwAVConfig, standardize: Standardize = "fixed") -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.projector = mlp(encoder.dim, encoder.dim, config.projection)
+        directions = torch.randn(config.prototypes, config.projection)
+        self.prototypes = nn.Parameter(functional.normalize(directions, dim=1))
+        self.register_buffer("queue", torch.zeros(2, config.queue, config.projection))
+        self.register_buffer("queued", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("progress", torch.zeros(()))
+
+    def after_step(self, progress: float) -> None:
+        """The queue starts late: early embeddings change too fast to be kept."""
+        self.progress.fill_(progress)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """Cross entropy of all crops with the codes of the others among the global two."""
+        config, batch = self.config, len(images)
+        large = torch.cat([random_view(images, self.standardize, config.views, rng) for _ in range(2)])
+        features = self.encoder(large)
+        everything = features
+        if config.small_crops:
+            size = max(8, round(config.small_size * min(large.shape[2:])))
+            kind = config.views.model_copy(update={"crop": None, "size": size, "scale": config.small_scale})
+            crops = [random_view(images, self.standardize, kind, rng) for _ in range(config.small_crops)]
+            everything = torch.cat([features, self.encoder(torch.cat(crops))])
+        z = functional.normalize(self.projector(everything).float(), dim=1)
+        scores = cosines(z, self.prototypes).view(-1, batch, config.prototypes)
+        with torch.no_grad():
+            codes = self._codes(z[: 2 * batch].view(2, batch, -1), scores[:2])
+        loss = swapped_prediction(scores, codes, config.temperature)
+        return Output(loss, {"embedding_spread": spread(z[: 2 * batch])}, features.detach())
+
+    def _codes(self, z: Tensor, scores: Tensor) -> Tensor:
+        """Soft assignments ``(2, B, K)`` of both global crops' embeddings ``(2, B, D)``, which are queued."""
+        batch, length = z.shape[1], self.config.queue
+        if length and self.queued >= length:
+            scores = torch.cat([cosines(self.queue, self.prototypes), scores], dim=1)
+        codes = [sinkhorn(each, self.config.epsilon, self.config.iterations)[-batch:] for each in scores]
+        if length and self.progress >= self.config.queue_start:
+            newest = z[:, -length:]
+            places = (self.queued + torch.arange(newest.shape[1], device=z.device)) % length
+            self.queue[:, places] = newest
+            self.queued += newest.shape[1]
+        return torch.stack(codes)

@@ -1,0 +1,114 @@
+"""BYOL: its loss, its slow target, and that only the predictor keeps the embeddings apart."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.losses_embedding import cosine_distance
+from onlygood.pretrain.momentum import follow, follower, rising_momentum
+from onlygood.pretrain.tasks.byol import BYOLConfig, BYOLTask
+from onlygood.pretrain.views import Views
+
+BATCH = 32
+
+
+def make(**options: object) -> BYOLTask:
+    values = {"hidden": 64, "projection": 32, "momentum": 0.9} | options
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return BYOLTask(create_encoder("small"), BYOLConfig.parse(values, "test")).train()
+
+
+def noise() -> Tensor:
+    """Images whose views share nothing: agreement is cheapest by collapse."""
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (BATCH, 3, 24, 24), dtype=torch.uint8, generator=rng)
+
+
+def train(task: BYOLTask, steps: int = 20) -> tuple[float, float]:
+    """The last loss and spread."""
+    images, ids = noise(), torch.arange(BATCH)
+    optimizer = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], 0.5, 0.9)
+    for step in range(steps):
+        output = task(images, ids, torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+        task.after_step((step + 1) / steps)
+    return output.loss.item(), float(output.metrics["embedding_spread"])
+
+
+def test_cosine_distance_by_hand() -> None:
+    p = torch.tensor([[3.0, 0.0], [1.0, 1.0], [2.0, 0.0]])
+    z = torch.tensor([[5.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
+    expected = (0 + (2 - math.sqrt(2)) + 4) / 3
+    torch.testing.assert_close(cosine_distance(p, z), torch.tensor(expected))
+
+
+def test_the_loss_is_both_directions() -> None:
+    """Recomputed from the parts; views that change nothing, so that both are the plain image."""
+    task = make(views={"flip": False}).eval()
+    images = noise()
+    x = (images.float() - 127.5) / 63.75
+    z = task.projector(task.encoder(x))
+    p = nn.functional.normalize(task.predictor(z), dim=1)
+    t = nn.functional.normalize(task.target(x), dim=1)
+    loss = task(images, torch.arange(BATCH), torch.Generator()).loss
+    torch.testing.assert_close(loss, 2 * (p - t).square().sum(dim=1).mean())
+
+
+def test_views_may_differ() -> None:
+    """The second view has its own strengths, and the target and the predictor see both."""
+    task = make(views={"flip": False}, other_views=Views(flip=False, contrast=0.9))
+    seen: list[Tensor] = []
+    task.target.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    task(noise(), torch.arange(BATCH), torch.Generator())
+    torch.testing.assert_close(seen[0], (noise().float() - 127.5) / 63.75)
+    assert (seen[1] - seen[0]).abs().max() > 0.5
+
+
+def test_the_target_follows_ever_more_slowly() -> None:
+    assert rising_momentum(0.9, 0.0) == pytest.approx(0.9)
+    assert rising_momentum(0.9, 0.5) == pytest.approx(0.95)
+    assert rising_momentum(0.9, 1.0) == 1.0
+    source = nn.Linear(2, 1, bias=False)
+    nn.init.constant_(source.weight, 1.0)
+    target = follower(source)
+    nn.init.constant_(source.weight, 2.0)
+    follow(target, source, 0.75)
+    (weight,) = target.parameters()
+    assert weight.tolist() == [[1.25, 1.25]]
+    assert not weight.requires_grad
+
+
+def test_the_target_gets_no_gradient_and_moves_after_the_step() -> None:
+    task = make()
+    before = [p.clone() for p in task.target.parameters()]
+    task(noise(), torch.arange(BATCH), torch.Generator()).loss.backward()
+    assert all(p.grad is None for p in task.target.parameters())
+    with torch.no_grad():
+        for parameter in task.projector.parameters():
+            parameter.add_(1.0)
+    task.after_step(0.5)
+    moved = [(p - q).abs().max().item() for p, q in zip(task.target.parameters(), before, strict=True)]
+    assert moved[-1] == pytest.approx(0.05, rel=1e-4)
+    assert moved[0] == 0.0
+    task.after_step(1.0)
+    still = [(p - q).abs().max().item() for p, q in zip(task.target.parameters(), before, strict=True)]
+    assert still == moved
+
+
+def test_embeddings_stay_apart() -> None:
+    _, spread = train(make())
+    assert spread > 0.4
+
+
+def test_without_the_predictor_they_collapse() -> None:
+    task = make()
+    task.predictor = nn.Identity()
+    loss, spread = train(task)
+    assert spread < 0.05
+    assert loss < 0.02  # and the loss likes it

@@ -1,0 +1,129 @@
+"""Instance discrimination: the memory, the exact softmax and its noise-contrastive estimate."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from onlygood.pretrain.bank import MemoryBank, draw_others, instance_cross_entropy, noise_contrastive
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.tasks.instance_discrimination import (
+    InstanceDiscriminationConfig,
+    InstanceDiscriminationTask,
+)
+
+COUNT = 32
+
+
+def rows(count: int, dim: int = 8, seed: int = 0) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return functional.normalize(torch.randn(count, dim, generator=rng), dim=1)
+
+
+def make(count: int = COUNT, **options: object) -> InstanceDiscriminationTask:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        config = InstanceDiscriminationConfig.parse({"temperature": 0.5} | options, "test")
+        return InstanceDiscriminationTask(create_encoder("small"), config, images=count).train()
+
+
+def images(count: int = COUNT) -> Tensor:
+    coarse = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 255
+    return functional.interpolate(coarse, size=24, mode="bilinear").to(torch.uint8)
+
+
+def train(task: InstanceDiscriminationTask, pictures: Tensor, steps: int = 20) -> list[float]:
+    optimizer = torch.optim.SGD(task.parameters(), 0.05, 0.9)
+    losses = []
+    for step in range(steps):
+        loss = task(pictures, torch.arange(len(pictures)), torch.Generator().manual_seed(step)).loss
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_exact_softmax_recomputed() -> None:
+    z, bank, ids, others = (
+        rows(3),
+        rows(6, seed=1),
+        torch.tensor([4, 0, 5]),
+        torch.tensor([[0, 1], [2, 2], [4, 3]]),
+    )
+    everything = chosen = 0.0
+    for i in range(3):
+        p = [math.exp(float(z[i] @ row) / 0.1) for row in bank]
+        own = p[int(ids[i])]
+        everything -= math.log(own / sum(p)) / 3
+        chosen -= math.log(own / (own + sum(p[j] for j in others[i]))) / 3
+    assert instance_cross_entropy(z, bank, ids, 0.1).item() == pytest.approx(everything, rel=1e-5)
+    assert instance_cross_entropy(z, bank, ids, 0.1, others).item() == pytest.approx(chosen, rel=1e-5)
+
+
+def test_noise_contrast_recomputed() -> None:
+    """Equation 7 with P = exp(s)/Z; n drops out, because Z is n times the mean of exp(s) over the noise."""
+    own, noise = torch.tensor([2.0, -1.0]), torch.tensor([[0.5, 1.0, -2.0], [0.1, 0.0, 3.0]])
+    n, m = 50, 3
+    z = n * sum(math.exp(float(s)) for s in noise.flatten()) / 6
+    expected = 0.0
+    for i in range(2):
+        p = math.exp(float(own[i])) / z
+        expected -= math.log(p / (p + m / n))
+        for s in noise[i]:
+            p = math.exp(float(s)) / z
+            expected -= math.log(1 - p / (p + m / n))
+    assert noise_contrastive(own, noise).item() == pytest.approx(expected / 2, rel=1e-5)
+    chance = math.log(1 + 7) + 7 * math.log(1 + 1 / 7)
+    assert noise_contrastive(torch.zeros(4), torch.zeros(4, 7)).item() == pytest.approx(chance, rel=1e-5)
+
+
+def test_others_are_all_others_and_never_oneself() -> None:
+    ids = torch.tensor([0, 2, 4])
+    drawn = draw_others(ids, 200, 5, torch.Generator().manual_seed(0))
+    assert [set(row.tolist()) for row in drawn] == [{1, 2, 3, 4}, {0, 1, 3, 4}, {0, 1, 2, 3}]
+
+
+def test_the_memory_takes_a_share_of_the_new() -> None:
+    bank = MemoryBank(3, 2, 0.5)
+    bank.rows.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]))
+    bank.update(torch.tensor([0, 2]), torch.tensor([[0.0, 1.0], [-1.0, 0.0]]))
+    half = math.sqrt(0.5)
+    torch.testing.assert_close(bank.rows, torch.tensor([[half, half], [0.0, 1.0], [-1.0, 0.0]]))
+
+
+@pytest.mark.parametrize(
+    ("negatives", "chance"), [(64, math.log(64)), (16, math.log(17) + 16 * math.log(17 / 16))]
+)
+def test_the_start_is_chance(negatives: int, chance: float) -> None:
+    task = make(64, negatives=negatives)
+    losses = [
+        task(images(), torch.arange(32), torch.Generator().manual_seed(s)).loss.item() for s in range(2)
+    ]
+    assert losses[0] == pytest.approx(chance, rel=0.05)
+
+
+def test_only_the_rows_of_the_batch_change() -> None:
+    task = make(64)
+    before = task.bank.rows.clone()
+    task(images(8), torch.arange(8) * 3, torch.Generator())
+    changed = (task.bank.rows != before).any(dim=1).nonzero().flatten()
+    assert changed.tolist() == list(range(0, 24, 3))
+    torch.testing.assert_close(task.bank.rows.norm(dim=1), torch.ones(64))
+
+
+@pytest.mark.parametrize("negatives", [4096, 16])
+def test_images_are_told_apart(negatives: int) -> None:
+    """Also by the estimate, which a constant Z of the first batch would drive apart from the exact loss."""
+    task = make(negatives=negatives)
+    losses = train(task, images(), 30)
+    chance = math.log(COUNT) if negatives > COUNT else math.log(17) + 16 * math.log(17 / 16)
+    assert sum(losses[-5:]) / 5 < 0.85 * chance
+
+
+def test_equal_images_stay_at_chance() -> None:
+    """The place in the batch and the memory's first random rows are no cue."""
+    losses = train(make(), images(1).expand(COUNT, -1, -1, -1))
+    assert sum(losses[-8:]) / 8 > math.log(COUNT) - 0.05

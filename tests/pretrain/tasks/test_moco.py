@@ -1,0 +1,135 @@
+"""MoCo: its loss, its queue, and that batch norm does not give the keys away."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.losses_embedding import info_nce
+from onlygood.pretrain.tasks.moco import MoCoConfig, MoCoTask
+
+BATCH = 16
+
+
+def make(**options: object) -> MoCoTask:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        config = MoCoConfig.parse({"queue": 64, "projection": 32} | options, "test")
+        return MoCoTask(create_encoder("small"), config).train()
+
+
+def images(count: int = BATCH) -> Tensor:
+    rng = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, 4, 4, generator=rng) * 255
+    return functional.interpolate(coarse, size=24, mode="bilinear").to(torch.uint8)
+
+
+def test_info_nce_recomputed() -> None:
+    rng = torch.Generator().manual_seed(0)
+    queries, keys = functional.normalize(torch.randn(2, 4, 8, generator=rng), dim=2)
+    queue = functional.normalize(torch.randn(6, 8, generator=rng), dim=1)
+    same = torch.zeros(4, 6, dtype=torch.bool)
+    same[1, 2] = same[3, 5] = True
+    expected = 0.0
+    for i in range(4):
+        positive = math.exp(float(queries[i] @ keys[i]) / 0.2)
+        others = [math.exp(float(queries[i] @ queue[j]) / 0.2) for j in range(6) if not same[i, j]]
+        expected -= math.log(positive / (positive + sum(others))) / 4
+    torch.testing.assert_close(info_nce(queries, keys, queue, 0.2, same), torch.tensor(expected))
+
+
+def test_versions() -> None:
+    assert MoCoConfig().temperature == 0.2
+    assert MoCoConfig(version=1).temperature == 0.07
+    assert MoCoConfig(version=1, temperature=0.3).temperature == 0.3
+    assert len(make(version=1).projector) == 1
+    assert len(make().projector) == 3
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_start_is_chance(version: int) -> None:
+    """An image's own keys in the queue do not count: 64 slots less the 4 that the first batch gives each."""
+    task = make(version=version, temperature=0.5)
+    loss = task(images(), torch.arange(BATCH), torch.Generator().manual_seed(0)).loss
+    assert loss.item() == pytest.approx(math.log(1 + 64 - 4), rel=0.05)
+
+
+def test_nothing_to_learn_stays_at_chance() -> None:
+    """Equal images: neither batch, order nor queue tells the key; any cue would soon lower the loss.
+
+    Without momentum, because keys of an older network can be told from new ones.
+    """
+    task = make(temperature=0.07, momentum=1.0)
+    same = images(1).expand(BATCH, -1, -1, -1)
+    optimizer = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], 0.05, 0.9)
+    losses = []
+    for step in range(15):
+        ids = torch.arange(BATCH) + BATCH * (step % 4)
+        loss = task(same, ids, torch.Generator().manual_seed(step)).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        task.after_step((step + 1) / 15)
+        losses.append(loss.item())
+    assert sum(losses[-8:]) / 8 > math.log(1 + 64 - BATCH)
+
+
+def test_the_queue_is_first_in_first_out() -> None:
+    """The loss sees the queue before this batch's keys enter; they then replace the oldest."""
+    task = make(queue=40)
+    first, second = torch.arange(16), torch.arange(16, 32)
+    task(images(), first, torch.Generator())
+    assert task.pointer == 16 + 40 - 40  # filled all round once, then 16
+    before = task.queue.clone()
+    task(images().flip(0), second, torch.Generator())
+    assert task.queue_ids[16:32].tolist() == second.tolist()
+    assert torch.equal(task.queue[:16], before[:16])
+    assert not torch.isclose(task.queue[16:32], before[16:32]).all(dim=1).any()
+    torch.testing.assert_close(task.queue.norm(dim=1), torch.ones(40))
+    third = torch.arange(32, 48)
+    task(images(), third, torch.Generator())
+    assert task.queue_ids[:8].tolist() == third[8:].tolist()
+    assert task.queue_ids[32:].tolist() == third[:8].tolist()
+    assert task.pointer == 8
+
+
+def test_keys_come_back_in_order() -> None:
+    """Shuffled, encoded in groups and put back: in eval mode, just the keys of the images."""
+    task = make().eval()
+    x = torch.rand(11, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    expected = functional.normalize(task.target(x), dim=1)
+    torch.testing.assert_close(task._keys(x, torch.Generator().manual_seed(3)), expected)
+
+
+def test_no_group_of_keys_is_a_group_of_queries() -> None:
+    """Statistics of a common group would tell the key. Views that change nothing, to know images again."""
+    task = make(views={"flip": False})
+    groups: dict[str, list[set[float]]] = {"queries": [], "keys": []}
+
+    def note(name: str) -> Callable[[Any, Any], None]:
+        return lambda _, inputs: groups[name].append({float(x.sum()) for x in inputs[0]})
+
+    task.encoder.register_forward_pre_hook(note("queries"))
+    task.target.register_forward_pre_hook(note("keys"))
+    task(images(32), torch.arange(32), torch.Generator().manual_seed(0))
+    assert [len(group) for group in groups["queries"]] == [len(group) for group in groups["keys"]] == [8] * 4
+    assert set.union(*groups["queries"]) == set.union(*groups["keys"])
+    assert all(len(q & k) <= 5 for q in groups["queries"] for k in groups["keys"])
+
+
+def test_the_key_encoder_follows_without_gradient() -> None:
+    task = make(momentum=0.75)
+    task(images(), torch.arange(BATCH), torch.Generator()).loss.backward()
+    assert all(p.grad is None and not p.requires_grad for p in task.target.parameters())
+    before = [p.clone() for p in task.target.parameters()]
+    with torch.no_grad():
+        next(reversed(list(task.projector.parameters()))).add_(1.0)
+    task.after_step(0.5)
+    after = list(task.target.parameters())
+    torch.testing.assert_close(after[-1] - before[-1], torch.full_like(before[-1], 0.25))
+    assert torch.equal(after[0], before[0])
