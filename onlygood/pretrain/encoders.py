@@ -212,6 +212,13 @@ def vit_tiny_8(channels: int) -> Encoder:
     return _vit_tiny(channels, 8)
 
 
+def split_small(channels: int) -> Encoder:
+    """The encoder of the task "split-brain"; for colour images."""
+    from onlygood.pretrain.split import split_small as build  # noqa: PLC0415 - it is an Encoder itself
+
+    return build(channels)
+
+
 ENCODERS: dict[str, Callable[[int], Encoder]] = {
     "small": small,
     "lenet": lenet,
@@ -222,6 +229,7 @@ ENCODERS: dict[str, Callable[[int], Encoder]] = {
     "mobilenet-v3": mobilenet_v3,
     "vit-tiny-4": vit_tiny_4,
     "vit-tiny-8": vit_tiny_8,
+    "split-small": split_small,
 }
 
 

@@ -50,6 +50,14 @@ class Facts:
 FACTS = {
     "rotation": Facts(math.log(4), share=0.6, steps=10),
     "geometric": Facts(math.log(72), share=0.8),
+    "relative-location": Facts(math.log(8), share=0.95, steps=30),
+    "jigsaw": Facts(math.log(24), share=0.95, steps=30, options={"grid": 2}),
+    "damaged-jigsaw": Facts(steps=20, options={"grid": 2}),
+    "counting": Facts(steps=20),
+    "denoising": Facts(steps=20),
+    "context-encoder": Facts(steps=20),
+    "colorization": Facts(steps=20),
+    "split-brain": Facts(encoder="split-small", steps=20),
     "simclr": Facts(math.log(2 * BATCH - 1)),  # at temperature 0.5 even perfect embeddings are far from 0
     "byol": Facts(steps=20, options={"hidden": 64, "projection": 32}),
     "simsiam": Facts(steps=20, options={"projection": 64, "bottleneck": 16}),

@@ -1,0 +1,91 @@
+"""sRGB and CIE Lab (D65), and colours as classes (Zhang et al. 2016); float32 inside."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
+_RGB = torch.linalg.inv(torch.tensor(_XYZ, dtype=torch.float64)).tolist()
+_WHITE = tuple(sum(row) for row in _XYZ)
+_KNEE = 6 / 29
+
+
+def _mix(rows: Sequence[Sequence[float]], channels: Sequence[Tensor]) -> list[Tensor]:
+    """A 3×3 matrix times three channels; by hand, because autocast would multiply in bfloat16."""
+    x, y, z = channels
+    return [a * x + b * y + c * z for a, b, c in rows]
+
+
+def srgb_to_lab(rgb: Tensor) -> Tensor:
+    """``(B, 3, H, W)``, sRGB in [0, 1], to Lab: L in [0, 100], a and b about -108 to 98."""
+    rgb = rgb.float()
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
+    xyz = _mix(_XYZ, linear.unbind(1))
+    x, y, z = (
+        torch.where(v > _KNEE**3, v.clamp(min=_KNEE**3) ** (1 / 3), v / (3 * _KNEE**2) + 4 / 29)
+        for v in (v / white for v, white in zip(xyz, _WHITE, strict=True))
+    )
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
+
+
+def lab_to_srgb(lab: Tensor) -> Tensor:
+    """The inverse, ``(B, 3, H, W)``; colours that no screen shows are cut to [0, 1]."""
+    light, a, b = lab.float().unbind(1)
+    y = (light + 16) / 116
+    xyz = [
+        torch.where(v > _KNEE, v**3, 3 * _KNEE**2 * (v - 4 / 29)) * white
+        for v, white in zip((y + a / 500, y, y - b / 200), _WHITE, strict=True)
+    ]
+    linear = torch.stack(_mix(_RGB, xyz), dim=1)
+    bent = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(linear <= 0.0031308, 12.92 * linear, bent).clamp(0, 1)
+
+
+@lru_cache(maxsize=1)
+def _gamut() -> Tensor:
+    """The bins that some sRGB colour is nearest to: all colours without grey in them, and a coarse cube."""
+    fine, coarse = torch.arange(256) / 255, torch.linspace(0, 1, 33)
+    face = torch.cartesian_prod(torch.zeros(1), fine, fine)
+    cube = torch.cartesian_prod(coarse, coarse, coarse)
+    colours = torch.cat([face, face.roll(1, 1), face.roll(2, 1), cube])
+    ab = srgb_to_lab(colours[:, :, None, None])[:, 1:, 0, 0]
+    bins: Tensor = torch.unique((ab / 10).round().long(), dim=0)
+    return bins.float() * 10
+
+
+def gamut_bins() -> Tensor:
+    """Centres ``(261, 2)`` of the squares of side 10 in the ab plane that sRGB colours fall into.
+
+    The paper's file has 313, some of which no sRGB colour reaches.
+    """
+    return _gamut().clone()
+
+
+def soft_encode(ab: Tensor, bins: Tensor, neighbours: int = 5, sigma: float = 5.0) -> tuple[Tensor, Tensor]:
+    """Colours ``(P, 2)`` as their nearest bins, ``(P, k)`` nearest first, and Gaussian weights of sum 1."""
+    distances = torch.cdist(ab.float(), bins.float(), compute_mode="donot_use_mm_for_euclid_dist")
+    distance, index = distances.topk(neighbours, dim=1, largest=False)
+    return index, torch.softmax(-distance.square() / (2 * sigma**2), dim=1)
+
+
+def soft_cross_entropy(logits: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """Cross entropies ``(P,)`` of ``logits`` (P, Q) against sparse distributions ``(P, k)``."""
+    return -(torch.log_softmax(logits.float(), dim=1).gather(1, index) * weight).sum(dim=1)
+
+
+def rebalancing_weights(prior: Tensor, bins: Tensor, uniform: float = 0.5, sigma: float = 5.0) -> Tensor:
+    """Weights ``(Q,)`` of colours, large for rare ones, whose mean under ``prior`` (Q,) is 1.
+
+    The prior is smoothed over the ab plane, mixed with the uniform distribution and inverted.
+    """
+    kernel = torch.cdist(bins, bins, compute_mode="donot_use_mm_for_euclid_dist").square()
+    kernel = torch.softmax(-kernel / (2 * sigma**2), dim=0)  # column j: where the mass of bin j goes
+    smooth = (kernel * prior).sum(dim=1)
+    weights = 1 / ((1 - uniform) * smooth + uniform / len(bins))
+    return weights / (prior * weights).sum()

@@ -1,0 +1,89 @@
+"""Colorization: the colours of a grey picture, as a classification (Zhang et al. 2016)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.colour import (
+    gamut_bins,
+    rebalancing_weights,
+    soft_cross_entropy,
+    soft_encode,
+    srgb_to_lab,
+)
+from onlygood.pretrain.decoders import Decoder
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view, to_float
+
+STRIDE = 4  # px between the colours that are asked for
+GREY = 5.0  # images whose a and b all stay below this have no colour to learn from
+
+
+def lab_views(images: Tensor, views: Views, rng: torch.Generator) -> Tensor:
+    """One random view of each uint8 image in Lab, ``(B, 3, H, W)``."""
+    return srgb_to_lab(((random_view(images, "fixed", views, rng) + 2) / 4).clamp(0, 1))
+
+
+def grey_view(lab: Tensor, channels: int, standardize: Standardize) -> Tensor:
+    """Lightness alone, standardised as an image is and repeated for each input channel of the encoder."""
+    lightness = (lab[:, :1] * 2.55).round().to(torch.uint8)
+    return to_float(lightness, standardize).expand(-1, channels, -1, -1)
+
+
+class ColorizationConfig(Strict):
+    """Views, the soft targets, and how far rare colours are favoured."""
+
+    views: Views = Field(default_factory=Views)
+    neighbours: int = Field(default=5, ge=1, le=50)  # bins of a soft target
+    uniform: float = Field(default=0.5, gt=0, le=1)  # mixed into the prior; 1 favours no colour
+
+
+class ColorizationTask(Task):
+    """Lightness in, the ab bin of every fourth pixel out; rare colours weigh more.
+
+    The prior of the colours is counted as training goes. The encoder never sees a colour, so as a detector it
+    is blind to it but for what luminance says. Raises OnlygoodError for grey images.
+    """
+
+    bins: Tensor
+    counts: Tensor
+
+    def __init__(
+        self, encoder: Encoder, config: ColorizationConfig, standardize: Standardize = "fixed"
+    ) -> None:
+        super().__init__(encoder, standardize)
+        if encoder.channels != 3:
+            raise OnlygoodError(
+                "colorization learns from colours and these images are grey; use another task"
+            )
+        self.config = config
+        self.register_buffer("bins", gamut_bins())
+        self.register_buffer("counts", torch.zeros(len(self.bins)))
+        self.decoder = Decoder(encoder, len(self.bins), STRIDE)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """Weighted soft cross entropy, averaged over the pixels of images that are not grey."""
+        lab = lab_views(images, self.config.views, rng)
+        ab = functional.avg_pool2d(lab[:, 1:], STRIDE, ceil_mode=True)
+        index, target = soft_encode(ab.permute(0, 2, 3, 1).flatten(0, 2), self.bins, self.config.neighbours)
+        coloured = (lab[:, 1:].abs().amax(dim=(1, 2, 3)) > GREY).float()
+        coloured = coloured.repeat_interleave(ab.shape[2] * ab.shape[3])
+        counts = self.counts + torch.zeros_like(self.counts).index_add_(0, index[:, 0], coloured)
+        if not counts.any():
+            raise OnlygoodError(
+                f"colorization learns from colours, and all of the first {len(images)} images are grey; "
+                "use another task"
+            )
+        if self.training:
+            self.counts.copy_(counts)
+        weights = rebalancing_weights(counts / counts.sum(), self.bins, self.config.uniform)
+
+        maps = self.encoder.stages(grey_view(lab, self.encoder.channels, self.standardize))[-1]
+        logits = self.decoder(maps, (ab.shape[2], ab.shape[3])).permute(0, 2, 3, 1).flatten(0, 2)
+        errors = soft_cross_entropy(logits, index, target) * weights[index[:, 0]] * coloured
+        loss = errors.sum() / coloured.sum().clamp(min=1)
+        return Output(loss, {}, maps.detach().mean(dim=(2, 3)))

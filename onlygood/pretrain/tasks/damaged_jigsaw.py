@@ -1,0 +1,103 @@
+"""Damaged jigsaw: order grey tiles, paint the one that is lost, colour the others (Kim et al. 2018)."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.colour import gamut_bins, soft_cross_entropy, soft_encode
+from onlygood.pretrain.decoders import Decoder, up_convolutions
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.losses import accuracy
+from onlygood.pretrain.patches import cut_tiles, square, standardize_tiles
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.colorization import STRIDE, lab_views
+from onlygood.pretrain.tasks.jigsaw import Solver
+from onlygood.pretrain.views import Standardize, Views, normal, random_view
+
+PAINTED = 16  # px: side at which the lost tile is painted
+
+
+class DamagedJigsawConfig(Strict):
+    """The puzzle, as in ``jigsaw``, and what the two other losses weigh beside its own."""
+
+    views: Views = Field(default_factory=lambda: Views(flip=False))
+    grid: Literal[2, 3] = 3
+    permutations: int = Field(default=100, ge=2)  # orders to tell apart; at most 24 of a 2×2 grid
+    tile: float = Field(default=0.75, gt=0, le=1)  # side, in cells
+    jitter: float = Field(default=1.0, ge=0, le=1)  # share of the gaps in which tiles move
+    puzzles: int = Field(default=8, ge=1)  # orders of each image that share one pass of its tiles
+    tile_features: int = Field(default=128, ge=2)
+    hidden: int = Field(default=512, ge=2)
+    inpainting: float = Field(default=1.0, gt=0)
+    colorization: float = Field(default=0.2, gt=0)
+
+
+class DamagedJigsawTask(Task):
+    """Three tasks on one pass of the tiles: order them, paint the lost one, colour the others.
+
+    The encoder sees lightness only, so that there are no colour fringes to hide, and noise in place of the
+    lost tile. Grey images are not coloured.
+    """
+
+    bins: Tensor
+
+    def __init__(
+        self, encoder: Encoder, config: DamagedJigsawConfig, standardize: Standardize = "image"
+    ) -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.solver = Solver(
+            encoder.dim, config.grid, config.permutations, config.tile_features, config.hidden
+        )
+        self.classes = self.solver.classes
+        self.painter = nn.Sequential(
+            nn.Linear(self.solver.width, 64 * 16), nn.Unflatten(1, (64, 4, 4)), up_convolutions(64, 1, 2)
+        )
+        self.register_buffer("bins", gamut_bins())
+        self.colourist = Decoder(encoder, len(self.bins), STRIDE) if encoder.channels == 3 else None
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """The three losses, weighted; each is also a metric: ``jigsaw``, ``inpainting``, ``colorization``."""
+        tiles, colours = self._tiles(images, rng)
+        batch, count = tiles.shape[:2]
+        lost = torch.randint(count, (batch, 1), generator=rng, device=rng.device)
+        damaged = lost == torch.arange(count, device=tiles.device)
+        shown = torch.where(damaged[..., None, None, None], normal(tuple(tiles.shape), 0.0, 1.0, rng), tiles)
+        maps = self.encoder.stages(shown.flatten(0, 1).expand(-1, self.encoder.channels, -1, -1))[-1]
+        features = maps.mean(dim=(2, 3))
+        puzzles, labels = self.solver.shuffle(features.view(batch, count, -1), self.config.puzzles, rng)
+        logits = self.solver.head(puzzles.flatten(0, 1))
+        loss = functional.cross_entropy(logits.float(), labels.flatten())
+        metrics = {"accuracy": accuracy(logits, labels.flatten()), "jigsaw": loss.detach()}
+
+        wanted = functional.interpolate(tiles[damaged], (PAINTED, PAINTED), mode="bilinear", antialias=True)
+        painting = functional.mse_loss(self.painter(puzzles[:, 0]).float(), wanted)
+        metrics["inpainting"] = painting.detach()
+        loss = loss + self.config.inpainting * painting
+        if self.colourist is not None:
+            colouring = self._colour(self.colourist, maps[~damaged.flatten()], colours[~damaged])
+            metrics["colorization"] = colouring.detach()
+            loss = loss + self.config.colorization * colouring
+        return Output(loss, metrics, features.detach())
+
+    def _tiles(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Standardised lightness ``(B, T, 1, s, s)``, and ab ``(B, T, 2, s, s)``: none of grey images."""
+        config = self.config
+        if images.shape[1] == 3:
+            lab = lab_views(images, config.views, rng)
+            x = torch.cat([lab[:, :1] / 25 - 2, lab[:, 1:]], dim=1)  # lightness in the units of images
+        else:
+            x = random_view(images, self.standardize, config.views, rng)
+        tiles = cut_tiles(square(x, rng), config.grid, config.tile, config.jitter, rng)
+        return standardize_tiles(tiles[:, :, :1]), tiles[:, :, 1:]
+
+    def _colour(self, colourist: Decoder, maps: Tensor, colours: Tensor) -> Tensor:
+        """Soft cross entropy of ab bins; ``maps`` (N, D, h, w) and ``colours`` (N, 2, s, s) of tiles."""
+        ab = functional.avg_pool2d(colours, STRIDE, ceil_mode=True)
+        index, weight = soft_encode(ab.permute(0, 2, 3, 1).flatten(0, 2), self.bins)
+        logits = colourist(maps, (ab.shape[2], ab.shape[3])).permute(0, 2, 3, 1).flatten(0, 2)
+        return soft_cross_entropy(logits, index, weight).mean()

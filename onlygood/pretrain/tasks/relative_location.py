@@ -1,0 +1,63 @@
+"""Relative location: in which of eight directions does the second patch lie? (Doersch et al. 2015)."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.losses import accuracy
+from onlygood.pretrain.patches import cut_tiles, drop_colours, square, standardize_tiles
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view
+
+
+class RelativeLocationConfig(Strict):
+    """The 3×3 patches of one view; with ``views.crop``, the grid is laid anywhere in the image."""
+
+    views: Views = Field(default_factory=lambda: Views(flip=False))
+    patch: float = Field(default=0.67, gt=0, le=1)  # side, in cells: the paper's 96 px of 144
+    jitter: float = Field(default=0.3, ge=0, le=1)  # share of the gaps in which patches move: 7 px of 24
+    colours: Literal["drop", "keep"] = "drop"
+    hidden: int = Field(default=256, ge=2)
+
+
+class RelativeLocationTask(Task):
+    """The middle patch with each of its eight neighbours; cross entropy over the eight directions.
+
+    All nine patches pass the encoder once. Gaps and jitter hide continued edges, standardising each patch
+    hides lighting, dropping colours hides the colour fringes of lenses.
+    """
+
+    classes = 8
+
+    def __init__(
+        self, encoder: Encoder, config: RelativeLocationConfig, standardize: Standardize = "image"
+    ) -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.head = nn.Sequential(
+            nn.Linear(2 * encoder.dim, config.hidden, bias=False),
+            nn.BatchNorm1d(config.hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(config.hidden, 8),
+        )
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """Cross entropy of ``8 B`` pairs (middle, neighbour); directions count row by row."""
+        config = self.config
+        x = square(random_view(images, self.standardize, config.views, rng), rng)
+        patches = standardize_tiles(cut_tiles(x, 3, config.patch, config.jitter, rng))
+        if config.colours == "drop":
+            patches = drop_colours(patches, rng)
+        features = self.encoder(patches.flatten(0, 1))
+        each = features.unflatten(0, patches.shape[:2])
+        neighbours = torch.cat([each[:, :4], each[:, 5:]], dim=1)
+        pairs = torch.cat([each[:, 4:5].expand_as(neighbours), neighbours], dim=2)
+        labels = torch.arange(8, device=pairs.device).repeat(len(images))
+        logits = self.head(pairs.flatten(0, 1))
+        loss = functional.cross_entropy(logits.float(), labels)
+        return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())

@@ -1,0 +1,61 @@
+"""Split-brain autoencoder: colour from lightness and lightness from colour (Zhang et al. 2017)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.colour import gamut_bins, soft_encode, srgb_to_lab
+from onlygood.pretrain.decoders import Decoder
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.split import SplitEncoder
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view, to_float
+
+STRIDE = 4  # px between the targets
+LEVELS = 100  # classes of lightness
+
+
+class SplitBrainConfig(Strict):
+    """Views of the image before it is split."""
+
+    views: Views = Field(default_factory=Views)
+
+
+class SplitBrainTask(Task):
+    """Each half of the encoder names what the other half sees, in classes, at every fourth pixel.
+
+    Raises OnlygoodError for an encoder that is not split.
+    """
+
+    encoder: SplitEncoder
+    bins: Tensor
+
+    def __init__(
+        self, encoder: Encoder, config: SplitBrainConfig, standardize: Standardize = "fixed"
+    ) -> None:
+        super().__init__(encoder, standardize)
+        if not isinstance(encoder, SplitEncoder):
+            raise OnlygoodError(
+                f"the task 'split-brain' needs the encoder 'split-small', not {encoder.name!r}"
+            )
+        self.config = config
+        self.register_buffer("bins", gamut_bins())
+        self.to_colour = Decoder(encoder, len(self.bins), STRIDE, encoder.light_dim)
+        self.to_light = Decoder(encoder, LEVELS, STRIDE, encoder.dim - encoder.light_dim)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """The two cross entropies added up; no colour weighs more than another."""
+        rgb = ((random_view(images, "fixed", self.config.views, rng) + 2) / 4).clamp(0, 1)
+        lab = functional.avg_pool2d(srgb_to_lab(rgb), STRIDE, ceil_mode=True)
+        size = (lab.shape[2], lab.shape[3])
+        colours, _ = soft_encode(lab[:, 1:].permute(0, 2, 3, 1).flatten(0, 2), self.bins, 1)
+        levels = (lab[:, 0] * (LEVELS / 100)).long().clamp(0, LEVELS - 1)
+        maps = self.encoder.stages(to_float((rgb * 255).round().to(torch.uint8), self.standardize))[-1]
+        light, colour = maps.tensor_split([self.encoder.light_dim], dim=1)
+        a = functional.cross_entropy(self.to_colour(light, size).float(), colours.view(-1, *size))
+        b = functional.cross_entropy(self.to_light(colour, size).float(), levels)
+        metrics = {"colour": a.detach(), "light": b.detach()}
+        return Output(a + b, metrics, maps.detach().mean(dim=(2, 3)))

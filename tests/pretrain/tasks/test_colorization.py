@@ -1,0 +1,141 @@
+"""Colorization: chance, grey inputs, targets, the prior, and that colour without form cannot be told."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.pretrain.colour import lab_to_srgb, soft_encode, srgb_to_lab
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.tasks.colorization import ColorizationConfig, ColorizationTask, grey_view
+
+BATCH = 16
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def make(**options: object) -> ColorizationTask:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        config = ColorizationConfig.model_validate({"views": {"flip": False}, **options})
+        return ColorizationTask(create_encoder("small"), config).train()
+
+
+def flat(colours: Tensor, lightness: float = 60.0) -> Tensor:
+    """Images of one ab colour each, (B, 2), all equally light."""
+    lab = torch.cat([torch.full((len(colours), 1), lightness), colours], dim=1)[:, :, None, None]
+    return (lab_to_srgb(lab) * 255).round().byte().expand(-1, -1, 24, 24)
+
+
+def two_colours(seed: int, *, told: bool) -> Tensor:
+    """Red or blue at random; where ``told``, light stripes go with red."""
+    red = torch.rand(BATCH, generator=rng(seed)) < 0.5
+    lab = torch.full((BATCH, 3, 24, 24), 50.0)
+    striped = red if told else torch.rand(BATCH, generator=rng(seed + 1000)) < 0.5
+    lab[:, 0, :, ::4] += torch.where(striped, 25, 0)[:, None, None]
+    lab[:, 1] = torch.where(red, 45.0, 10.0)[:, None, None]
+    lab[:, 2] = torch.where(red, 30.0, -45.0)[:, None, None]
+    return (lab_to_srgb(lab) * 255).round().byte()
+
+
+def settle(task: ColorizationTask, *, told: bool, steps: int = 30) -> float:
+    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
+    losses: list[float] = []
+    for step in range(steps):
+        loss = task(two_colours(step, told=told), torch.arange(BATCH), rng(step)).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return sum(losses[-6:]) / 6
+
+
+def test_the_start_is_chance() -> None:
+    noise = torch.randint(0, 256, (BATCH, 3, 24, 24), generator=rng()).byte()
+    loss = make()(noise, torch.arange(BATCH), rng()).loss.item()
+    assert loss == pytest.approx(math.log(261), rel=0.06)
+
+
+def test_the_encoder_sees_lightness_only() -> None:
+    """Equally light colours look the same to it, in all three channels."""
+    task = make()
+    seen: list[Tensor] = []
+    task.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    task(flat(torch.rand(BATCH, 2, generator=rng()) * 40), torch.arange(BATCH), rng())
+    assert seen[0].shape == (BATCH, 3, 24, 24)
+    assert (seen[0] - seen[0].mean()).abs().max() <= 1.01 / 63.75  # rounded colours: one level at most
+    assert seen[0].mean() == pytest.approx(60 * 2.55 / 63.75 - 2, abs=0.02)
+
+
+def test_a_grey_view_is_the_grey_image_brightened_as_the_eye_does() -> None:
+    ramp = torch.arange(256).byte().view(1, 1, 16, 16).expand(-1, 3, -1, -1)
+    view = grey_view(srgb_to_lab(ramp / 255), 3, "fixed")
+    assert view[0, 0, 0, 0] == -2
+    assert view[0, 0, -1, -1] == 2
+    assert view[0, 0].flatten().diff().min() >= 0
+
+
+def test_the_loss_recomputed_pixel_by_pixel() -> None:
+    """Of one odd-sided picture, with the weights of the counted prior."""
+    task = make()
+    image = torch.randint(0, 256, (2, 3, 26, 30), generator=rng()).byte()
+    logits: list[Tensor] = []
+    task.decoder.register_forward_hook(lambda *a: logits.append(a[2]))
+    loss = task(image, torch.arange(2), rng()).loss.detach()
+    lab = srgb_to_lab(image / 255)
+    assert logits[0].shape == (2, 261, 7, 8)
+    smoothing = torch.softmax(-(torch.cdist(task.bins, task.bins) ** 2) / 50, dim=0)
+    prior = task.counts / task.counts.sum()
+    weights = 1 / (0.5 * smoothing @ prior + 0.5 / 261)
+    weights /= (weights * prior).sum()
+    total = 0.0
+    for i in range(2):
+        for r in range(7):
+            for c in range(8):
+                ab = lab[i, 1:, 4 * r : 4 * r + 4, 4 * c : 4 * c + 4].mean(dim=(1, 2))
+                index, target = soft_encode(ab[None], task.bins)
+                log = torch.log_softmax(logits[0][i, :, r, c].detach(), 0)
+                total -= float((log[index[0]] * target[0]).sum() * weights[index[0, 0]])
+    assert loss.item() == pytest.approx(total / 112, rel=1e-4)
+
+
+def test_the_prior_is_counted_over_training() -> None:
+    task = make()
+    warm = flat(torch.tensor([[40.0, 30.0]])).expand(BATCH, -1, -1, -1)
+    cold = flat(torch.tensor([[10.0, -40.0]])).expand(BATCH, -1, -1, -1)
+    for images in (warm, warm, warm, cold):
+        task(images, torch.arange(BATCH), rng())
+    pixels = BATCH * 36
+    assert sorted(task.counts[task.counts > 0].tolist()) == [pixels, 3 * pixels]
+    assert "counts" in task.state_dict()
+    before = task.counts.clone()
+    task.eval()(cold, torch.arange(BATCH), rng())
+    assert torch.equal(task.counts, before)
+
+
+def test_grey_images_among_coloured_ones_count_nothing() -> None:
+    task = make().eval()
+    coloured = flat(torch.tensor([[40.0, 30.0]])).expand(8, -1, -1, -1)
+    grey = torch.full((8, 3, 24, 24), 146, dtype=torch.uint8)
+    both = task(torch.cat([coloured, grey]), torch.arange(16), rng()).loss
+    alone = task(coloured, torch.arange(8), rng()).loss
+    torch.testing.assert_close(both, alone, rtol=1e-3, atol=0)
+
+
+def test_grey_images_alone_are_refused() -> None:
+    grey = torch.randint(0, 256, (BATCH, 1, 24, 24), generator=rng()).byte().expand(-1, 3, -1, -1)
+    with pytest.raises(OnlygoodError, match="all of the first 16 images are grey"):
+        make()(grey, torch.arange(BATCH), rng())
+    with pytest.raises(OnlygoodError, match="these images are grey"):
+        ColorizationTask(create_encoder("small", 1), ColorizationConfig())
+
+
+def test_colours_that_go_with_form_are_told_and_others_are_not() -> None:
+    """Fresh coin flips between two colours cost log 2 more than their soft targets at least."""
+    task = make(neighbours=1)
+    assert settle(task, told=False) > 0.9 * math.log(2)
+    assert settle(make(neighbours=1), told=True) < 0.4 * math.log(2)

@@ -1,0 +1,120 @@
+"""Context encoder: holes, their weights, that what was in a hole stays unseen, and what can be painted."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.tasks.context_encoder import (
+    ContextEncoderConfig,
+    ContextEncoderTask,
+    hole_weights,
+    random_regions,
+)
+
+BATCH = 16
+NAME = "onlygood.pretrain.tasks.context_encoder"
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def make(**options: object) -> ContextEncoderTask:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        config = ContextEncoderConfig.model_validate({"views": {"flip": False}, **options})
+        return ContextEncoderTask(create_encoder("small"), config, "fixed").train()
+
+
+def noise(seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, (BATCH, 3, 24, 24), generator=rng(seed)).byte()
+
+
+def waves(seed: int = 0) -> Tensor:
+    at = torch.arange(24) / 24
+    phase, colour = torch.rand(2, BATCH, 3, 1, 1, generator=rng(seed))
+    wave = torch.sin(6.28 * (phase + at)) * torch.cos(6.28 * (phase + at[:, None]))
+    pictures: Tensor = wave * 60 + 75 + 100 * colour
+    return pictures.byte()
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 24), (48, 33)])
+def test_holes_are_smooth_a_quarter_and_differ(height: int, width: int) -> None:
+    holes = random_regions((40, height, width), 0.25, 0.25, rng())
+    assert holes.shape == (40, 1, height, width)
+    assert holes.float().mean(dim=(1, 2, 3)).tolist() == pytest.approx([0.25] * 40, abs=0.01)
+    edges = (holes[..., 1:] != holes[..., :-1]).float().mean()
+    assert edges < 0.5 * 2 * 0.25 * 0.75  # of what independent pixels would have
+    assert len(torch.unique(holes.flatten(1), dim=0)) == 40
+    everywhere = random_regions((400, height, width), 0.25, 0.25, rng(1)).float().mean(dim=0)
+    assert everywhere.min() > 0.1
+
+
+def test_weights_by_hand() -> None:
+    """One missing pixel: itself 1, the eight around it 10, then nothing."""
+    holes = torch.zeros(1, 1, 5, 6, dtype=torch.bool)
+    holes[0, 0, 2, 3] = True
+    expected = torch.zeros(5, 6)
+    expected[1:4, 2:5] = 10
+    expected[2, 3] = 1
+    assert torch.equal(hole_weights(holes, 1, 10.0)[0, 0], expected)
+    assert torch.equal(hole_weights(holes, 0, 10.0), holes.float())
+
+
+def test_what_was_in_the_hole_is_not_seen() -> None:
+    """Two batches that differ in the holes only look the same to the encoder, and cost differently."""
+    task = make(overlap=0)
+    seen: list[Tensor] = []
+    task.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    holes = random_regions((BATCH, 24, 24), 0.25, 0.25, rng())
+    losses = [
+        task(torch.where(holes, noise(seed), noise(0)), torch.arange(BATCH), rng()).loss for seed in (0, 1)
+    ]
+    assert torch.equal(seen[0], seen[1])
+    assert (seen[0] == 0).all(dim=1, keepdim=True).eq(holes).all()
+    assert losses[0] != losses[1]
+
+
+def test_what_was_seen_costs_nothing() -> None:
+    """Outside the holes and the pixels around them, any painting is as good as any other."""
+    task = make(overlap=2)
+    holes = random_regions((BATCH, 24, 24), 0.25, 0.25, rng())
+    counted = hole_weights(holes, 2, 10.0) > 0
+    clean = noise().float() / 63.75 - 2
+
+    class Painter(torch.nn.Module):
+        def __init__(self, wrong: Tensor) -> None:
+            super().__init__()
+            self.wrong = wrong
+
+        def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+            return clean + 3 * self.wrong
+
+    task.decoder = Painter(~counted)  # type: ignore[assignment]
+    assert task(noise(), torch.arange(BATCH), rng()).loss < 1e-8
+    task.decoder = Painter(holes)  # type: ignore[assignment]
+    output = task(noise(), torch.arange(BATCH), rng())
+    ring = (counted & ~holes).sum()
+    assert output.loss.item() == pytest.approx((9 * holes.sum() / (holes.sum() + 10 * ring)).item(), rel=1e-4)
+    assert output.metrics["hole"].item() == pytest.approx(9, rel=1e-4)
+
+
+def settle(task: ContextEncoderTask, *, of_noise: bool, steps: int = 25) -> float:
+    """Error in the holes at the end of a short training."""
+    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
+    errors: list[float] = []
+    for step in range(steps):
+        images = noise(step) if of_noise else waves(step)
+        output = task(images, torch.arange(BATCH), rng(step))
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+        errors.append(output.metrics["hole"].item())
+    return sum(errors[-5:]) / 5
+
+
+def test_waves_are_continued_and_noise_is_not() -> None:
+    """Fresh white noise cannot be guessed: the error stays at its variance."""
+    assert settle(make(), of_noise=True) > 0.95 * (255**2 / 12) / 63.75**2
+    assert settle(make(), of_noise=False) < 0.6 * (waves().float() / 63.75 - 2).var().item()

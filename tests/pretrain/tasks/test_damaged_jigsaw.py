@@ -1,0 +1,129 @@
+"""Damaged jigsaw: its three losses, what the encoder must not see, and the shortcut of lighting."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.tasks.damaged_jigsaw import DamagedJigsawConfig, DamagedJigsawTask
+
+SIDE = 32
+BATCH = 24
+NAME = "onlygood.pretrain.tasks.damaged_jigsaw"
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def make(channels: int = 3, **options: Any) -> DamagedJigsawTask:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        config = DamagedJigsawConfig(**{"grid": 2, **options})
+        return DamagedJigsawTask(create_encoder("small", channels), config, "fixed").train()
+
+
+def noise(seed: int = 0, channels: int = 3) -> Tensor:
+    return torch.randint(0, 256, (BATCH, channels, SIDE, SIDE), generator=rng(seed)).byte()
+
+
+def ramps(seed: int) -> Tensor:
+    """Noise, lit from the top left."""
+    at = torch.arange(SIDE)
+    start = torch.randint(0, 60, (BATCH, 1, 1, 1), generator=rng(seed))
+    grain = torch.randint(0, 4, (BATCH, 1, SIDE, SIDE), generator=rng(seed))
+    return (start + 3 * at[:, None] + 2 * at + grain).byte()
+
+
+def encoded(task: DamagedJigsawTask) -> list[Tensor]:
+    """Where what the encoder sees will be."""
+    seen: list[Tensor] = []
+    task.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    return seen
+
+
+def test_the_start_is_chance_for_each_loss() -> None:
+    """261 colours, 24 orders, and tiles of variance 1."""
+    output = make()(noise(), torch.arange(BATCH), rng())
+    metrics = {name: value.item() for name, value in output.metrics.items()}
+    assert metrics["jigsaw"] == pytest.approx(math.log(24), rel=0.08)
+    assert metrics["colorization"] == pytest.approx(math.log(261), rel=0.06)
+    assert metrics["inpainting"] < 1.5
+    total = metrics["jigsaw"] + metrics["inpainting"] + 0.2 * metrics["colorization"]
+    assert output.loss.item() == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.parametrize(("grid", "classes"), [(2, 24), (3, 100)])
+def test_classes_are_the_orders(grid: int, classes: int) -> None:
+    assert make(grid=grid).classes == classes
+
+
+def test_the_encoder_sees_grey_tiles_one_of_which_is_noise() -> None:
+    """Of equal images without jitter, tiles are equal but for the lost one, which is another each time."""
+    task = make(tile=1.0, views={"flip": False})
+    seen = encoded(task)
+    task(noise()[:1].expand(BATCH, -1, -1, -1), torch.arange(BATCH), rng())
+    tiles = seen[0].view(BATCH, 4, 3, 16, 16)
+    assert torch.equal(tiles[:, :, 0], tiles[:, :, 1])
+    assert torch.equal(tiles[:, :, 0], tiles[:, :, 2])
+    usual = tiles[:, :, 0].median(dim=0).values
+    lost = (tiles[:, :, 0] - usual).abs().amax(dim=(2, 3)) > 1e-5
+    assert lost.sum(dim=1).eq(1).all()
+    assert lost.sum(dim=0).min() > 1
+    filling = tiles[:, :, 0][lost]
+    assert filling.std() == pytest.approx(1, abs=0.05)
+    assert torch.corrcoef(filling.flatten(1)).fill_diagonal_(0).abs().max() < 0.35
+
+
+def test_the_lost_tile_is_the_painters_target_and_has_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles that hold their number in lightness and in colour."""
+    task = make()
+    numbers = torch.arange(4.0).view(1, 4, 1, 1, 1).expand(BATCH, 4, 3, 12, 12)
+    monkeypatch.setattr(f"{NAME}.cut_tiles", lambda *_: numbers)
+    monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
+    seen = encoded(task)
+    coloured: list[Tensor] = []
+    asked: list[Tensor] = []
+
+    def colour(_: Any, maps: Tensor, colours: Tensor) -> Tensor:
+        coloured.append(colours[:, 0, 0, 0])
+        return maps.sum() * 0
+
+    def error(painted: Tensor, wanted: Tensor) -> Tensor:
+        asked.append(wanted)
+        return painted.sum() * 0
+
+    monkeypatch.setattr(task, "_colour", colour)
+    monkeypatch.setattr(f"{NAME}.functional.mse_loss", error)
+    task(noise(), torch.arange(BATCH), rng())
+    whole = seen[0].view(BATCH, 4, -1).std(dim=2) == 0
+    assert whole.sum(dim=1).eq(3).all()
+    lost = (~whole).long().argmax(dim=1)
+    assert torch.equal(asked[0].mean(dim=(1, 2, 3)), lost.float())
+    assert torch.equal(coloured[0], numbers[:, :, 0, 0, 0][whole])
+
+
+def test_grey_images_are_ordered_and_painted() -> None:
+    output = make(1)(noise(channels=1), torch.arange(BATCH), rng())
+    assert set(output.metrics) == {"accuracy", "jigsaw", "inpainting"}
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without standardising the tiles, a ramp of brightness is enough."""
+    if opened:
+        monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
+    task = make(1, views={"flip": False})
+    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
+    rows: list[Tensor] = []
+    for step in range(20):
+        output = task(ramps(step), torch.arange(BATCH), rng(step))
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+        rows.append(torch.stack([output.metrics["jigsaw"], output.metrics["accuracy"]]))
+    loss, accuracy = torch.stack(rows[-6:]).mean(dim=0).tolist()
+    assert (accuracy > 0.2) if opened else (accuracy < 0.07 and loss > math.log(24) - 0.03)

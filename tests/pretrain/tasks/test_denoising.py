@@ -1,0 +1,101 @@
+"""Denoising: what is spoilt, what is asked for, and that noise itself cannot be restored."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.tasks.denoising import DenoisingConfig, DenoisingTask, mask_pixels
+
+BATCH = 16
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def make(channels: int = 3, encoder: str = "small", **options: object) -> DenoisingTask:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        config = DenoisingConfig.model_validate({"views": {"flip": False}, **options})
+        return DenoisingTask(create_encoder(encoder, channels), config).train()
+
+
+def noise(seed: int = 0, height: int = 24, width: int = 24) -> Tensor:
+    return torch.randint(0, 256, (BATCH, 3, height, width), generator=rng(seed)).byte()
+
+
+def waves(seed: int = 0) -> Tensor:
+    at = torch.arange(24) / 24
+    phase, colour = torch.rand(2, BATCH, 3, 1, 1, generator=rng(seed))
+    wave = torch.sin(6.28 * (phase + at)) * torch.cos(6.28 * (phase + at[:, None]))
+    pictures: Tensor = wave * 60 + 75 + 100 * colour
+    return pictures.byte()
+
+
+def settle(task: DenoisingTask, steps: int, *, of_noise: bool) -> float:
+    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
+    losses: list[float] = []
+    for step in range(steps):
+        images = noise(step) if of_noise else waves(step)
+        loss = task(images, torch.arange(BATCH), rng(step)).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return sum(losses[-5:]) / 5
+
+
+def test_the_share_of_masked_pixels() -> None:
+    """Whole pixels, not channels; each image its own; the others untouched."""
+    x = torch.rand(8, 3, 50, 40, generator=rng()) + 1
+    masked = mask_pixels(x, 0.25, rng())
+    gone = masked == 0
+    assert torch.equal(gone.all(dim=1), gone.any(dim=1))
+    assert gone[:, 0].float().mean(dim=(1, 2)).tolist() == pytest.approx([0.25] * 8, abs=0.04)
+    assert not torch.equal(gone[0], gone[1])
+    assert torch.equal(masked[~gone], x[~gone])
+
+
+@pytest.mark.parametrize("corruption", ["masking", "gaussian"])
+def test_the_clean_view_is_the_target(corruption: str) -> None:
+    """A decoder that gives zeros costs the mean square of the clean view; the encoder saw the spoilt one."""
+    task = make(corruption=corruption, share=0.5, sigma=0.7)
+    clean = noise().float() / 63.75 - 2
+    seen: list[Tensor] = []
+    task.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+
+    class Zeros(torch.nn.Module):
+        def forward(self, maps: Tensor, size: torch.Size) -> Tensor:
+            return torch.zeros(BATCH, 3, *size)
+
+    task.decoder = Zeros()  # type: ignore[assignment]
+    loss = task(noise(), torch.arange(BATCH), rng()).loss
+    assert loss.item() == pytest.approx(clean.square().mean().item(), rel=1e-5)
+    change = (seen[0] - clean).square().mean().item()
+    expected = 0.5 * clean.square().mean().item() if corruption == "masking" else 0.7**2
+    assert change == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("encoder", ["small", "wrn16-4"])
+def test_any_stride_gives_back_every_pixel(encoder: str) -> None:
+    """Oblong images whose sides no stride divides."""
+    task = make(encoder=encoder)
+    sizes: list[tuple[int, ...]] = []
+    task.decoder.register_forward_hook(lambda *a: sizes.append(tuple(a[2].shape)))
+    task(noise(0, 27, 33)[:2], torch.arange(2), rng())
+    assert sizes == [(2, 3, 27, 33)]
+
+
+def test_an_encoder_without_a_map() -> None:
+    with pytest.raises(OnlygoodError, match="'lenet' has no map"):
+        make(encoder="lenet")
+
+
+def test_smooth_images_are_restored_and_noise_is_not() -> None:
+    """Fresh white noise passed through a map 16 times coarser: no better than its variance."""
+    variance = (255**2 / 12) / 63.75**2
+    assert settle(make(), 20, of_noise=True) > 0.95 * variance
+    smooth = (waves().float() / 63.75 - 2).var().item()
+    assert settle(make(), 40, of_noise=False) < 0.5 * smooth

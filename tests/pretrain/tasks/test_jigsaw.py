@@ -1,0 +1,135 @@
+"""Jigsaw: labels, chance, and that neither lighting nor colour fringes nor edges solve the puzzle."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.tasks.jigsaw import JigsawConfig, JigsawTask
+
+Images = Callable[[int], Tensor]
+SIDE = 32
+BATCH = 24
+CLOSED = {"grid": 2}
+NAME = "onlygood.pretrain.tasks.jigsaw"
+
+
+def make(channels: int = 3, **options: Any) -> JigsawTask:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return JigsawTask(create_encoder("small", channels), JigsawConfig(**options), "fixed").train()
+
+
+def textures(seed: int, channels: int = 3) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (BATCH, channels, SIDE, SIDE), generator=rng).byte()
+
+
+def ramps(seed: int) -> Tensor:
+    """Noise, lit from the top left."""
+    rng = torch.Generator().manual_seed(seed)
+    at = torch.arange(SIDE)
+    start = torch.randint(0, 60, (BATCH, 1, 1, 1), generator=rng)
+    noise = torch.randint(0, 4, (BATCH, 3, SIDE, SIDE), generator=rng)
+    return (start + 3 * at[:, None] + 2 * at + noise).byte()
+
+
+def fringes(seed: int) -> Tensor:
+    """Noise, new each time; red lies 1 px further out than green, and blue 1 px further in."""
+    noise = torch.rand(BATCH, SIDE + 2, SIDE + 2, generator=torch.Generator().manual_seed(seed))
+    at = torch.arange(SIDE)
+    out = torch.where(at < SIDE // 2, -1, 1)
+    places = [at + 1 + k * out for k in (-1, 0, 1)]
+    return (torch.stack([noise[:, i[:, None], i] for i in places], 1) * 255).byte()
+
+
+def settle(task: JigsawTask, images: Images, steps: int) -> tuple[float, float]:
+    """Loss and accuracy over the last third of a short training."""
+    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
+    rows = []
+    for step in range(steps):
+        output = task(images(step), torch.arange(BATCH), torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+        rows.append((output.loss.item(), output.metrics["accuracy"].item()))
+    loss, accuracy = np.mean(rows[-(steps // 3) :], axis=0)
+    return float(loss), float(accuracy)
+
+
+@pytest.mark.parametrize(("grid", "classes"), [(2, 24), (3, 100)])
+def test_the_start_is_chance(grid: int, classes: int) -> None:
+    task = make(grid=grid)
+    assert task.classes == classes
+    rng = torch.Generator().manual_seed(0)
+    losses = [task(textures(s), torch.arange(BATCH), rng).loss.item() for s in range(2)]
+    assert np.mean(losses) == pytest.approx(math.log(classes), rel=0.06)
+
+
+def test_the_label_is_the_order_in_which_the_tiles_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encoder that says which tile it sees, and a head that reads the order off: always right."""
+    task = make(grid=2)
+    numbered = torch.arange(4.0).view(1, 4, 1, 1, 1).expand(BATCH, 4, 3, 8, 8)
+    monkeypatch.setattr(f"{NAME}.cut_tiles", lambda *_, **__: numbered)
+    monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
+    monkeypatch.setattr(f"{NAME}.drop_colours", lambda tiles, rng: tiles)
+
+    class Number(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean(dim=(1, 2, 3))[:, None]
+
+    class Read(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return -(x[:, None] - task.solver.permutations).abs().sum(dim=2)
+
+    task.encoder = Number()  # type: ignore[assignment]
+    task.solver.tile_head, task.solver.head = torch.nn.Identity(), Read()  # type: ignore[assignment]
+    output = task(textures(0), torch.arange(BATCH), torch.Generator().manual_seed(0))
+    assert output.metrics["accuracy"] == 1
+    assert output.loss < 0.5
+
+
+def test_tiles_meet_in_the_head_only() -> None:
+    """Of each image, the encoder sees four tiles, once, whatever the number of puzzles."""
+    task = make(grid=2, puzzles=5)
+    shapes: list[tuple[int, ...]] = []
+    task.encoder.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
+    task(textures(0)[:, :, :24], torch.arange(BATCH), torch.Generator())
+    assert shapes == [(4 * BATCH, 3, 9, 9)]
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without standardising the tiles, a ramp of brightness is enough."""
+    if opened:
+        monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
+    loss, accuracy = settle(make(**CLOSED), ramps, 12)
+    assert (accuracy > 0.3) if opened else (accuracy < 0.07 and loss > math.log(24) - 0.02)
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_colour_fringes_do_not_solve_it(*, opened: bool) -> None:
+    """Channels shifted apart in each corner: told at once where colours are kept."""
+    loss, accuracy = settle(make(**CLOSED, colours="keep" if opened else "drop"), fringes, 20)
+    assert (accuracy > 0.6) if opened else (accuracy < 0.07 and loss > math.log(24) - 0.05)
+
+
+def test_the_papers_shift_of_channels_hides_fringes_in_part() -> None:
+    """Slower than with the colours kept."""
+    _, accuracy = settle(make(**CLOSED, colours="shift"), fringes, 20)
+    assert accuracy < 0.3
+
+
+def test_more_orders_than_there_are_is_all_of_them() -> None:
+    assert make(grid=2, permutations=1000).classes == 24
+
+
+def test_images_too_small_for_the_grid() -> None:
+    with pytest.raises(OnlygoodError, match="too small for 3×3 tiles"):
+        make()(textures(0)[:, :, :12, :12], torch.arange(BATCH), torch.Generator())
