@@ -29,7 +29,7 @@ REGIONS = {
     "tiles": {"kind": "tiles", "size": 64, "stride": 16},
     "cells": {"kind": "cells", "size": 64, "stride": 16},
 }
-FITTED, SCORED = 24, 20  # images
+FITTED, SCORED = 12, 6  # images
 
 
 def main() -> None:
