@@ -43,12 +43,16 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: label 0 is good, 1 anomalous; defect is ``"good"`` or the defect type."""
+    """One image: label 0 is good, 1 anomalous; defect is ``"good"`` or the defect type.
+
+    ``group`` names the part that it shows, where a list says so.
+    """
 
     path: Path
     label: int
     defect: str = "good"
     mask: Path | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -352,7 +356,8 @@ def _from_list(path: Path) -> _Found:
 def _read_csv(path: Path, text: str, columns: list[str], delimiter: str) -> list[Sample]:
     if not {"path", "label"} <= set(columns):
         raise OnlygoodError(
-            f"{path}: the first line must name the columns path,label[,defect][,mask]; it reads {columns}"
+            f"{path}: the first line must name the columns path,label[,defect][,mask][,group]; "
+            f"it reads {columns}"
         )
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     next(rows)
@@ -370,7 +375,7 @@ def _read_csv(path: Path, text: str, columns: list[str], delimiter: str) -> list
             raise OnlygoodError(f"{where}: path and label must not be empty")
         label, defect = _label(cells["label"], cells.get("defect", ""), where)
         mask = path.parent / cells["mask"] if label and cells.get("mask") else None
-        samples.append(Sample(path.parent / cells["path"], label, defect, mask))
+        samples.append(Sample(path.parent / cells["path"], label, defect, mask, cells.get("group", "")))
     return samples
 
 

@@ -1,5 +1,6 @@
 """Recipe and good images to a fitted detector."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,10 @@ def fit(
 ) -> Fitted:
     """Pretrain on the good images, fit the head on the same ones, and leave the calibration images untouched.
 
-    Of exact copies one counts: with copies the calibration would promise more than it saw. ``work`` holds the
-    log and the checkpoint that ``resume`` goes on from; ``say`` receives each choice in words.
+    Of exact copies one counts: with copies the calibration would promise more than it saw. Where a list names
+    groups (parts photographed several times), no group is both trained and calibrated on: the calibration
+    must be as new to the model as the parts to come. ``work`` holds the log and the checkpoint that
+    ``resume`` goes on from; ``say`` receives each choice in words.
 
     Raises OnlygoodError before anything is trained where the recipe and the images do not go together.
     """
@@ -80,10 +83,14 @@ def fit(
         say(f"{copies} exact copies of other images, such as {store.duplicates[0][1]}, are left out")
     split = plan_split(recipe, len(unique), rate)
     say(split.words)
-    hashes = [store.hashes[i] for i in unique]
-    counts = [split.train, split.calibration]
+    groups = {sample.path: sample.group for sample in good.samples}
+    names = [groups[store.paths[i]] or store.hashes[i] for i in unique]
+    margin = max(Counter(names).values()) - 1  # by which a part of the split may miss its count
+    if any(groups.values()):
+        say(f"{len(set(names))} groups stay together")
+    counts = [split.train - margin, split.calibration + margin]
     train_ids, calibration_ids = (
-        np.sort(unique[part]) for part in split_good(hashes, counts, recipe.training.seed)
+        np.sort(unique[part]) for part in split_good(names, counts, recipe.training.seed)
     )
     training = train(task, store, recipe.training, work, ids=train_ids, resume=resume, progress=progress)
     detector = fit_head(recipe, task, store, train_ids)

@@ -1,5 +1,6 @@
 """`fit` and `pretrain` through the command line: small trainings, one of them killed, and what is refused."""
 
+import hashlib
 import json
 import os
 import signal
@@ -147,6 +148,20 @@ def test_too_few_images_and_bad_ones_are_told(good: Path, tmp_path: Path) -> Non
     assert "broken.png" in result.stderr
     assert "1 exact copies" in result.stderr
     assert "8" in result.stderr.splitlines()[-1]
+
+
+def test_a_group_is_never_both_trained_and_calibrated_on(good: Path, tmp_path: Path) -> None:
+    images = sorted(good.iterdir())
+    rows = [f"{path},good,part{index // 5}" for index, path in enumerate(images)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,group", *rows]))
+    result = call("fit", tmp_path / "list.csv", "-o", tmp_path / "model.onnx", *SMALL)
+    assert result.exit_code == 0, result.stderr
+    split = json.loads((tmp_path / "model.work" / "split.json").read_text())
+    group = {hashlib.sha256(path.read_bytes()).hexdigest(): i // 5 for i, path in enumerate(images)}
+    trained, calibrated = ({group[name] for name in split[part]} for part in ("train", "calibration"))
+    assert not trained & calibrated
+    assert len(split["calibration"]) >= 9  # what a rate of 0.1 needs
+    assert len(split["train"]) + len(split["calibration"]) == GOOD
 
 
 def test_an_encoder_is_pretrained_and_fitted_upon(good: Path, tmp_path: Path) -> None:
