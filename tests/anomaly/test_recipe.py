@@ -39,7 +39,7 @@ def test_every_shipped_recipe_can_be_built(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description
-    task = build_task(recipe, 3)
+    task = build_task(recipe, 3, 100)
     first, step = recipe.regions.grid
     create_regions(recipe.regions, first + step, first, task.encoder)
     assert "logprob" not in recipe.head.names or task.classifier is not None
