@@ -14,6 +14,7 @@ EARLY = 0.1  # share of training in which a solved task is suspicious
 SOLVED = 0.99  # pretext accuracy
 CHANCE_MARGIN = 0.05  # of the way from chance to perfect
 COLLAPSED = 0.01  # of the spread of features that fill the sphere
+EMBEDDINGS_COLLAPSED = 0.1  # likewise; those of healthy trainings in our tests stay above 0.4
 
 
 def spread(features: Tensor) -> Tensor:
@@ -30,8 +31,9 @@ def diagnose(
 ) -> list[str]:
     """Warnings about a finished training.
 
-    ``rows`` are those of the log (``step``, ``progress``, ``loss`` and, where there is one, ``accuracy``),
-    ``classes`` is K of a K-way pretext task, ``features`` (N, D) are those of some training images.
+    ``rows`` are those of the log (``step``, ``progress``, ``loss`` and, where a task gives them, ``accuracy``
+    and ``embedding_spread``), ``classes`` is K of a K-way pretext task, ``features`` (N, D) are those of some
+    training images.
     """
     warnings = []
     graded = [row for row in rows if "accuracy" in row]
@@ -44,6 +46,12 @@ def diagnose(
             f"{solved['progress']:.0%} of training: it is too easy for these images, or given away by a "
             "shortcut (borders, watermarks, lighting), so the features may be poor; use a harder task or "
             "stronger views"
+        )
+    embedded = [row["embedding_spread"] for row in rows if "embedding_spread" in row]
+    if embedded and embedded[-1] < EMBEDDINGS_COLLAPSED:
+        warnings.append(
+            f"the embeddings have collapsed (spread {embedded[-1]:.1e} of 1): the objective is met by saying "
+            "the same of every image; lower the learning rate, or use larger batches or another task"
         )
     if len(features) > 1 and (value := float(spread(features))) < COLLAPSED:
         warnings.append(

@@ -81,3 +81,13 @@ def test_collapsed_features() -> None:
     (warning,) = diagnose(log([0.1]), None, 32, same)
     assert "collapsed" in warning
     assert diagnose(log([0.1]), None, 32, same[:1]) == []
+
+
+@pytest.mark.parametrize(("end", "collapsed"), [(0.02, True), (0.5, False)])
+def test_collapsed_embeddings_are_named(end: float, collapsed: bool) -> None:
+    """The encoder may still tell images apart when the projections no longer do."""
+    rows = log([0.0, -0.5, -1.0])
+    for row, value in zip(rows, (0.02, 0.6, end), strict=True):
+        row["embedding_spread"] = value
+    warnings = diagnose(rows, None, 32, VARIED)
+    assert ["embeddings have collapsed" in warning for warning in warnings] == [True] * collapsed
