@@ -9,7 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
+from typer.testing import CliRunner, Result
 
+from onlygood.deploy.cli import app
 from onlygood.deploy.runtime.metadata import Metadata
 from onlygood.deploy.runtime.modelfile import METADATA_KEY, seal
 from onlygood.deploy.runtime.selftest import generated_images
@@ -131,3 +133,16 @@ def grey(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def call() -> Callable[..., Result]:
+    """The command line; what it raises beyond its exit code is raised."""
+
+    def invoke(*arguments: Any) -> Result:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return invoke

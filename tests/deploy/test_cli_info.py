@@ -1,0 +1,57 @@
+"""`info` and `verify` as they are called."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from typer.testing import Result
+
+Call = Callable[..., Result]
+Grey = Callable[[str, int], Path]
+
+
+def test_info_tells_what_the_model_is(call: Call, tiny: Path) -> None:
+    result = call("info", tiny)
+    assert result.exit_code == 0
+    for expected in (
+        "tiny: an onlygood detector",
+        "8 × 8 grey, stretch",
+        "19 good images",
+        "scores 0 … 0.9, median 0.45",
+        "0.85, for at most 10.00% false alarms",
+        "achieved rate with 95 % confidence: 1.30% … 26.03%",  # Beta(2, 18), from tables
+        "ONNX opset 18, IR 10",
+        hashlib.sha256(tiny.read_bytes()).hexdigest(),
+        'head.kind = "mean"',
+        "seed = 0",
+    ):
+        assert expected in result.stdout
+
+
+def test_info_in_json(call: Call, tiny: Path) -> None:
+    facts = json.loads(call("info", tiny, "--json", "--max-false-alarms", "0.05").stdout)
+    assert facts["verdicts"]["threshold"] == 0.9
+    assert facts["verdicts"]["achieved"]["mean"] == 0.05
+    assert facts["metadata"]["input"]["width"] == 8
+    assert (facts["bytes"], facts["opset"]) == (tiny.stat().st_size, 18)
+
+
+def test_info_of_an_impossible_rate_says_so(call: Call, tiny: Path) -> None:
+    assert "smallest rate that these allow is 0.05" in call("info", tiny, "--max-false-alarms", "0.01").stdout
+
+
+def test_verify_prints_its_checks(call: Call, tiny: Path, grey: Grey, tmp_path: Path) -> None:
+    digest = hashlib.sha256(tiny.read_bytes()).hexdigest()
+    grey("golden/x.png", 51)
+    (tmp_path / "golden" / "scores.csv").write_text("path,score\nx.png,0.2\n")
+    good = call("verify", tiny, "--sha256", digest, "--golden", tmp_path / "golden")
+    assert good.exit_code == 0
+    assert [line.split()[:2] for line in good.stdout.splitlines()] == [
+        ["ok", name]
+        for name in ("file", "sha256", "structure", "metadata", "seal", "runtime", "self-test", "golden")
+    ]
+    tiny.write_bytes(tiny.read_bytes().replace(b'"tiny"', b'"tony"'))
+    bad = call("verify", tiny)
+    assert bad.exit_code == 2
+    assert bad.stdout.splitlines()[-1].startswith("FAILED  seal")
