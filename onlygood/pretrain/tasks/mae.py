@@ -45,13 +45,15 @@ class MAETask(Task):
     It needs a transformer ("vit-tiny-4", "vit-tiny-8"), adamw, and long training.
     """
 
+    encoder: ViT
+
     def __init__(self, encoder: Encoder, config: MAEConfig, standardize: Standardize = "fixed") -> None:
         super().__init__(encoder, standardize)
         if not isinstance(encoder, ViT):
             raise OnlygoodError(
                 f"the task 'mae' needs an encoder of patches, such as vit-tiny-4, not {encoder.name!r}"
             )
-        self.vit, self.config = encoder, config
+        self.config = config
         dim = config.decoder_dim
         self.enter = nn.Linear(encoder.dim, dim)
         self.hidden = nn.Parameter(torch.randn(dim) * 0.02)
@@ -65,12 +67,12 @@ class MAETask(Task):
         side = self.config.views.size or min(images.shape[2:])
         views = self.config.views.model_copy(update={"size": side // patch * patch})
         x = random_view(images, self.standardize, views, rng)
-        tokens = self.vit.tokens(x)
+        tokens = self.encoder.tokens(x)
         n, length, _ = tokens.shape
         order = torch.rand(n, length, generator=rng, device=x.device).argsort(dim=1)
         kept = max(1, round(length * (1 - self.config.mask)))
         left = order[:, :kept, None]
-        seen = self.vit.attend(tokens.gather(1, left.expand(-1, -1, tokens.shape[2])))[-1]
+        seen = self.encoder.attend(tokens.gather(1, left.expand(-1, -1, tokens.shape[2])))[-1]
         hidden = torch.ones(n, length, dtype=torch.bool, device=x.device).scatter(
             1, left[:, :, 0], value=False
         )
