@@ -228,7 +228,7 @@ def probe(
     output: opt.ProbeOutput = None,
     name: opt.EncoderName = None,
     stages: opt.Stages = None,
-    standardize: opt.Standardize = "fixed",
+    standardize: opt.Standardize = None,
     test_fraction: opt.TestFraction = 0.2,
     split_seed: opt.SplitSeed = 0,
     seed: opt.Seed = 0,

@@ -148,7 +148,10 @@ EncoderName = Annotated[
     str | None, Option("--encoder", help="Which network it is, where the file does not say.")
 ]
 Stages = Annotated[str | None, Option("--stages", help="Stages to probe, such as 2,3. Default: all.")]
-Standardize = Annotated[str, Option("--standardize", help="As the encoder was trained: image or fixed.")]
+Standardize = Annotated[
+    str | None,
+    Option("--standardize", help="How images reach the encoder, if its file does not say: image or fixed."),
+]
 TestFraction = Annotated[
     float, Option("--test-fraction", help="Share of a folder that is not split yet to test on.")
 ]

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_PRODUCT = 16  # rows for each chosen one, up to which a product with all of them is cheaper
+
 
 class MemoryBank(nn.Module):
     """``rows`` (n, D) of length 1, at first random; row i is image i."""
@@ -43,14 +45,20 @@ def instance_cross_entropy(
     if others is None:
         with torch.autocast(rows.device.type, enabled=False):
             return functional.cross_entropy(embeddings.float() @ rows.clone().T / temperature, ids)
-    logits = similarities(embeddings, rows[torch.cat([ids[:, None], others], dim=1)]) / temperature
+    logits = similarities(embeddings, rows, torch.cat([ids[:, None], others], dim=1)) / temperature
     return functional.cross_entropy(logits, torch.zeros_like(ids))
 
 
-def similarities(embeddings: Tensor, candidates: Tensor) -> Tensor:
-    """Dot products (B, m) of ``embeddings`` (B, D) with ``candidates`` (B, m, D) of each."""
+def similarities(embeddings: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
+    """Dot products (B, m) of ``embeddings`` (B, D) with the ``chosen`` (B, m) of ``rows`` (n, D).
+
+    A matrix product with all rows is cheaper than copying the chosen ones, unless there are many more.
+    """
     with torch.autocast(embeddings.device.type, enabled=False):
-        return torch.einsum("bd,bmd->bm", embeddings.float(), candidates)
+        z = embeddings.float()
+        if len(rows) <= _PRODUCT * chosen.shape[1]:
+            return (z @ rows.clone().T).gather(1, chosen)
+        return torch.einsum("bd,bmd->bm", z, rows[chosen])
 
 
 def noise_contrastive(own: Tensor, noise: Tensor) -> Tensor:

@@ -248,15 +248,15 @@ def create_encoder(name: str, channels: int = 3, *, seed: int = 0, weights: Path
     return encoder
 
 
-def save_weights(encoder: Encoder, path: Path) -> None:
-    """Write the weights as safetensors; the header names the encoder and its channels.
+def save_weights(encoder: Encoder, path: Path, *, standardize: str) -> None:
+    """Write the weights as safetensors; the header says which encoder, its channels and how images reach it.
 
     As one entry: safetensors writes several in any order, and the same weights shall give the same file.
     """
     from safetensors.torch import save  # noqa: PLC0415
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
-    header = json.dumps({"encoder": encoder.name, "channels": encoder.channels})
+    header = json.dumps({"encoder": encoder.name, "channels": encoder.channels, "standardize": standardize})
     write_atomically(path, save(tensors, {"onlygood": header}))
 
 

@@ -40,7 +40,7 @@ def call(labelled: Path, **changes: Any) -> int:
         "output": None,
         "name": None,
         "stages": None,
-        "standardize": "fixed",
+        "standardize": None,
         "test_fraction": 0.2,
         "split_seed": 0,
         "seed": 0,
@@ -55,11 +55,14 @@ def test_a_result_has_every_setting(
     labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights, output = tmp_path / "mine.safetensors", tmp_path / "r.json"
-    save_weights(create_encoder("small", 3, seed=4), weights)
+    save_weights(create_encoder("small", 3, seed=4), weights, standardize="image")
     assert call(labelled, encoder=str(weights), output=output, stages="1,3") == 0
     result = ProbeResult.load(output)
     assert result.encoder.label == "mine"
     assert (result.encoder.name, result.encoder.channels) == ("small", 3)
+    assert result.standardize == "image"
+    with pytest.raises(OnlygoodError, match="was trained with --standardize image"):
+        call(labelled, encoder=str(weights), standardize="fixed")
     assert result.encoder.sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert result.settings == {"pool": "mean", "dimensions": 9000, "k": 3, "temperature": 0.1, "chunk": 512}
     assert result.data.train == {"blue": 8, "red": 8}
@@ -161,7 +164,7 @@ def test_two_files_of_one_name_are_told_apart(
     for number in (1, 2):
         weights = tmp_path / str(number) / "encoder.safetensors"
         weights.parent.mkdir()
-        save_weights(create_encoder("small", 3, seed=number), weights)
+        save_weights(create_encoder("small", 3, seed=number), weights, standardize="fixed")
         call(labelled, encoder=str(weights), output=tmp_path / f"{number}.json")
     capsys.readouterr()
     compare.run(results=[tmp_path / "1.json", tmp_path / "2.json"], output=None, format="json", quiet=True)

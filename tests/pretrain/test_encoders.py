@@ -114,15 +114,19 @@ def trained(seed: int = 3) -> Encoder:
 
 def test_weights_and_statistics_come_back_bit_for_bit(tmp_path: Path) -> None:
     encoder = trained()
-    save_weights(encoder, tmp_path / "e.safetensors")
+    save_weights(encoder, tmp_path / "e.safetensors", standardize="image")
     assert same(create_encoder("small", weights=tmp_path / "e.safetensors"), encoder)
     with safe_open(tmp_path / "e.safetensors", framework="pt") as file:
-        assert json.loads(file.metadata()["onlygood"]) == {"encoder": "small", "channels": 3}
+        assert json.loads(file.metadata()["onlygood"]) == {
+            "encoder": "small",
+            "channels": 3,
+            "standardize": "image",
+        }
 
 
 def test_same_weights_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        save_weights(trained(), tmp_path / name)
+        save_weights(trained(), tmp_path / name, standardize="fixed")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -137,7 +141,7 @@ def test_an_encoder_inside_a_larger_file_is_found(tmp_path: Path) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "e.safetensors"
-    save_weights(trained(), path)
+    save_weights(trained(), path, standardize="fixed")
     with pytest.raises(
         OnlygoodError, match=r"e\.safetensors: .*not the weights of encoder 'small' with 1 ch.*shape"
     ):

@@ -65,7 +65,7 @@ def run(
     for warning in result.warnings:
         say(f"warning: {warning}")
     metadata = export(fitted, output)
-    save_weights(fitted.detector.encoder, folder / "encoder.safetensors")
+    save_weights(fitted.detector.encoder, folder / "encoder.safetensors", standardize=fitted.task.standardize)
     save_state(fitted.task, folder / "task.safetensors")
     write_atomically(folder / "recipe.json", resolved.model_dump_json(indent=2).encode())
     parts = {"train": fitted.train_ids, "calibration": fitted.calibration_ids}

@@ -69,7 +69,7 @@ def run(
     )
     work = output.with_suffix(".work")
     result = train(pretext, store, config, work, resume=resume, progress=progress)
-    save_weights(pretext.encoder, output)
+    save_weights(pretext.encoder, output, standardize=pretext.standardize)
     (work / FILE_NAME).unlink(missing_ok=True)
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)

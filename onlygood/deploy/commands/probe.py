@@ -19,6 +19,7 @@ from onlygood.deploy.runtime.threads import available_cpus
 if TYPE_CHECKING:
     from onlygood.pretrain.encoders import Encoder
     from onlygood.pretrain.probe.result import EncoderInfo
+    from onlygood.pretrain.views import Standardize
 
 RANDOM = "random:"  # random:NAME is an encoder that nobody has trained, to compare with
 
@@ -31,7 +32,7 @@ def run(
     output: Path | None,
     name: str | None,
     stages: str | None,
-    standardize: str,
+    standardize: str | None,
     test_fraction: float,
     split_seed: int,
     seed: int,
@@ -68,13 +69,15 @@ def run(
             raise OnlygoodError(f"--set {key}: begin with {', '.join(f'{section}.' for section in sections)}")
         set_key(sections, key, value)
     config = protocol_config(protocol, sections["probe"])
-    if standardize not in ("image", "fixed"):
+    if standardize not in (None, "image", "fixed"):
         raise OnlygoodError(f"--standardize is image or fixed, not {standardize!r}")
     if not 0 < test_fraction < 1:
         raise OnlygoodError(f"--test-fraction lies between 0 and 1, {test_fraction:g} does not")
     torch.set_num_threads(available_cpus())
-    network, info = _load(encoder, name, seed, sections["input"].get("channels"))
-    eye = FrozenEncoder(network, standardize, _numbers(stages))  # type: ignore[arg-type]
+    network, info, trained = _load(encoder, name, seed, sections["input"].get("channels"))
+    if standardize and trained and standardize != trained:
+        raise OnlygoodError(f"{encoder} was trained with --standardize {trained}; leave the option out")
+    eye = FrozenEncoder(network, trained or standardize or "fixed", _numbers(stages))  # type: ignore[arg-type]
     found = read_labelled(labelled)
     wanted = InputConfig.parse({"channels": info.channels, **sections["input"]}, "--set input")
     spec, words = plan_input(wanted, probe_images(found.paths, progress=not quiet), tile=32, stride=32)
@@ -111,8 +114,10 @@ def _numbers(stages: str | None) -> list[int] | None:
         raise OnlygoodError(f"--stages: write numbers such as 2,3 or all, not {stages!r}") from None
 
 
-def _load(source: str, name: str | None, seed: int, channels: Any) -> "tuple[Encoder, EncoderInfo]":
-    """The encoder that a file holds, or an untrained one, and what to write of it.
+def _load(
+    source: str, name: str | None, seed: int, channels: Any
+) -> "tuple[Encoder, EncoderInfo, Standardize | None]":
+    """The encoder that a file holds, or an untrained one; what to write of it; how images reached it.
 
     ``channels`` are those of the input as set, for encoders that do not say theirs.
     """
@@ -120,13 +125,14 @@ def _load(source: str, name: str | None, seed: int, channels: Any) -> "tuple[Enc
     from onlygood.pretrain.probe.features import state_digest  # noqa: PLC0415
     from onlygood.pretrain.probe.result import EncoderInfo  # noqa: PLC0415
 
+    trained: Standardize | None = None
     if source.startswith(RANDOM):
         network = create_encoder(source.removeprefix(RANDOM), 1 if channels == 1 else 3, seed=seed)
         label, digest = source, state_digest(network)
     else:
         path = Path(source)
         header = _header(path)
-        kind = name or header.get("encoder")
+        kind, trained = name or header.get("encoder"), header.get("standardize")
         if kind is None:
             raise OnlygoodError(f"{path}: does not say which encoder it holds; add --encoder NAME")
         network = create_encoder(kind, int(header.get("channels", 1 if channels == 1 else 3)), weights=path)
@@ -139,7 +145,7 @@ def _load(source: str, name: str | None, seed: int, channels: Any) -> "tuple[Enc
         sha256=digest,
         source=display(source),
     )
-    return network, info
+    return network, info, trained
 
 
 def _header(path: Path) -> dict[str, Any]:

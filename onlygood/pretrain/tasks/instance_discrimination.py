@@ -60,5 +60,5 @@ class InstanceDiscriminationTask(Task):
         shape = (len(z), self.config.negatives)
         noise = torch.randint(0, len(rows), shape, generator=rng, device=z.device)
         own = (z * rows[ids]).sum(dim=1) / temperature
-        others = similarities(z, rows[noise]) / temperature
+        others = similarities(z, rows, noise) / temperature
         return noise_contrastive(own, others)
