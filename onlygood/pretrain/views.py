@@ -96,9 +96,11 @@ def random_resized_crop(x: Tensor, size: int, scale: tuple[float, float], rng: t
     height = (area / aspect).sqrt().clamp(max=1.0)
     x0 = uniform((batch,), -1, 1, rng) * (1 - width)
     y0 = uniform((batch,), -1, 1, rng) * (1 - height)
-    zero = torch.zeros_like(width)
-    affine = torch.stack([width, zero, x0, zero, height, y0], dim=1).view(batch, 2, 3)
-    grid = functional.affine_grid(affine, [batch, x.shape[1], size, size], align_corners=False)
+    # Not affine_grid, which under bfloat16 autocast rounds positions: by half a pixel at 256 px.
+    centres = (torch.arange(size, device=x.device) * 2 + 1) / size - 1
+    columns = (width[:, None] * centres + x0[:, None])[:, None, :].expand(batch, size, size)
+    rows = (height[:, None] * centres + y0[:, None])[:, :, None].expand(batch, size, size)
+    grid = torch.stack([columns, rows], dim=3)
     return functional.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 

@@ -53,6 +53,12 @@ FACTS = {
     "relative-location": Facts(math.log(8), share=0.95, steps=30),
     "jigsaw": Facts(math.log(24), share=0.95, steps=30, options={"grid": 2}),
     "damaged-jigsaw": Facts(steps=20, options={"grid": 2}),
+    "exemplar": Facts(math.log(64), steps=20),
+    "exemplar-triplet": Facts(
+        share=0.75,
+        lr=0.2,
+        options={"crops": 2, "projection": 32, "views": {"scale": [0.5, 1.0]}},
+    ),
     "counting": Facts(steps=20),
     "denoising": Facts(steps=20),
     "context-encoder": Facts(steps=20),

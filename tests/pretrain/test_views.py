@@ -96,6 +96,13 @@ def test_a_crop_of_the_whole_image_is_the_image() -> None:
     assert torch.equal(random_crop(x, 6, generator()), x)
 
 
+def test_resized_crops_are_as_exact_under_bfloat16() -> None:
+    x = noise(4, 3, 40, 56)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = random_resized_crop(x, 32, (0.2, 1.0), generator())
+    assert torch.equal(out, random_resized_crop(x, 32, (0.2, 1.0), generator()))
+
+
 def test_resized_crop_stays_inside_and_has_the_area_asked_for() -> None:
     """Sampled coordinates tell where the window was; of linear ramps bilinear sampling is exact."""
     side = 64

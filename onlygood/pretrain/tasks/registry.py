@@ -69,6 +69,17 @@ TASKS: dict[str, Entry] = {
         "Kim et al. 2018",
         "as jigsaw, with more to learn from each image",
     ),
+    "exemplar": Entry(
+        f"{_HERE}.exemplar:Exemplar",
+        "Exemplar-CNN, Dosovitskiy et al. 2014",
+        "up to some ten thousand images that differ in shape or texture",
+        per_image=True,
+    ),
+    "exemplar-triplet": Entry(
+        f"{_HERE}.exemplar_triplet:ExemplarTriplet",
+        "Kolesnikov et al. 2019, after Doersch & Zisserman 2017",
+        "as exemplar, for more images than a classifier can have rows",
+    ),
     "counting": Entry(
         f"{_HERE}.counting:Counting",
         "Noroozi et al. 2017",

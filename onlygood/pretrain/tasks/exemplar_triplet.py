@@ -1,0 +1,59 @@
+"""Exemplar with triplets: views of one image lie nearer together than to other images'.
+
+The form of Exemplar that scales (Kolesnikov et al. 2019, after Doersch & Zisserman 2017).
+"""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.health import spread
+from onlygood.pretrain.losses_triplet import semi_hard_triplet
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view
+
+
+def inception_and_gray() -> Views:
+    """Crops and colours of about the strength of Inception's, and two views of three without colour."""
+    return Views(scale=(0.2, 1.0), brightness=0.5, contrast=0.5, saturation=0.5, hue=0.2, gray=0.66)
+
+
+class ExemplarTripletConfig(Strict):
+    """The paper's, with smaller embeddings. Each image of a batch is seen ``crops`` times a step."""
+
+    views: Views = Field(default_factory=inception_and_gray)
+    crops: int = Field(default=8, ge=2)
+    margin: float = Field(default=0.5, gt=0)  # of squared distances between embeddings of length 1
+    projection: int = Field(default=128, ge=2)
+
+
+class ExemplarTripletTask(Task):
+    """Semi-hard triplets of ``crops`` views of each image. A loss that stays at the margin has collapsed.
+
+    By default each view is standardised by itself. An image's views are grey or coloured one by one, while in
+    the paper's code they all are, which tells some images apart.
+    """
+
+    def __init__(
+        self, encoder: Encoder, config: ExemplarTripletConfig, standardize: Standardize = "image"
+    ) -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.projector = nn.Linear(encoder.dim, config.projection)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """The triplet loss of ``B · crops`` views; those of one image are one class."""
+        crops = self.config.crops
+        views = torch.cat([random_view(images, "fixed", self.config.views, rng) for _ in range(crops)])
+        features = self.encoder(_standardized(views) if self.standardize == "image" else views)
+        z = self.projector(features)
+        loss = semi_hard_triplet(z, ids.repeat(crops), self.config.margin)
+        return Output(loss, {"embedding_spread": spread(z)}, features.detach())
+
+
+def _standardized(x: Tensor) -> Tensor:
+    """Each of the views ``(N, C, H, W)`` as ``to_float``'s "image" would have it, from its "fixed"."""
+    x = x - x.mean(dim=(1, 2, 3), keepdim=True)
+    return x / (x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 8 / 63.75)
