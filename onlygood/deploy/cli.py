@@ -204,10 +204,11 @@ def evaluate(
 @app.command()
 def pretrain(
     task: opt.Task,
-    directory: opt.Folder,
+    directory: opt.Source,
     *,
     output: opt.EncoderOutput = Path("encoder.safetensors"),
     encoder: opt.Encoder = "small",
+    labelled: opt.FewLabels = None,
     steps: opt.Steps = None,
     minutes: opt.Minutes = None,
     seed: opt.Seed = 0,

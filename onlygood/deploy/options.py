@@ -122,7 +122,11 @@ Overrides = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; repeatable.")
 ]
 Task = Annotated[str, Argument(metavar="TASK", help="Pretext task, e.g. rotation.")]
-Folder = Annotated[Path, Argument(metavar="DIR", help="Folder of images.")]
+Source = Annotated[Path, Argument(metavar="DIR", help="Folder of images; for video-triplet also a video.")]
+FewLabels = Annotated[
+    Path | None,
+    Option("--labelled", metavar="DIR", help="For s4l: labelled images, a folder a class, or a CSV list."),
+]
 EncoderOutput = Annotated[Path, Option("-o", "--output", help="Encoder file to write.")]
 Encoder = Annotated[str, Option("--encoder", help="Encoder by name.")]
 

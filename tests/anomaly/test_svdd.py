@@ -53,11 +53,6 @@ def at_distances(*distances: float) -> Tensor:
     return images.round().to(torch.uint8)
 
 
-@pytest.fixture(autouse=True)
-def _on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-
-
 # --- by hand ------------------------------------------------------------------
 
 

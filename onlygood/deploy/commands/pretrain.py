@@ -1,8 +1,9 @@
 """`onlygood pretrain`: one pretext task on a folder of images, for an encoder alone."""
 
+import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,6 +12,11 @@ from onlygood.deploy.commands.fit import calm_openmp
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import find_images
 from onlygood.pretrain.config import TrainConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from onlygood.deploy.runtime.metadata import InputSpec
 
 SIDE = 224  # the shorter side of the images, at most
 
@@ -21,6 +27,7 @@ def run(
     directory: Path,
     output: Path,
     encoder: str,
+    labelled: Path | None,
     steps: int | None,
     minutes: float | None,
     seed: int,
@@ -31,7 +38,9 @@ def run(
     """Train and write the encoder; labels, if the folder has any, are not looked at.
 
     ``--set training.KEY=…`` changes the training, ``--set task.KEY=…`` the task's options,
-    ``--set input.KEY=…`` the size and channels of the images.
+    ``--set input.KEY=…`` the size and channels of the images, ``--set tracks.KEY=…`` what is cut out of a
+    video. Tasks on video take a video file or a folder of its frames. ``labelled`` is for tasks that learn
+    from a few labels too.
     """
     calm_openmp()
     from onlygood.anomaly.plan import plan_input  # noqa: PLC0415
@@ -40,10 +49,17 @@ def run(
     from onlygood.pretrain.checkpoint import FILE_NAME  # noqa: PLC0415
     from onlygood.pretrain.encoders import create_encoder, save_weights  # noqa: PLC0415
     from onlygood.pretrain.images import ImageStore, probe_images  # noqa: PLC0415
-    from onlygood.pretrain.tasks.registry import create_task  # noqa: PLC0415
+    from onlygood.pretrain.tasks.registry import create_task, find_task  # noqa: PLC0415
     from onlygood.pretrain.trainer import train  # noqa: PLC0415
 
+    def say(words: str) -> None:
+        if not quiet:
+            typer.echo(words, err=True)
+
+    entry, work = find_task(task, ALL_TASKS), output.with_suffix(".work")
     sections: dict[str, dict[str, Any]] = {"training": {}, "task": {}, "input": {"side": SIDE}}
+    if entry.tracks:
+        sections["tracks"] = {}
     for key, value in parse_overrides(overrides or []).items():
         section, _, name = key.partition(".")
         if section not in sections or not name:
@@ -53,24 +69,54 @@ def run(
     if steps is not None or minutes is not None:
         training |= {"steps": steps, "minutes": minutes}
     config = TrainConfig.parse(training, "--set training")
+    progress = not quiet and sys.stderr.isatty()
+    if entry.tracks:
+        from onlygood.pretrain.tracking import TracksConfig, extract  # noqa: PLC0415
+
+        wanted = TracksConfig.parse(sections["tracks"], "--set tracks")
+        tracks = work / "tracks"
+        if not (resume and tracks.is_dir()):
+            shutil.rmtree(tracks, ignore_errors=True)
+            found = extract(directory, tracks, wanted, progress)
+            say(f"{found.tracks} tracks in {found.frames} frames; {found.skipped} frames are unreadable")
+        directory, sections["input"]["size"] = tracks, [wanted.size, 2 * wanted.size]
     paths = list(find_images([directory]))
     if not paths:
         raise OnlygoodError(f"{directory}: no images in it")
     spec, words = plan_input(
         InputConfig.parse(sections["input"], "--set input"), probe_images(paths), tile=32, stride=32
     )
-    progress = not quiet and sys.stderr.isatty()
     store = ImageStore.build(paths, spec, progress=progress)
-    if not quiet:
-        typer.echo(f"{len(store)} images, {len(store.bad)} unreadable; {words}", err=True)
-    backbone = create_encoder(encoder, spec.channels, seed=config.seed)
+    say(f"{len(store)} images, {len(store.bad)} unreadable; {words}")
     pretext = create_task(
-        task, backbone, sections["task"], tasks=ALL_TASKS, images=len(store), seed=config.seed
+        task,
+        create_encoder(encoder, spec.channels, seed=config.seed),
+        sections["task"],
+        tasks=ALL_TASKS,
+        images=len(store),
+        seed=config.seed,
+        labelled=_read_labelled(labelled, spec, progress) if labelled is not None else None,
     )
-    work = output.with_suffix(".work")
     result = train(pretext, store, config, work, resume=resume, progress=progress)
     save_weights(pretext.encoder, output, standardize=pretext.standardize)
     (work / FILE_NAME).unlink(missing_ok=True)
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"wrote {output} after {result.steps} steps; log in {result.log}", err=quiet)
+
+
+def _read_labelled(source: Path, spec: "InputSpec", progress: bool) -> "tuple[Tensor, Tensor]":
+    """Images uint8 (M, C, H, W) and the numbers (M,) of their classes, in the order of the names."""
+    import numpy as np  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    from onlygood.pretrain.images import ImageStore  # noqa: PLC0415
+    from onlygood.pretrain.probe.features import read  # noqa: PLC0415
+    from onlygood.pretrain.probe.labels import read_labelled  # noqa: PLC0415
+
+    found = read_labelled(source)
+    store = ImageStore.build(found.paths, spec, progress=progress)
+    label_of = dict(zip(found.paths, found.labels, strict=True))
+    classes = sorted({label_of[path] for path in store.paths})
+    numbers = torch.tensor([classes.index(label_of[path]) for path in store.paths])
+    return read(store, np.arange(len(store))), numbers

@@ -13,6 +13,8 @@ from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.strict import Strict
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from onlygood.pretrain.encoders import Encoder
     from onlygood.pretrain.tasks.base import Task
     from onlygood.pretrain.views import Standardize
@@ -27,13 +29,15 @@ class Entry:
     good_for: str
     needs: str = ""  # beyond images
     per_image: bool = False  # keeps something for each training image, and is told how many there are
+    labelled: bool = False  # learns from a few labelled images too
+    tracks: bool = False  # an image is a patch of a video at two times, side by side
 
     def config(self) -> type[Strict]:
         """The class of its options."""
         return self._load("Config")  # type: ignore[no-any-return]
 
     def task(self) -> Any:
-        """Its class, ``(encoder, config, standardize)`` and where it is ``per_image`` ``images``."""
+        """Its class, ``(encoder, config, standardize)``, ``images`` if ``per_image``, ``labelled`` if so."""
         return self._load("Task")
 
     def _load(self, kind: str) -> Any:
@@ -196,6 +200,26 @@ TASKS: dict[str, Entry] = {
         "features that no single task gives; choose the parts",
         per_image=True,
     ),
+    "rotation-decoupling": Entry(
+        f"{_HERE}.rotation_decoupling:RotationDecoupling",
+        "Feng et al. 2019",
+        "objects of which some have an upright pose and some look the same turned",
+        per_image=True,
+    ),
+    "s4l": Entry(
+        f"{_HERE}.s4l:S4L",
+        "S4L, Zhai et al. 2019",
+        "images of several kinds, of which a few have labels",
+        "some labelled images (--labelled)",
+        labelled=True,
+    ),
+    "video-triplet": Entry(
+        f"{_HERE}.video_triplet:VideoTriplet",
+        "Wang & Gupta 2015",
+        "moving parts, learnt from video",
+        "a video, or a folder of its frames",
+        tracks=True,
+    ),
     "cutpaste": Entry(
         f"{_HERE}.cutpaste:CutPaste",
         "CutPaste, Li et al. 2021",
@@ -209,6 +233,15 @@ TASKS: dict[str, Entry] = {
 }
 
 
+def find_task(name: str, tasks: Mapping[str, Entry] = TASKS) -> Entry:
+    """The entry of a name; raises OnlygoodError that names the nearest."""
+    if name not in tasks:
+        near = difflib.get_close_matches(name, tasks, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tasks)}"
+        raise OnlygoodError(f"no pretext task {name!r}; {hint}")
+    return tasks[name]
+
+
 def create_task(
     name: str,
     encoder: "Encoder",
@@ -218,13 +251,14 @@ def create_task(
     *,
     images: int,
     seed: int,
+    labelled: "tuple[Tensor, Tensor] | None" = None,
 ) -> "Task":
     """``build_task`` with initial weights that follow from ``seed`` alone."""
     import torch  # noqa: PLC0415
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_task(name, encoder, options, standardize, tasks, images=images)
+        return build_task(name, encoder, options, standardize, tasks, images=images, labelled=labelled)
 
 
 def build_task(
@@ -235,22 +269,29 @@ def build_task(
     tasks: Mapping[str, Entry] = TASKS,
     *,
     images: int,
+    labelled: "tuple[Tensor, Tensor] | None" = None,
 ) -> "Task":
     """A task by name; ``options`` are its config's keys.
 
     ``standardize`` None is the task's own default. ``images`` is the number of training images, or more:
-    tasks that remember each image make room for so many.
+    tasks that remember each image make room for so many. ``labelled`` are uint8 images (M, C, H, W) and
+    their classes (M,).
 
-    Raises OnlygoodError that names the nearest name or key.
+    Raises OnlygoodError that names the nearest name or key, or for labels that are missing or of no use.
     """
-    if name not in tasks:
-        near = difflib.get_close_matches(name, tasks, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tasks)}"
-        raise OnlygoodError(f"no pretext task {name!r}; {hint}")
-    entry = tasks[name]
+    entry = find_task(name, tasks)
     arguments: dict[str, Any] = {} if standardize is None else {"standardize": standardize}
     if entry.per_image:
         arguments["images"] = images
+    if entry.labelled != (labelled is not None):
+        raise OnlygoodError(
+            f"task {name!r} learns from a few labelled images too: give `onlygood pretrain --labelled DIR`, "
+            "where DIR holds a folder a class"
+            if entry.labelled
+            else f"task {name!r} has no use for labelled images"
+        )
+    if entry.labelled:
+        arguments["labelled"] = labelled
     config = entry.config().parse(dict(options), f"options of task {name!r}")
     task: Task = entry.task()(encoder, config, **arguments)
     return task

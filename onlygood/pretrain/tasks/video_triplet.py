@@ -1,0 +1,80 @@
+"""Video triplets: the two ends of a track are nearer than those of different tracks (Wang & Gupta 2015)."""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.health import spread
+from onlygood.pretrain.losses_ranking import (
+    cosine_distances,
+    hardest_negatives,
+    random_negatives,
+    triplet_terms,
+)
+from onlygood.pretrain.projectors import mlp
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.views import Standardize, Views, random_view
+
+
+class VideoTripletConfig(Strict):
+    """The paper's margin and number of negatives; ``switch`` is the share of training with random ones.
+
+    The paper projects to 4096 and then to 1024 dimensions, and switches after 150 000 steps.
+    """
+
+    views: Views = Field(default_factory=lambda: Views(scale=(0.6, 1.0), brightness=0.2, contrast=0.2))
+    projection: int = Field(default=128, ge=2)
+    margin: float = Field(default=0.5, gt=0, le=2)
+    negatives: int = Field(default=4, ge=1)  # of each track; all others, where a batch has fewer
+    switch: float = Field(default=0.4, ge=0, le=1)
+
+
+class VideoTripletTask(Task):
+    """An image is a track: its first patch on the left, its last on the right, each as wide as high.
+
+    Negatives are the last patches of the batch's other tracks: random ones first, then the hardest, so that
+    the loss jumps at the switch. The metric ``triplets`` does not: it goes over all.
+    """
+
+    progress: Tensor
+
+    def __init__(
+        self, encoder: Encoder, config: VideoTripletConfig, standardize: Standardize = "fixed"
+    ) -> None:
+        super().__init__(encoder, standardize)
+        self.config = config
+        self.projector = mlp(encoder.dim, encoder.dim, config.projection, bias_last=False)
+        self.register_buffer("progress", torch.zeros(()))
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        """Mean hinge of ``negatives`` triplets a track; raises OnlygoodError if images are no tracks."""
+        height, width = images.shape[2:]
+        if width != 2 * height:
+            raise OnlygoodError(
+                "video-triplet takes tracks, the first and the last patch of each side by side: images twice "
+                f"as wide as high, not {width} × {height} px (width × height)"
+            )
+        config = self.config
+        views = [random_view(half, self.standardize, config.views, rng) for half in images.chunk(2, dim=3)]
+        features = self.encoder(torch.cat(views))
+        first, last = self.projector(features).chunk(2)
+        others = ids[:, None] != ids  # small sets fill a batch with some tracks twice
+        terms = triplet_terms(cosine_distances(first, last), config.margin)
+        if self.progress < config.switch:
+            loss = random_negatives(terms, others, config.negatives, rng)
+        else:
+            loss = hardest_negatives(terms, others, config.negatives)
+        triplets = (terms.detach() * others).sum() / others.sum().clamp(min=1)
+        return Output(loss, {"triplets": triplets, "embedding_spread": spread(last)}, features.detach())
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Features (B, D) of tracks' first patches, or of plain images as they are."""
+        height, width = images.shape[2:]
+        return super().embed(images[..., :height] if width == 2 * height else images)
+
+    def after_step(self, progress: float) -> None:
+        """Negatives are chosen by how far the training is."""
+        self.progress.fill_(progress)

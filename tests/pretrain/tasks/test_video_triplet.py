@@ -1,0 +1,233 @@
+"""Video triplets: the loss recomputed, which negatives are taken when, and no way to win without looking."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.losses_ranking import (
+    cosine_distances,
+    hardest_negatives,
+    random_negatives,
+    triplet_terms,
+)
+from onlygood.pretrain.tasks.base import Output
+from onlygood.pretrain.tasks.video_triplet import VideoTripletConfig, VideoTripletTask
+
+BATCH, SIDE, MARGIN = 16, 24, 0.5
+PLAIN: dict[str, Any] = {"views": {"flip": False}}  # views that change nothing
+
+
+def make(**options: Any) -> VideoTripletTask:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        config = VideoTripletConfig(**({"projection": 32} | options))
+        return VideoTripletTask(create_encoder("small"), config).train()
+
+
+def noise(seed: int, count: int = BATCH, width: int = 2 * SIDE) -> Tensor:
+    """Tracks whose two patches have nothing in common."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, SIDE, width), dtype=torch.uint8, generator=rng)
+
+
+def tracks(seed: int, count: int = BATCH) -> Tensor:
+    """A coloured texture a track; the last patch is the first, 2 px on and noisy."""
+    rng = torch.Generator().manual_seed(seed)
+    colour = torch.randint(40, 216, (count, 3, 1, 1), generator=rng)
+    coarse = torch.randint(-40, 40, (count, 3, SIDE // 4, SIDE // 4), generator=rng)
+    patch = (colour + coarse.repeat_interleave(4, 2).repeat_interleave(4, 3)).roll(0, 3)
+    last = patch.roll(2, 3) + torch.randint(-4, 5, patch.shape, generator=rng)
+    return torch.cat([patch, last], dim=3).clamp(0, 255).byte()
+
+
+def step(task: VideoTripletTask, images: Tensor, seed: int = 0) -> Output:
+    output = task(images, torch.arange(len(images)), torch.Generator().manual_seed(seed))
+    assert isinstance(output, Output)
+    return output
+
+
+def distances(n: int = 7, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    a, b = torch.randn(2, n, 5, generator=torch.Generator().manual_seed(seed))
+    return a, b, cosine_distances(a, b)
+
+
+def naive(a: Tensor, b: Tensor) -> list[list[float]]:
+    """Costs of all negatives of each anchor, one by one."""
+
+    def distance(x: Tensor, y: Tensor) -> float:
+        return 1 - float(x @ y / (x.norm() * y.norm()))
+
+    every = range(len(a))
+    return [
+        [max(0.0, distance(a[i], b[i]) - distance(a[i], b[j]) + MARGIN) for j in every if j != i]
+        for i in every
+    ]
+
+
+def others(n: int) -> Tensor:
+    return ~torch.eye(n, dtype=torch.bool)
+
+
+# --- the losses
+
+
+def test_hardest_negatives_recomputed() -> None:
+    a, b, d = distances()
+    expected = np.mean([sorted(costs)[-4:] for costs in naive(a, b)])
+    loss = hardest_negatives(triplet_terms(d, MARGIN), others(7), 4)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_all_negatives_recomputed() -> None:
+    """With as many random ones as there are, or asked for more, all count once."""
+    a, b, d = distances()
+    for count in (6, 7, 50):
+        loss = random_negatives(triplet_terms(d, MARGIN), others(7), count, torch.Generator())
+        assert loss.item() == pytest.approx(np.mean(naive(a, b)), rel=1e-5)
+
+
+def test_random_negatives_are_different_and_as_many_as_asked_for() -> None:
+    """Costs 2^j tell which were taken."""
+    powers = (2.0 ** torch.arange(8)).expand(8, 8)
+    rng = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(200):
+        total = round(8 * 3 * random_negatives(powers, others(8) & (torch.arange(8) != 7), 3, rng).item())
+        assert 8 * (1 + 2 + 4) <= total <= 8 * (16 + 32 + 64)
+        seen.add(total)
+    assert len(seen) > 100
+    one = torch.zeros(8, 8)
+    one[0] = powers[0]
+    drawn = [round(8 * 3 * random_negatives(one, others(8), 3, rng).item()) for _ in range(300)]
+    assert all(total.bit_count() == 3 and not total & 1 for total in drawn)
+    rates = [np.mean([total >> j & 1 for total in drawn]) for j in range(1, 8)]
+    assert rates == pytest.approx([3 / 7] * 7, abs=0.12)
+
+
+def test_a_track_twice_in_the_batch_is_not_its_own_negative() -> None:
+    task = make(**PLAIN, switch=0.0)
+    images = tracks(0, 8)
+    ids = torch.arange(8).repeat(2)
+    twice = task(images.repeat(2, 1, 1, 1), ids, torch.Generator().manual_seed(0))
+    once = step(make(**PLAIN, switch=0.0, negatives=2), images)
+    torch.testing.assert_close(twice.loss, once.loss, rtol=1e-4, atol=1e-5)  # top 4 of two of each
+    torch.testing.assert_close(twice.metrics["triplets"], once.metrics["triplets"], rtol=1e-4, atol=1e-5)
+
+
+def test_embeddings_apart_by_the_margin_cost_nothing() -> None:
+    z = torch.eye(6)
+    terms = triplet_terms(cosine_distances(z, z), MARGIN)
+    assert hardest_negatives(terms, others(6), 4) == 0
+    assert hardest_negatives(triplet_terms(cosine_distances(z, z), 1.5), others(6), 4).item() == 0.5
+
+
+def test_the_loss_in_bfloat16_is_computed_in_float32() -> None:
+    _, _, expected = distances()
+    with torch.autocast("cpu", torch.bfloat16):
+        _, _, d = distances()
+    assert d.dtype == torch.float32
+    assert torch.equal(d, expected)
+
+
+# --- the task
+
+
+def embeddings(task: VideoTripletTask, images: Tensor) -> tuple[Output, list[list[float]]]:
+    """A step, and all costs recomputed from what the projector said."""
+    seen: list[Tensor] = []
+    hook = task.projector.register_forward_hook(lambda *args: seen.append(args[2].detach()))
+    output = step(task, images)
+    hook.remove()
+    return output, naive(*seen[0].chunk(2))
+
+
+def test_random_negatives_until_the_switch_and_the_hardest_after() -> None:
+    task = make()
+    images = tracks(0)
+    for progress, hardest in ((0.0, False), (0.39, False), (0.41, True), (1.0, True)):
+        task.after_step(progress)
+        output, costs = embeddings(task, images)
+        top = np.mean([sorted(row)[-4:] for row in costs])
+        if hardest:
+            assert output.loss.item() == pytest.approx(top, rel=1e-4)
+        else:
+            assert output.loss.item() < 0.97 * top
+            assert output.loss.item() == pytest.approx(np.mean(costs), rel=0.15)
+        assert output.metrics["triplets"].item() == pytest.approx(np.mean(costs), rel=1e-4)
+    assert "progress" in task.state_dict()
+
+
+@pytest.mark.parametrize("switch", [0.0, 1.0])
+def test_the_same_patch_in_all_tracks_costs_the_margin_for_ever(switch: float) -> None:
+    task = make(**PLAIN, switch=switch)
+    images = noise(0, 1, SIDE).repeat(BATCH, 1, 1, 2)
+    optimizer = torch.optim.SGD(task.parameters(), 0.1)
+    for _ in range(5):
+        output = step(task, images)
+        assert output.loss.item() == pytest.approx(MARGIN, abs=1e-4)
+        optimizer.zero_grad()
+        torch.autograd.backward(output.loss)
+        optimizer.step()
+    assert output.metrics["embedding_spread"] < 1e-3  # a collapse is seen
+
+
+def test_place_in_the_batch_is_no_cue() -> None:
+    """The order of tracks changes nothing; and where the patches of a track share nothing, nothing is won."""
+    images = tracks(0)
+    order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(1))
+    one, other = (step(make(**PLAIN, switch=0.0), some).loss for some in (images, images[order]))
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert np.mean(train(make(), noise)[-8:]) > 0.97 * MARGIN
+
+
+def train(task: VideoTripletTask, images: Any, steps: int = 24) -> list[float]:
+    """Mean cost of all triplets, each step on new tracks."""
+    optimizer = torch.optim.SGD(task.param_groups(), 0.05, 0.9)
+    values = []
+    for seed in range(steps):
+        output = step(task, images(seed), seed)
+        optimizer.zero_grad()
+        torch.autograd.backward(output.loss)
+        optimizer.step()
+        task.after_step((seed + 1) / steps)
+        values.append(output.metrics["triplets"].item())
+    return values
+
+
+def test_tracks_are_learned() -> None:
+    task = make()
+    values = train(task, tracks)
+    assert np.mean(values[-4:]) < 0.5 * np.mean(values[:2])
+    assert step(task, tracks(99)).metrics["embedding_spread"] > 0.4
+
+
+def test_each_patch_is_shown_alone() -> None:
+    """The encoder sees squares: first patches, then last ones, in the tracks' order."""
+    task = make(**PLAIN)
+    seen: list[Tensor] = []
+    task.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    images = noise(0, 4)
+    step(task, images)
+    first, last = seen[0].chunk(2)
+    torch.testing.assert_close(first, images[..., :SIDE] / 63.75 - 2, rtol=0, atol=1e-5)
+    torch.testing.assert_close(last, images[..., SIDE:] / 63.75 - 2, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [SIDE, 2 * SIDE - 1, 3 * SIDE])
+def test_images_that_are_no_tracks_are_refused(width: int) -> None:
+    with pytest.raises(OnlygoodError, match=rf"twice as wide as high, not {width} × {SIDE} px"):
+        step(make(), noise(0, 4, width))
+
+
+def test_features_are_those_of_first_patches_and_of_plain_images() -> None:
+    task = make().eval()
+    images = noise(0, 4)
+    with torch.no_grad():
+        whole, left, right = (task.embed(x) for x in (images, images[..., :SIDE], images[..., SIDE:]))
+    assert torch.equal(whole, left)
+    assert not torch.allclose(whole, right)

@@ -1,0 +1,147 @@
+"""Tasks, images and trainings that are small enough for tests."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onlygood.anomaly.tasks import ALL_TASKS
+from onlygood.pretrain.config import TrainConfig
+from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.logs import read_rows
+from onlygood.pretrain.tasks.base import Task
+from onlygood.pretrain.tasks.registry import create_task
+from onlygood.pretrain.trainer import TrainResult, train
+
+SIDE = 24
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a test must know of a task: options for tiny images, chance, and how its loss falls."""
+
+    chance: float | None = None  # loss of an untrained network, where theory tells it
+    share: float = 0.9  # what is left of the loss after ``steps``
+    steps: int = 15
+    lr: float = 0.05
+    encoder: str = "small"
+    options: dict[str, Any] = field(default_factory=dict)
+    skip: int = 0  # first steps whose loss does not count: queues of random keys are easy
+    resumed: dict[str, Any] = field(default_factory=dict)  # options that give resuming more to do
+
+
+FACTS = {
+    "rotation": Facts(math.log(4), share=0.6, steps=10),
+    "geometric": Facts(math.log(72), share=0.8),
+    "relative-location": Facts(math.log(8), share=0.95, steps=30),
+    "jigsaw": Facts(math.log(24), share=0.95, steps=30, options={"grid": 2}),
+    "damaged-jigsaw": Facts(steps=20, options={"grid": 2}),
+    "exemplar": Facts(math.log(64), steps=20),
+    "exemplar-triplet": Facts(
+        share=0.75,
+        lr=0.2,
+        options={"crops": 2, "projection": 32, "views": {"scale": [0.5, 1.0]}},
+    ),
+    "counting": Facts(steps=20),
+    "denoising": Facts(steps=20),
+    "context-encoder": Facts(steps=20),
+    "colorization": Facts(steps=20),
+    "split-brain": Facts(encoder="split-small", steps=20),
+    "simclr": Facts(math.log(2 * BATCH - 1)),  # at temperature 0.5 even perfect embeddings are far from 0
+    "byol": Facts(steps=20, options={"hidden": 64, "projection": 32}),
+    "simsiam": Facts(steps=20, options={"projection": 64, "bottleneck": 16}),
+    "moco": Facts(
+        math.log(63), share=0.97, steps=20, options={"queue": 64, "projection": 32, "temperature": 0.5}
+    ),
+    "barlow-twins": Facts(steps=20, options={"projection": 64, "scale": 0.01}),
+    "vicreg": Facts(share=0.97, steps=40, options={"projection": 64}),
+    "instance-discrimination": Facts(math.log(64), options={"temperature": 0.5}),
+    "pirl": Facts(math.log(64), share=0.8, steps=20, options={"grid": 2, "temperature": 0.5}),
+    "swav": Facts(share=0.95, options={"prototypes": 32, "queue": 64, "small_crops": 2}),
+    "deepcluster": Facts(math.log(8), options={"clusters": 8, "least_steps": 8}),
+    "deepcluster-v2": Facts(options={"clusters": 8}),
+    "deepercluster": Facts(math.log(32), options={"clusters": 8, "least_steps": 8}),
+    "sela": Facts(math.log(8), options={"clusters": 8}),
+    "pcl": Facts(
+        skip=2, steps=20, options={"clusters": [4, 8], "queue": 32, "warmup": 1.0}, resumed={"warmup": 0.0}
+    ),
+    "mae": Facts(encoder="vit-tiny-4", steps=30),
+    "multi-task": Facts(steps=20),
+    "rotation-decoupling": Facts(share=0.6, options={"temperature": 0.5}, resumed={"switch": 0.3}),
+    "s4l": Facts(share=0.6, resumed={"labelled_batch": 5}),
+    "video-triplet": Facts(
+        share=0.5, steps=20, options={"projection": 32, "switch": 1.0}, resumed={"switch": 0.5}
+    ),
+    "cutpaste": Facts(math.log(3), steps=30),
+    "defects": Facts(math.log(2), steps=30, options={"views": {"crop": SIDE}}),
+    "svdd": Facts(share=0.2, lr=1e-4, encoder="lenet", resumed={"objective": "soft-boundary", "warmup": 0.3}),
+}
+
+
+def make(name: str, *, seed: int = 0, **options: Any) -> Task:
+    facts = FACTS.get(name, Facts())
+    backbone = create_encoder(facts.encoder, seed=seed)
+    return create_task(
+        name,
+        backbone,
+        facts.options | options,
+        "image",
+        ALL_TASKS,
+        images=64,
+        seed=seed,
+        labelled=(batch(structured(BATCH)), torch.arange(BATCH) % 4) if name == "s4l" else None,
+    )
+
+
+def structured(count: int = 64, height: int = SIDE, width: int = SIDE) -> NDArray[np.uint8]:
+    """Smooth images, each with its own colours and waves, lit from above: something for every task."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    images = np.empty((count, height, width, 3))
+    for image in images:
+        wave = np.sin(2 * np.pi * (rng.uniform(0.5, 1.5) * x + rng.uniform()))
+        colour = rng.uniform(60, 160, 3)
+        image[...] = colour + 20 * wave[..., None] + 70 * (1 - y[..., None]) + rng.normal(0, 2, image.shape)
+    return images.clip(0, 255).astype(np.uint8)
+
+
+def pictures(name: str, count: int = 64) -> NDArray[np.uint8]:
+    """Structured images of the shape that the task takes."""
+    return structured(count, SIDE, 2 * SIDE if ALL_TASKS[name].tracks else SIDE)
+
+
+def batch(images: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+class Store:
+    """Images in memory, for the trainer."""
+
+    fingerprint = "structured"
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self.images[ids]
+
+
+def fit(
+    task: Task, out: Path, images: NDArray[np.uint8], *, resume: bool = False, **values: Any
+) -> TrainResult:
+    settings = {"batch_size": BATCH, "precision": "fp32", "threads": 1, "log_every": 1, "warmup": 0.0}
+    config = TrainConfig.parse(settings | values, "test")
+    return train(task, Store(images), config, out, resume=resume, progress=False)
+
+
+def rows(result: TrainResult) -> list[dict[str, float]]:
+    return read_rows(result.log)
