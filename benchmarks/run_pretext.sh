@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every pretext task under one budget, two single-threaded processes at a time; finished runs are skipped.
+# Every pretext task under one budget, PROCESSES (2) single-threaded ones at a time; finished runs are skipped.
 #
 #   benchmarks/run_pretext.sh CIFAR10                    all tasks, seed 0: on all classes, then on one class alone
 #   TASKS="simclr byol" SEEDS="1 2" benchmarks/run_pretext.sh CIFAR10
@@ -16,7 +16,7 @@ for good in ${GOOD:-all airplane automobile}; do
       printf '%s\0%s\0%s\0' "$task" "$seed" "$good"
     done
   done
-done | PYTHON_RUN=$python HERE=$here DATA=$data xargs -0 -n 3 -P 2 sh -c '
+done | PYTHON_RUN=$python HERE=$here DATA=$data xargs -0 -n 3 -P "${PROCESSES:-2}" sh -c '
   if [ "$2" = all ]; then set -- "$0" "$1"; else set -- "$0" "$1" --good "$2"; fi
   task=$1 seed=$2; shift 2
   exec "$PYTHON_RUN" "$HERE/pretext.py" "$DATA" --task "$task" --seed "$seed" "$@" </dev/null'

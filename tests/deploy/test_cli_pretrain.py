@@ -1,0 +1,87 @@
+"""`pretrain` for the tasks that need more than a folder of images: a few labels, or a video."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from moving import video
+from PIL import Image
+from safetensors import safe_open
+from typer.testing import Result
+
+QUICK = ["--steps", "2", "-q", "--set", "training.batch_size=4", "--set", "training.threads=1"]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLYGOOD_CACHE", str(tmp_path / "cache"))
+
+
+def save_noise(folder: Path, count: int) -> Path:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(len(folder.name))
+    for index in range(count):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+def header(encoder: Path) -> dict[str, object]:
+    with safe_open(encoder, framework="np") as file:
+        found: dict[str, object] = json.loads(file.metadata()["onlygood"])
+    return found
+
+
+def test_a_few_labels(tmp_path: Path, call: Callable[..., Result]) -> None:
+    images, encoder = save_noise(tmp_path / "images", 8), tmp_path / "e.safetensors"
+    for name in ("bolt", "screw"):
+        save_noise(tmp_path / "labelled" / name, 3)
+    result = call("pretrain", "s4l", images, "--labelled", tmp_path / "labelled", "-o", encoder, *QUICK)
+    assert result.exit_code == 0
+    assert header(encoder) == {"encoder": "small", "channels": 3, "standardize": "fixed"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["s4l"], "--labelled"),
+        (["rotation", "--labelled", "labelled"], "no use for labelled images"),
+        (["s4l", "--labelled", "nowhere"], "no such folder"),
+        (["rotation", "--set", "tracks.size=32"], "begin with training., task., input."),
+        (["video-triplet"], "4 frames are fewer than the 30"),
+    ],
+)
+def test_what_is_missing_or_too_much(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    call: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_noise(tmp_path / "images", 4)
+    save_noise(tmp_path / "labelled" / "bolt", 1)
+    save_noise(tmp_path / "labelled" / "screw", 1)
+    result = call("pretrain", arguments[0], "images", *arguments[1:], *QUICK)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+
+
+def test_a_folder_of_frames(tmp_path: Path, call: Callable[..., Result]) -> None:
+    """Tracks are cut out into the work folder and found there when resuming."""
+    frames, encoder = tmp_path / "frames", tmp_path / "e.safetensors"
+    frames.mkdir()
+    for index, frame in enumerate(video()):
+        Image.fromarray(frame).save(frames / f"{index}.png")
+    cut = ["size=40", "length=8", "patch=0.5", "every=4", "moving=[0.15,0.75]"]
+    options = [part for key in cut for part in ("--set", f"tracks.{key}")]
+    assert call("pretrain", "video-triplet", frames, "-o", encoder, *QUICK, *options).exit_code == 0
+    tracks = sorted((tmp_path / "e.work" / "tracks").iterdir())
+    assert tracks
+    with Image.open(tracks[0]) as track:
+        assert track.size == (80, 40)
+    before = encoder.read_bytes()
+    result = call("pretrain", "video-triplet", frames, "-o", encoder, "--resume", *QUICK, *options)
+    assert result.exit_code == 0
+    assert encoder.read_bytes() == before
