@@ -11,7 +11,8 @@ from PIL import Image
 from safetensors import safe_open
 from typer.testing import Result
 
-QUICK = ["--steps", "2", "-q", "--set", "training.batch_size=4", "--set", "training.threads=1"]
+SETTINGS = ["batch_size=4", "threads=1", "precision=fp32"]
+QUICK = ["--steps", "2", "-q", *(part for key in SETTINGS for part in ("--set", f"training.{key}"))]
 
 
 @pytest.fixture(autouse=True)

@@ -120,3 +120,9 @@ def test_simclr_pairs_are_views_of_one_image() -> None:
     hard = task(images[:1].expand(8, -1, -1, -1), torch.arange(8), torch.Generator()).loss
     assert easy < 0.5 * hard
     torch.testing.assert_close(hard, torch.tensor(math.log(15)), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_the_head_of_simclr_is_as_deep_as_asked_for(layers: int) -> None:
+    shapes = [p.shape for p in make("simclr", layers=layers).projector.parameters() if p.ndim == 2]
+    assert shapes == [(256, 256)] * (layers - 1) + [(128, 256)]

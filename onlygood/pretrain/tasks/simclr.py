@@ -1,22 +1,24 @@
-"""SimCLR: two views of one image attract, all others repel (Chen et al. 2020)."""
+"""SimCLR: two views of one image attract, all others repel (Chen et al. 2020, twice)."""
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.encoders import Encoder
 from onlygood.pretrain.losses import nt_xent
 from onlygood.pretrain.presets import crop_and_colour
+from onlygood.pretrain.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views import Standardize, Views, random_view
 
 
 class SimCLRConfig(Strict):
-    """Views, temperature and the width of the projection."""
+    """Views, temperature, and depth and width of the projection; SimCLR v2 has a third layer."""
 
     views: Views = Field(default_factory=crop_and_colour)
     temperature: float = Field(default=0.5, gt=0)
+    layers: int = Field(default=2, ge=2)
     projection: int = Field(default=128, ge=2)
 
 
@@ -26,12 +28,7 @@ class SimCLRTask(Task):
     def __init__(self, encoder: Encoder, config: SimCLRConfig, standardize: Standardize = "fixed") -> None:
         super().__init__(encoder, standardize)
         self.config = config
-        self.projector = nn.Sequential(
-            nn.Linear(encoder.dim, encoder.dim, bias=False),
-            nn.BatchNorm1d(encoder.dim),
-            nn.ReLU(inplace=True),
-            nn.Linear(encoder.dim, config.projection),
-        )
+        self.projector = mlp(*[encoder.dim] * config.layers, config.projection)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """NT-Xent over the ``2 B`` views."""
