@@ -183,17 +183,21 @@ def random_view(images: Tensor, standardize: Standardize, views: Views, rng: tor
 
 
 def _vary(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
-    """Flips, brightness, colour and blur."""
+    """Flips, colours and blur."""
     if views.flip:
         x = random_flip(x, 3, rng)
     if views.flip_vertical:
         x = random_flip(x, 2, rng)
+    x = recolour(x, views, rng)
+    return random_blur(x, views.blur, rng) if views.blur else x
+
+
+def recolour(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
+    """Brightness, contrast, saturation, hue and gray of ``views``, each image its own."""
     if views.brightness or views.contrast:
         x = random_brightness_contrast(x, views, rng)
     if x.shape[1] == 3 and (views.saturation or views.hue):
         x = random_colour(x, views, rng)
     if x.shape[1] == 3 and views.gray:
         x = random_gray(x, views.gray, rng)
-    if views.blur:
-        x = random_blur(x, views.blur, rng)
     return x

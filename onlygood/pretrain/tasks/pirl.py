@@ -14,13 +14,11 @@ from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views import (
     Standardize,
     Views,
-    random_brightness_contrast,
-    random_colour,
     random_crop,
     random_flip,
-    random_gray,
     random_resized_crop,
     random_view,
+    recolour,
     to_float,
 )
 
@@ -86,17 +84,9 @@ class PIRLTask(Task):
             x = random_flip(x, 3, rng)
         cells = x.unfold(2, cell, cell).unfold(3, cell, cell).permute(0, 2, 3, 1, 4, 5)
         patches = random_crop(cells.reshape(-1, x.shape[1], cell, cell), round(self.config.patch * cell), rng)
-        patches = self._recolour(patches, rng).view(batch, grid**2, *patches.shape[1:])
+        patches = recolour(patches, self.config.views, rng).view(batch, grid**2, *patches.shape[1:])
         order = torch.rand(batch, grid**2, generator=rng, device=rng.device).argsort(dim=1)
         return patches[torch.arange(batch, device=x.device)[:, None], order]
-
-    def _recolour(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        views = self.config.views
-        if views.brightness or views.contrast:
-            x = random_brightness_contrast(x, views, rng)
-        if x.shape[1] == 3 and (views.saturation or views.hue):
-            x = random_colour(x, views, rng)
-        return random_gray(x, views.gray, rng) if x.shape[1] == 3 and views.gray else x
 
     def _contrast(self, z: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
         rows, count = self.bank.rows, self.config.negatives
