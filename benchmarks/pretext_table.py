@@ -1,6 +1,8 @@
 """Tables and the plot of what `pretext.py` found, and whether a better probe means a better detector.
 
-python benchmarks/pretext_table.py [--plot docs/images/probe-vs-detector.png]
+    python benchmarks/pretext_table.py [--plot docs/images/probe-vs-detector.png]
+
+Means over seeds; hyper-parameters were the tasks' defaults.
 """
 
 import argparse
