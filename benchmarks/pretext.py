@@ -105,7 +105,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--encoder", default="small")
     parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--per-class", type=int, default=1000, help="training images of each class")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     parser.add_argument("--threads", type=int, default=1)
@@ -118,7 +118,7 @@ def _arguments() -> argparse.Namespace:
 def run_name(options: argparse.Namespace) -> str:
     """Names the run by what differs from the defaults."""
     parts = [options.task, options.good or "all"]
-    for key, usual in {"encoder": "small", "steps": 2000, "batch_size": 128, "per_class": 1000}.items():
+    for key, usual in {"encoder": "small", "steps": 2000, "batch_size": 64, "per_class": 1000}.items():
         value = getattr(options, key)
         parts += [f"{key.replace('_', '-')}-{value}"] if value != usual else []
     return "_".join([*parts, f"seed{options.seed}"])

@@ -37,7 +37,7 @@ def _usual(run: dict[str, Any]) -> bool:
     """Of the equal budget; longer runs and other networks have tables of their own."""
     training = run["training"]
     own = {"mae": "vit-tiny-4", "split-brain": "split-small", "svdd": "lenet"}
-    budget = not training or (training["steps"], training["batch_size"]) == (2000, 128)
+    budget = not training or (training["steps"], training["batch_size"]) == (2000, 64)
     return budget and run["encoder"] == own.get(run["task"], "small")
 
 
