@@ -1,7 +1,7 @@
 """bf16 or fp32: decided once, by timing real steps of the task on this machine.
 
-bf16 with channels_last is 4 to 6 times faster on CPUs with AMX and on GPUs, and slower than fp32 on CPUs that
-emulate it; neither the CPU's name nor its flags tell reliably, a second of training does.
+bf16 is 4 to 6 times faster on CPUs with AMX and on GPUs, and slower than fp32 on CPUs that emulate it.
+Neither the CPU's name nor its flags tell reliably; a second of training does.
 """
 
 import copy
@@ -26,12 +26,6 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def apply_layout(task: Task, precision: Precision) -> None:
-    """bf16 kernels want the channels last in memory; fp32 weights stay as they are."""
-    if precision == "bf16":
-        task.to(memory_format=torch.channels_last)
-
-
 def bf16_pays(task: Task, feed: Feed, seed: int) -> bool:
     """Whether a step of ``task`` on the first batch of ``feed`` is at least 1.3 times faster in bf16.
 
@@ -40,7 +34,6 @@ def bf16_pays(task: Task, feed: Feed, seed: int) -> bool:
     positions = feed.positions(0)
     images, ids = feed.images(positions), torch.from_numpy(positions).to(feed.device)
     trials: dict[Precision, Task] = {"fp32": copy.deepcopy(task), "bf16": copy.deepcopy(task)}
-    apply_layout(trials["bf16"], "bf16")
     rng = torch.Generator(feed.device).manual_seed(seed)
     for trial in trials.values():
         with torch.no_grad():

@@ -26,7 +26,7 @@ from onlygood.pretrain.config import TrainConfig
 from onlygood.pretrain.feed import Feed, Store
 from onlygood.pretrain.health import diagnose, spread
 from onlygood.pretrain.logs import TrainLog
-from onlygood.pretrain.precision import Precision, apply_layout, autocast, bf16_pays
+from onlygood.pretrain.precision import Precision, autocast, bf16_pays
 from onlygood.pretrain.process import Ranks, mix, reproducible, stop_requests
 from onlygood.pretrain.tasks.base import Output, Task
 
@@ -122,8 +122,8 @@ class _Run:
         numbers = saved.scalars if saved else {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0}
         self.step = self.saved_step = int(numbers["step"])
         self.seconds, self.cpu_seconds = float(numbers["seconds"]), float(numbers["cpu_seconds"])
+        task.to(memory_format=torch.channels_last)  # convolutions of either precision are faster so
         self.precision: Precision = saved.scalars["precision"] if saved else self._choose_precision()
-        apply_layout(task, self.precision)
         self.optimizer = _optimizer(task, config)
         if saved:
             ckpt.restore(saved, task, self.optimizer)

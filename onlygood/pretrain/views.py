@@ -16,6 +16,7 @@ from onlygood.deploy.runtime.strict import Strict
 Standardize = Literal["image", "fixed"]
 
 _TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_FROM_YIQ = torch.linalg.inv(_TO_YIQ)
 _LUMA = _TO_YIQ[0]
 
 
@@ -56,38 +57,59 @@ def to_float(images: Tensor, standardize: Standardize) -> Tensor:
     "image" uses each image's own mean and deviation, over all its channels, plus 8 grey levels so that flat
     images do not explode: exposure drops out. "fixed" keeps absolute brightness: ``x / 63.75 - 2``.
     """
-    shift, scale = _standardization(images, standardize)
-    return (images.float() - shift) / scale
-
-
-def _standardization(images: Tensor, standardize: Standardize) -> tuple[Tensor | float, Tensor | float]:
-    """What to subtract, and then what to divide by.
-
-    Deviations are norms because ``torch.var_mean`` takes 13 times longer on a CPU. Rows come first because
-    onnxruntime adds float32 numbers one after another: over a whole image, that is off by 1e-4.
-    """
+    x = images.to(torch.float32, copy=True)  # one copy: on a CPU, new memory costs more than arithmetic
     if standardize == "fixed":
-        return 127.5, 63.75
-    x = images.float()
-    mean = x.mean(dim=3, keepdim=True).mean(dim=(1, 2), keepdim=True)
-    x -= mean
+        return x.sub_(127.5).div_(63.75)
+    return x.sub_(_mean(x)).div_(_deviation(x))
+
+
+def _mean(x: Tensor) -> Tensor:
+    """Of each image ``(B, C, H, W)``, as ``(B, 1, 1, 1)``.
+
+    Rows come first because onnxruntime adds float32 numbers one after another: over a whole image, that is
+    off by 1e-4.
+    """
+    return x.mean(dim=3, keepdim=True).mean(dim=(1, 2), keepdim=True)
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """Of each centred image, plus 8 grey levels; by norms, for ``torch.var_mean`` takes 13 times longer."""
     norm = torch.linalg.vector_norm(torch.linalg.vector_norm(x, dim=3), dim=(1, 2)).view(-1, 1, 1, 1)
-    return mean, norm / math.sqrt(x[0].numel()) + 8.0
+    deviation: Tensor = norm / math.sqrt(x[0].numel()) + 8.0
+    return deviation
 
 
-def random_crop(x: Tensor, size: int, rng: torch.Generator) -> Tensor:
+Flips = tuple[bool, bool]  # whether to mirror left and right, and top and bottom, with probability one half
+
+
+def random_crop(x: Tensor, size: int, rng: torch.Generator, flips: Flips = (False, False)) -> Tensor:
     """Square windows ``(B, C, size, size)`` at native scale, each at its own place."""
     batch, _, height, width = x.shape
     top = torch.randint(0, height - size + 1, (batch,), generator=rng, device=x.device)
     left = torch.randint(0, width - size + 1, (batch,), generator=rng, device=x.device)
     offsets = torch.arange(size, device=x.device)
-    rows = (top[:, None] + offsets)[:, :, None]
-    columns = (left[:, None] + offsets)[:, None, :]
+    rows, columns = _mirrored(top[:, None] + offsets, left[:, None] + offsets, flips, rng)
     which = torch.arange(batch, device=x.device)[:, None, None]
-    return x[which, :, rows, columns].permute(0, 3, 1, 2)
+    return x[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def random_resized_crop(x: Tensor, size: int, scale: tuple[float, float], rng: torch.Generator) -> Tensor:
+def _mirrored(rows: Tensor, columns: Tensor, flips: Flips, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Where windows take their pixels from, ``(B, size)`` each; backwards to mirror a window for free."""
+    half = (len(rows), 1)
+    if flips[0]:
+        columns = torch.where(uniform(half, 0, 1, rng) < 0.5, columns.flip(1), columns)
+    if flips[1]:
+        rows = torch.where(uniform(half, 0, 1, rng) < 0.5, rows.flip(1), rows)
+    return rows, columns
+
+
+def random_resized_crop(
+    x: Tensor,
+    size: int,
+    scale: tuple[float, float],
+    rng: torch.Generator,
+    flips: Flips = (False, False),
+) -> Tensor:
     """Windows of a random share of the area, aspects of 3/4 to 4/3, sampled to ``(B, C, size, size)``."""
     batch = x.shape[0]
     area = uniform((batch,), *scale, rng)
@@ -98,9 +120,10 @@ def random_resized_crop(x: Tensor, size: int, scale: tuple[float, float], rng: t
     y0 = uniform((batch,), -1, 1, rng) * (1 - height)
     # Not affine_grid, which under bfloat16 autocast rounds positions: by half a pixel at 256 px.
     centres = (torch.arange(size, device=x.device) * 2 + 1) / size - 1
-    columns = (width[:, None] * centres + x0[:, None])[:, None, :].expand(batch, size, size)
-    rows = (height[:, None] * centres + y0[:, None])[:, :, None].expand(batch, size, size)
-    grid = torch.stack([columns, rows], dim=3)
+    rows, columns = height[:, None] * centres + y0[:, None], width[:, None] * centres + x0[:, None]
+    rows, columns = _mirrored(rows, columns, flips, rng)
+    shape = (batch, size, size)
+    grid = torch.stack([columns[:, None, :].expand(shape), rows[:, :, None].expand(shape)], dim=3)
     return functional.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
@@ -110,40 +133,55 @@ def random_flip(x: Tensor, dim: int, rng: torch.Generator) -> Tensor:
     return torch.where(chosen, x.flip(dim), x)
 
 
-def _per_image(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)
+def recolour(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
+    """Brightness, contrast, saturation, hue and gray of ``views`` for each image of float ``(B, C, H, W)``.
+
+    All of them are linear in an image's colours, so they become one matrix and one offset an image, and the
+    pixels are passed over once. Images of one channel have neither saturation nor hue.
+    """
+    batch, channels = x.shape[:2]
+    colour = channels == 3 and bool(views.saturation or views.hue)
+    gray = channels == 3 and views.gray > 0
+    if not (views.brightness or views.contrast or colour or gray):
+        return x
+    with torch.autocast(x.device.type, enabled=False):
+        same = torch.eye(channels, device=x.device).expand(batch, channels, channels)
+        matrix, offset = same, torch.zeros(batch, channels, 1, device=x.device)
+        if views.brightness or views.contrast:
+            matrix, offset = _brightness_contrast(x, views, rng)
+        if colour:
+            turn = _sometimes(_saturation_hue(views, rng, batch), same, views.jitter_probability, rng)
+            matrix, offset = turn @ matrix, turn @ offset
+        if gray:
+            luma = _sometimes(_LUMA.to(x.device).expand_as(same), same, views.gray, rng)
+            matrix, offset = luma @ matrix, luma @ offset
+        return torch.baddbmm(offset, matrix, x.flatten(2)).view(x.shape)
 
 
-def random_brightness_contrast(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
-    """Each image scaled about its own mean and shifted."""
-    batch = x.shape[0]
-    gain = uniform((batch,), 1 - views.contrast, 1 + views.contrast, rng)
-    shift = uniform((batch,), -views.brightness, views.brightness, rng)
-    mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    changed = (x - mean) * _per_image(gain) + mean + _per_image(shift)
-    return _sometimes(changed, x, views.jitter_probability, rng)
+def _brightness_contrast(x: Tensor, views: Views, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Matrices (B, C, C) and offsets (B, C, 1) that scale each image about its own mean and shift it."""
+    batch, channels = x.shape[:2]
+    gain = uniform((batch, 1, 1), 1 - views.contrast, 1 + views.contrast, rng)
+    shift = uniform((batch, 1, 1), -views.brightness, views.brightness, rng)
+    chosen = uniform((batch, 1, 1), 0, 1, rng) < views.jitter_probability
+    gain, shift = torch.where(chosen, gain, 1.0), torch.where(chosen, shift, 0.0)
+    mean = x.mean(dim=(1, 2, 3)).view(-1, 1, 1)
+    offset = (mean * (1 - gain) + shift).expand(batch, channels, 1)
+    return gain * torch.eye(channels, device=x.device), offset
 
 
-def random_colour(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
-    """Saturation and hue as one 3×3 matrix per image, in YIQ."""
-    batch = x.shape[0]
+def _saturation_hue(views: Views, rng: torch.Generator, batch: int) -> Tensor:
+    """Matrices (B, 3, 3) that turn and stretch the colours in YIQ."""
+    device = rng.device
     saturation = uniform((batch,), max(0.0, 1 - views.saturation), 1 + views.saturation, rng)
     angle = uniform((batch,), -views.hue, views.hue, rng) * (2 * torch.pi)
-    turn = torch.zeros(batch, 3, 3, device=x.device)
+    turn = torch.zeros(batch, 3, 3, device=device)
     turn[:, 0, 0] = 1.0
     turn[:, 1, 1] = turn[:, 2, 2] = angle.cos() * saturation
     turn[:, 1, 2] = -angle.sin() * saturation
     turn[:, 2, 1] = angle.sin() * saturation
-    to_yiq = _TO_YIQ.to(x.device)
-    matrix = torch.linalg.inv(to_yiq) @ turn @ to_yiq
-    changed = torch.einsum("bij,bjhw->bihw", matrix, x)
-    return _sometimes(changed, x, views.jitter_probability, rng)
-
-
-def random_gray(x: Tensor, probability: float, rng: torch.Generator) -> Tensor:
-    """Replace all three channels by the luma, for some images."""
-    luma = torch.einsum("c,bchw->bhw", _LUMA.to(x.device), x)[:, None].expand_as(x)
-    return _sometimes(luma, x, probability, rng)
+    matrix: Tensor = _FROM_YIQ.to(device) @ turn @ _TO_YIQ.to(device)
+    return matrix
 
 
 def random_blur(x: Tensor, probability: float, rng: torch.Generator) -> Tensor:
@@ -163,7 +201,7 @@ def _sometimes(changed: Tensor, x: Tensor, probability: float, rng: torch.Genera
     """``changed`` for a random share of the images, ``x`` for the others."""
     if probability >= 1:
         return changed
-    chosen = uniform((x.shape[0], 1, 1, 1), 0, 1, rng) < probability
+    chosen = uniform((x.shape[0], *[1] * (x.ndim - 1)), 0, 1, rng) < probability
     return torch.where(chosen, changed, x)
 
 
@@ -172,32 +210,20 @@ def random_view(images: Tensor, standardize: Standardize, views: Views, rng: tor
 
     A crop is cut before it is standardised, as its whole image would be: that saves work, not accuracy.
     """
+    flips = (views.flip, views.flip_vertical)
     if views.crop is not None:
-        shift, scale = _standardization(images, standardize)
-        cut = random_crop(images, min(views.crop, *images.shape[2:]), rng)
-        return _vary((cut.float() - shift) / scale, views, rng)
-    x = to_float(images, standardize)
-    if views.size is not None or views.scale != (1.0, 1.0):
-        x = random_resized_crop(x, views.size or min(x.shape[2:]), views.scale, rng)
-    return _vary(x, views, rng)
-
-
-def _vary(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
-    """Flips, colours and blur."""
-    if views.flip:
-        x = random_flip(x, 3, rng)
-    if views.flip_vertical:
-        x = random_flip(x, 2, rng)
+        x = random_crop(images, min(views.crop, *images.shape[2:]), rng, flips).float()
+        if standardize == "fixed":
+            x = x.sub_(127.5).div_(63.75)
+        else:
+            whole = images.to(torch.float32, copy=True)
+            x = x.sub_(mean := _mean(whole)).div_(_deviation(whole.sub_(mean)))
+    elif views.size is not None or views.scale != (1.0, 1.0):
+        size = views.size or min(images.shape[2:])
+        x = random_resized_crop(to_float(images, standardize), size, views.scale, rng, flips)
+    else:
+        x = to_float(images, standardize)
+        for dim, flip in zip((3, 2), flips, strict=True):
+            x = random_flip(x, dim, rng) if flip else x
     x = recolour(x, views, rng)
     return random_blur(x, views.blur, rng) if views.blur else x
-
-
-def recolour(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
-    """Brightness, contrast, saturation, hue and gray of ``views``, each image its own."""
-    if views.brightness or views.contrast:
-        x = random_brightness_contrast(x, views, rng)
-    if x.shape[1] == 3 and (views.saturation or views.hue):
-        x = random_colour(x, views, rng)
-    if x.shape[1] == 3 and views.gray:
-        x = random_gray(x, views.gray, rng)
-    return x

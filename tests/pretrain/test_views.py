@@ -13,13 +13,11 @@ from onlygood.pretrain.views import (
     Standardize,
     Views,
     random_blur,
-    random_brightness_contrast,
-    random_colour,
     random_crop,
     random_flip,
-    random_gray,
     random_resized_crop,
     random_view,
+    recolour,
     to_float,
 )
 
@@ -134,11 +132,11 @@ def test_flips_mirror_half_of_the_images_and_only_along_their_dimension() -> Non
 
 def test_brightness_shifts_and_contrast_scales_about_the_mean() -> None:
     x = noise(500, 3, 4, 4) + 2
-    shifted = random_brightness_contrast(x, Views(brightness=0.3), generator()) - x
+    shifted = recolour(x, Views(brightness=0.3), generator()) - x
     torch.testing.assert_close(shifted, shifted[:, :1, :1, :1].expand_as(x), atol=1e-5, rtol=0)
     assert -0.301 < shifted.min() < -0.28
     assert 0.28 < shifted.max() < 0.301
-    scaled = random_brightness_contrast(x, Views(contrast=0.3), generator())
+    scaled = recolour(x, Views(contrast=0.3), generator())
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     torch.testing.assert_close(scaled.mean(dim=(1, 2, 3), keepdim=True), mean)
     gain = scaled.std(dim=(1, 2, 3)) / x.std(dim=(1, 2, 3))
@@ -148,12 +146,12 @@ def test_brightness_shifts_and_contrast_scales_about_the_mean() -> None:
 
 def test_colour_keeps_luma_and_grey_and_turns_by_at_most_the_hue() -> None:
     x = noise(200, 3, 4, 4)
-    out = random_colour(x, Views(saturation=0.5, hue=0.1), generator())
+    out = recolour(x, Views(saturation=0.5, hue=0.1), generator())
     luma = torch.einsum("c,bchw->bhw", LUMA, out - x)
     assert luma.abs().max() < 1e-3
     grey = x[:, :1].expand(-1, 3, -1, -1)
     torch.testing.assert_close(
-        random_colour(grey, Views(saturation=0.5, hue=0.1), generator()), grey, atol=2e-3, rtol=0
+        recolour(grey, Views(saturation=0.5, hue=0.1), generator()), grey, atol=2e-3, rtol=0
     )
     # In the plane of chrominance each image is turned by one angle and stretched by one factor.
     yiq = torch.tensor([[0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
@@ -166,7 +164,7 @@ def test_colour_keeps_luma_and_grey_and_turns_by_at_most_the_hue() -> None:
 
 def test_gray_is_the_luma_for_its_share_of_images() -> None:
     x = noise(500, 3, 2, 2)
-    out = random_gray(x, 0.2, generator())
+    out = recolour(x, Views(gray=0.2), generator())
     grey = (out == out[:, :1]).all(dim=1).all(dim=(1, 2))
     assert 0.14 < grey.float().mean() < 0.26
     assert torch.equal(out[~grey], x[~grey])
