@@ -21,7 +21,7 @@ demo: $(INSTALLED) ## render example images, learn from them, score and report; 
 	$(BIN)/onlygood demo demo
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(INSTALLED) ## check style, format and types
 	$(BIN)/ruff check .
