@@ -8,5 +8,6 @@ ALL_TASKS: dict[str, Entry] = {
         "onlygood.anomaly.svdd:SVDD",
         "Deep SVDD, Ruff et al. 2018",
         "comparison; one-class features without a pretext task",
+        cost=0.5,
     ),
 }

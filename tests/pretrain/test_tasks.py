@@ -1,10 +1,12 @@
 """The contract of every pretext task, Deep SVDD included."""
 
 import inspect
+import json
 import math
 import os
 import re
 import signal
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,3 +170,14 @@ def test_every_entry_is_complete(name: str) -> None:
     assert entry.labelled == ("labelled" in arguments)
     assert not entry.labelled or "label" in entry.needs
     assert not entry.tracks or "video" in entry.needs
+
+
+def test_costs_are_those_measured() -> None:
+    """Times rotation, each against rotation in the same round; the median."""
+    file = Path(__file__).parents[2] / "benchmarks/results/costs/32px.json"
+    seconds = json.loads(file.read_text("utf-8"))["cpu_seconds_per_1000_images"]
+    measured = {
+        name: statistics.median(a / b for a, b in zip(values, seconds["rotation"], strict=True))
+        for name, values in seconds.items()
+    }
+    assert measured == pytest.approx({name: entry.cost for name, entry in ALL_TASKS.items()}, abs=0.051)

@@ -8,10 +8,18 @@ from onlygood.anomaly.tasks import ALL_TASKS
 
 
 def run(json: bool) -> int:
-    """Print a line a task, or JSON; imports no task."""
+    """Print two lines a task, or JSON; imports no task.
+
+    The cost is CPU time for each training image, in times of rotation's.
+    """
     if json:
         facts = {
-            name: {"paper": entry.paper, "good_for": entry.good_for, "needs": entry.needs}
+            name: {
+                "paper": entry.paper,
+                "good_for": entry.good_for,
+                "cost": entry.cost,
+                "needs": entry.needs,
+            }
             for name, entry in ALL_TASKS.items()
         }
         typer.echo(jsonlib.dumps(facts, indent=2, ensure_ascii=False))
@@ -20,5 +28,5 @@ def run(json: bool) -> int:
     for name, entry in ALL_TASKS.items():
         needs = f" (needs {entry.needs})" if entry.needs else ""
         typer.echo(f"{name:{width}}{entry.good_for}{needs}")
-        typer.echo(f"{'':{width}}{entry.paper}")
+        typer.echo(f"{'':{width}}{entry.paper}; costs {entry.cost:.1f} × rotation")
     return 0
