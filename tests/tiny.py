@@ -45,7 +45,8 @@ FACTS = {
     "exemplar": Facts(math.log(64), steps=20),
     "exemplar-triplet": Facts(
         share=0.75,
-        lr=0.2,
+        steps=25,
+        lr=0.1,
         options={"crops": 2, "projection": 32, "views": {"scale": [0.5, 1.0]}},
     ),
     "counting": Facts(steps=20),
