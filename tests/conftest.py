@@ -1,5 +1,6 @@
 """What all tests share: few threads, and no clock."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -22,3 +23,10 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_are_heard() -> None:
+    """A shell's background jobs ignore them, and so would our children."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

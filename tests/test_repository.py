@@ -21,7 +21,12 @@ CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 # Their import names, where these are not the distribution's name in other letters.
-IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
+IMPORTED_AS = {
+    "pillow": "PIL",
+    "scikit-learn": "sklearn",
+    "pyyaml": "yaml",
+    "opencv-python-headless": "cv2",
+}
 # What torch imports for us: the exporter, and torch.utils.tensorboard.
 IMPORTED_BY_TORCH = {"onnxscript", "tensorboard"}
 
