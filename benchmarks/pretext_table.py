@@ -71,7 +71,7 @@ def shots(count: int) -> Callable[[dict[str, Any]], float]:
     """Accuracy of 5-way episodes with ``count`` examples a class."""
 
     def value(run: dict[str, Any]) -> float:
-        (row,) = [row for row in run["probes"]["few-shot"] if row["measure"] == f"{count}-shot"]
+        (row,) = [row for row in run["probes"]["few-shot"] if row["measure"] == f"5-way {count}-shot"]
         return float(row["value"])
 
     return value

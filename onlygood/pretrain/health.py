@@ -31,9 +31,9 @@ def diagnose(
 ) -> list[str]:
     """Warnings about a finished training.
 
-    ``rows`` are those of the log (``step``, ``progress``, ``loss`` and, where a task gives them, ``accuracy``
-    and ``embedding_spread``), ``classes`` is K of a K-way pretext task, ``features`` (N, D) are those of some
-    training images.
+    ``rows`` are those of the log (``step``, ``progress``, ``loss``; where a task gives them, ``accuracy``,
+    ``cross_entropy``, ``embedding_spread``), ``classes`` is K of a K-way pretext task, ``features`` (N, D)
+    are those of some training images.
     """
     warnings = []
     graded = [row for row in rows if "accuracy" in row]
@@ -77,7 +77,7 @@ def _chance(
                 "learned nothing from this task; train longer, change the learning rate, or choose a task "
                 "that these images allow (rotation, for example, cannot be told on round objects)"
             ]
-    loss = rows[-1]["loss"]
+    loss = rows[-1].get("cross_entropy", rows[-1]["loss"])
     if loss >= guess:
         return [
             f"the loss ended at {loss:.3f}, no better than guessing (log {classes} = {guess:.3f}): "

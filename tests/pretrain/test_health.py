@@ -69,6 +69,13 @@ def test_loss_no_better_than_guessing() -> None:
     assert "log 4 = 1.386" in warning
 
 
+def test_other_terms_of_the_loss_do_not_count() -> None:
+    rows = [row | {"cross_entropy": 1.0} for row in log([2.0, 1.9])]
+    assert diagnose(rows, 4, 32, VARIED) == []
+    rows[-1]["cross_entropy"] = 1.5
+    assert len(diagnose(rows, 4, 32, VARIED)) == 1
+
+
 def test_solved_early_is_too_easy_and_solved_late_is_not() -> None:
     (warning,) = diagnose(log([0.1] * 20, [0.5, *[0.995] * 19]), 4, 32, VARIED)
     assert "step 20" in warning

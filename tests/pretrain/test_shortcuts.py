@@ -52,7 +52,7 @@ def settled(name: str, images: NDArray[np.uint8], out: Path, *, steps: int = 12,
     """Loss and accuracy over the second half of a training."""
     tail = rows(fit(make(name, **options), out, images, steps=steps))[steps // 2 :]
     return SimpleNamespace(
-        loss=float(np.mean([row.get("views", row["loss"]) for row in tail])),
+        loss=float(np.mean([row.get("cross_entropy", row["loss"]) for row in tail])),
         accuracies=[row["accuracy"] for row in tail],
     )
 

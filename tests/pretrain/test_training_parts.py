@@ -2,19 +2,22 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.config import TrainConfig
 from onlygood.pretrain.feed import Feed
 from onlygood.pretrain.logs import TrainLog, read_rows, status
-from onlygood.pretrain.precision import race
+from onlygood.pretrain.precision import bf16_pays, race
 from onlygood.pretrain.process import Ranks, mix, stop_requests
+from onlygood.pretrain.tasks.base import Output, Task
 
 
 class Numbers:
@@ -91,6 +94,34 @@ def test_race_takes_turns_and_keeps_to_its_budget() -> None:
     best = race(lambda: steps.append("a"), lambda: steps.append("b"), 0.9, lambda: next(times))
     assert best == (pytest.approx(0.1), pytest.approx(0.1))
     assert steps == ["a", "b", "a", "b"]
+
+
+class Fickle(Task):
+    """A gradient that is ``slope`` in bf16, and 1 in fp32."""
+
+    def __init__(self, slope: float) -> None:
+        nn.Module.__init__(self)
+        self.slope, self.weight = slope, nn.Parameter(torch.ones(1))
+
+    def embed(self, images: Tensor) -> Tensor:
+        return torch.zeros(len(images), 1)
+
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        value = self.weight.sum()
+        slope = self.slope if torch.is_autocast_enabled("cpu") else 1.0
+        value.register_hook(lambda gradient: gradient * slope)
+        return Output(value)
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(1.0, True), (float("nan"), False)])
+def test_bf16_must_be_faster_and_sound(monkeypatch: pytest.MonkeyPatch, slope: float, expected: bool) -> None:
+    def bf16_wins(one: Callable[[], None], other: Callable[[], None]) -> tuple[float, float]:
+        one()
+        other()
+        return 2.0, 1.0
+
+    monkeypatch.setattr("onlygood.pretrain.precision.race", bf16_wins)
+    assert bf16_pays(Fickle(slope), feed(), 0) is expected
 
 
 def test_log_drops_rows_after_the_checkpoint_and_cut_lines(tmp_path: Path) -> None:

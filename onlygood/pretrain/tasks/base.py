@@ -19,7 +19,8 @@ class Output:
     """What one batch says: ``loss`` () to descend, detached 0-dim ``metrics``, detached ``features`` (N, D).
 
     The metric named ``accuracy`` is the pretext accuracy (share right, 0 to 1): progress shows it and the
-    health checks compare it with chance.
+    health checks compare it with chance. A K-way task whose loss has further terms gives the K-way one as the
+    metric ``cross_entropy``.
     """
 
     loss: Tensor

@@ -56,5 +56,6 @@ class DefectsTask(Task):
         cells = torch.cat([torch.zeros_like(touched[:1]).expand(half, -1, -1), touched]).float()
         loss = functional.cross_entropy(logits.float(), labels)
         local = functional.binary_cross_entropy_with_logits(self.locator(maps)[:, 0].float(), cells)
-        metrics = {"accuracy": accuracy(logits, labels), "views": loss.detach(), "cells": local.detach()}
+        metrics = {"cross_entropy": loss.detach(), "cells": local.detach()}
+        metrics["accuracy"] = accuracy(logits, labels)
         return Output(loss + local, metrics, features.detach())
