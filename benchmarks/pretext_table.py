@@ -134,7 +134,8 @@ def _name(task: str, runs: Runs) -> str:
 
 def detector_table(runs: dict[str, Runs], alone: dict[str, Runs]) -> str:
     """One-class AUROC, and what training cost; best detector trained on good images alone first."""
-    order = sorted(runs, key=lambda task: (-_mean(alone[task], detection) if task in alone else 0, task))
+    found = {task: _mean(alone[task], detection) if task in alone else 0.0 for task in runs}
+    order = sorted(runs, key=lambda task: (-found[task], -_mean(runs[task], detection)))
     base = _mean(runs["rotation"], lambda run: cost(run) or 0) if "rotation" in runs else 1.0
     header = ["task", "trained on the good class alone", "best stage"]
     header += ["trained on all classes", "best stage", "CPU s per 1,000 images", "times rotation"]
