@@ -1,6 +1,7 @@
 """Tasks, images and trainings that are small enough for tests."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,37 @@ def fit(
 
 def rows(result: TrainResult) -> list[dict[str, float]]:
     return read_rows(result.log)
+
+
+def settle(task: Task, images: Callable[[int], Tensor], steps: int, size: int = BATCH) -> tuple[float, float]:
+    """Loss and accuracy over the last third of a short training; ``images(step)`` are (size, C, H, W)."""
+    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
+    rows = []
+    for step in range(steps):
+        output = task(images(step), torch.arange(size), torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+        rows.append((output.loss.item(), output.metrics["accuracy"].item()))
+    loss, accuracy = np.mean(rows[-(steps // 3) :], axis=0)
+    return float(loss), float(accuracy)
+
+
+def coloured_noise(count: int) -> Tensor:
+    """Images uint8 (count, 3, 24, 24), each with a colour of its own."""
+    rng = torch.Generator().manual_seed(0)
+    colour = torch.randint(0, 200, (count, 3, 1, 1), dtype=torch.uint8, generator=rng)
+    return colour + torch.randint(0, 50, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=rng)
+
+
+def begin(task: Task, epoch: int, images: Tensor) -> None:
+    """What the trainer does before an epoch."""
+
+    def embed() -> Tensor:
+        task.eval()
+        with torch.no_grad():
+            features = task.embed(images)
+        task.train()
+        return features
+
+    task.start_epoch(epoch, embed)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tiny import Store
 from torch import Tensor, nn
 
 from onlygood.pretrain.encoders import Encoder
@@ -15,21 +16,6 @@ from onlygood.pretrain.probe.features import FrozenEncoder, Setup
 from onlygood.pretrain.probe.labels import Dataset, Part
 
 CLASSES = 3
-
-
-class Memory:
-    """A store of images (N, H, W, C) in memory."""
-
-    fingerprint = "memory"
-
-    def __init__(self, images: NDArray[np.uint8]) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batch(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return self.images[ids]
 
 
 class Flatten(nn.Module):
@@ -57,7 +43,7 @@ def coloured(train: int, test: int, seed: int = 0) -> Dataset:
     cut = train * CLASSES
     names = ("red", "green", "blue")
     first, second = part(ids[:cut], labels[:cut]), part(ids[cut:], labels[cut:])
-    return Dataset(Memory(images), first, second, names, "by hand", "by hand")
+    return Dataset(Store(images), first, second, names, "by hand", "by hand")
 
 
 Make = Callable[..., Setup]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import settle
 from torch import Tensor
 
 from onlygood.deploy.runtime.errors import OnlygoodError
@@ -47,20 +48,6 @@ def fringes(seed: int) -> Tensor:
     out = torch.where(at < SIDE // 2, -1, 1)
     places = [at + 1 + k * out for k in (-1, 0, 1)]
     return (torch.stack([noise[:, i[:, None], i] for i in places], 1) * 255).byte()
-
-
-def settle(task: JigsawTask, images: Images, steps: int) -> tuple[float, float]:
-    """Loss and accuracy over the last third of a short training."""
-    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
-    rows = []
-    for step in range(steps):
-        output = task(images(step), torch.arange(BATCH), torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
-        output.loss.backward()
-        optimizer.step()
-        rows.append((output.loss.item(), output.metrics["accuracy"].item()))
-    loss, accuracy = np.mean(rows[-(steps // 3) :], axis=0)
-    return float(loss), float(accuracy)
 
 
 @pytest.mark.parametrize(("grid", "classes"), [(2, 24), (3, 100)])
@@ -109,20 +96,20 @@ def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyP
     """Without standardising the tiles, a ramp of brightness is enough."""
     if opened:
         monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
-    loss, accuracy = settle(make(**CLOSED), ramps, 12)
+    loss, accuracy = settle(make(**CLOSED), ramps, 12, size=BATCH)
     assert (accuracy > 0.3) if opened else (accuracy < 0.07 and loss > math.log(24) - 0.02)
 
 
 @pytest.mark.parametrize("opened", [False, True])
 def test_colour_fringes_do_not_solve_it(*, opened: bool) -> None:
     """Channels shifted apart in each corner: told at once where colours are kept."""
-    loss, accuracy = settle(make(**CLOSED, colours="keep" if opened else "drop"), fringes, 20)
+    loss, accuracy = settle(make(**CLOSED, colours="keep" if opened else "drop"), fringes, 20, size=BATCH)
     assert (accuracy > 0.6) if opened else (accuracy < 0.07 and loss > math.log(24) - 0.05)
 
 
 def test_the_papers_shift_of_channels_hides_fringes_in_part() -> None:
     """Slower than with the colours kept."""
-    _, accuracy = settle(make(**CLOSED, colours="shift"), fringes, 20)
+    _, accuracy = settle(make(**CLOSED, colours="shift"), fringes, 20, size=BATCH)
     assert accuracy < 0.3
 
 

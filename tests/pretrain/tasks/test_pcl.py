@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tiny import begin, coloured_noise
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,25 +22,6 @@ def make(*, images: int = IMAGES, **options: object) -> PCLTask:
         return PCLTask(create_encoder("small", 3, seed=0), config, images=images).train()
 
 
-def pictures(count: int = IMAGES) -> Tensor:
-    rng = torch.Generator().manual_seed(0)
-    colour = torch.randint(0, 200, (count, 3, 1, 1), dtype=torch.uint8, generator=rng)
-    return colour + torch.randint(0, 50, (count, 3, 24, 24), dtype=torch.uint8, generator=rng)
-
-
-def begin(task: PCLTask, epoch: int, x: Tensor) -> None:
-    """What the trainer does before an epoch."""
-
-    def embed() -> Tensor:
-        task.eval()
-        with torch.no_grad():
-            features = task.embed(x)
-        task.train()
-        return features
-
-    task.start_epoch(epoch, embed)
-
-
 def step(task: PCLTask, x: Tensor, ids: Tensor, seed: int = 0) -> tuple[dict[str, float], Tensor]:
     """Losses and normalised queries (B, P) of one step."""
     projected: list[Tensor] = []
@@ -51,7 +33,7 @@ def step(task: PCLTask, x: Tensor, ids: Tensor, seed: int = 0) -> tuple[dict[str
 
 
 def test_both_losses_recomputed() -> None:
-    task, x = make(), pictures()
+    task, x = make(), coloured_noise(IMAGES)
     begin(task, 0, x)
     step(task, x[:8], torch.arange(8), 1)  # so that the queue holds keys of images 0 to 7
     queue, queue_ids = task.queue.clone(), task.queue_ids.clone()
@@ -73,7 +55,7 @@ def test_both_losses_recomputed() -> None:
 
 
 def test_prototypes_and_their_temperatures_are_those_of_the_remembered_keys() -> None:
-    task, x = make(), pictures()
+    task, x = make(), coloured_noise(IMAGES)
     begin(task, 0, x)
     ids = torch.arange(16)
     step(task, x[:16], ids)
@@ -92,7 +74,7 @@ def test_prototypes_and_their_temperatures_are_those_of_the_remembered_keys() ->
 
 
 def test_prototypes_wait_for_the_warm_up() -> None:
-    task, x = make(warmup=0.5), pictures()
+    task, x = make(warmup=0.5), coloured_noise(IMAGES)
     begin(task, 0, x)
     ids = torch.arange(IMAGES)
     assert step(task, x, ids)[0]["prototypes"] == 0
@@ -105,7 +87,7 @@ def test_prototypes_wait_for_the_warm_up() -> None:
 
 
 def test_the_queue_keeps_the_latest_keys_and_whose_they_are() -> None:
-    task, x = make(queue=10), pictures()
+    task, x = make(queue=10), coloured_noise(IMAGES)
     seen_keys, seen_ids = [], []
     for seed, ids in enumerate((torch.arange(8), torch.arange(8, 24), torch.tensor([3, 1, 2]))):
         step(task, x[ids], ids, seed)
@@ -134,7 +116,7 @@ def test_keys_follow_queries_slowly() -> None:
 
 def test_keys_are_those_of_their_images_in_shuffled_groups() -> None:
     """Identity of the images through the shuffle; every group is standardised by itself."""
-    task, x = make(), pictures().float()
+    task, x = make(), coloured_noise(IMAGES).float()
     shapes: list[int] = []
     hook = task.keys.register_forward_pre_hook(lambda _, inputs: shapes.append(len(inputs[0])))
     first = task._keys(x[:18], torch.Generator().manual_seed(0))
@@ -166,7 +148,7 @@ def test_identical_images_cannot_be_told_apart() -> None:
 
 
 def test_collapse_shows() -> None:
-    task, x = make(), pictures()
+    task, x = make(), coloured_noise(IMAGES)
     healthy = task(x, torch.arange(IMAGES), torch.Generator().manual_seed(0)).metrics["embedding_spread"]
     assert healthy > 0.3
     with torch.no_grad():
@@ -177,7 +159,7 @@ def test_collapse_shows() -> None:
 
 
 def test_fewer_images_than_clusters_or_than_expected() -> None:
-    task, x = make(clusters=[5, 1000]), pictures()
+    task, x = make(clusters=[5, 1000]), coloured_noise(IMAGES)
     begin(task, 0, x[:10])
     assert (task.temperatures > 0).sum(dim=1).tolist() == [5, 10]
     assert math.isfinite(step(task, x[:10], torch.arange(10))[0]["loss"])

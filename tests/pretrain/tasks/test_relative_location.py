@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import settle
 from torch import Tensor
 
 from onlygood.pretrain.encoders import create_encoder
@@ -41,20 +42,6 @@ def fringes(seed: int) -> Tensor:
     out = at // (SIDE // 3) - 1
     places = [at + 1 + k * out for k in (-1, 0, 1)]
     return (torch.stack([noise[:, i[:, None], i] for i in places], 1) * 255).byte()
-
-
-def settle(task: RelativeLocationTask, images: Images, steps: int) -> tuple[float, float]:
-    """Loss and accuracy over the last third of a short training."""
-    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
-    rows = []
-    for step in range(steps):
-        output = task(images(step), torch.arange(BATCH), torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
-        output.loss.backward()
-        optimizer.step()
-        rows.append((output.loss.item(), output.metrics["accuracy"].item()))
-    loss, accuracy = np.mean(rows[-(steps // 3) :], axis=0)
-    return float(loss), float(accuracy)
 
 
 def test_the_start_is_chance() -> None:
@@ -101,12 +88,12 @@ def test_patches_keep_their_distance() -> None:
 def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if opened:
         monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
-    loss, accuracy = settle(make(), ramps, 12)
+    loss, accuracy = settle(make(), ramps, 12, size=BATCH)
     assert (accuracy > 0.35) if opened else (accuracy < 0.18 and loss > math.log(8) - 0.03)
 
 
 @pytest.mark.parametrize("opened", [False, True])
 def test_colour_fringes_do_not_solve_it(*, opened: bool) -> None:
     """Channels shifted apart in each direction: told at once where colours are kept."""
-    loss, accuracy = settle(make(colours="keep" if opened else "drop"), fringes, 18)
+    loss, accuracy = settle(make(colours="keep" if opened else "drop"), fringes, 18, size=BATCH)
     assert (accuracy > 0.6) if opened else (accuracy < 0.18 and loss > math.log(8) - 0.05)
