@@ -151,10 +151,10 @@ def recolour(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
             matrix, offset = _brightness_contrast(x, views, rng)
         if colour:
             turn = _sometimes(_saturation_hue(views, rng, batch), same, views.jitter_probability, rng)
-            matrix, offset = turn @ matrix, turn @ offset
+            matrix = turn @ matrix  # the offset is grey, which neither of these changes
         if gray:
             luma = _sometimes(_LUMA.to(x.device).expand_as(same), same, views.gray, rng)
-            matrix, offset = luma @ matrix, luma @ offset
+            matrix = luma @ matrix
         return torch.baddbmm(offset, matrix, x.flatten(2)).view(x.shape)
 
 

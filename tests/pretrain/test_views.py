@@ -94,6 +94,30 @@ def test_a_crop_of_the_whole_image_is_the_image() -> None:
     assert torch.equal(random_crop(x, 6, generator()), x)
 
 
+@pytest.mark.parametrize("flips", [(True, False), (False, True)])
+def test_crops_mirror_half_of_their_windows(flips: tuple[bool, bool]) -> None:
+    """Rows and columns of pixels run backwards for one half, and along the axis asked for alone."""
+    y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij")
+    ramps = torch.stack([x, y]).expand(400, -1, -1, -1)
+    for out in (
+        random_crop(ramps, 8, generator(), flips),
+        random_resized_crop(ramps, 8, (0.5, 0.9), generator(), flips),
+    ):
+        backwards = [(out[:, 0, 0, 0] > out[:, 0, 0, -1]), (out[:, 1, 0, 0] > out[:, 1, -1, 0])]
+        for turned, flip in zip(backwards, flips, strict=True):
+            share = turned.float().mean()
+            assert 0.4 < share < 0.6 if flip else share == 0
+
+
+def test_colours_of_a_brighter_image_are_the_brighter_colours() -> None:
+    """All in one matrix is the same as one after the other."""
+    x = noise(50, 3, 4, 4)
+    views = Views(brightness=0.4, contrast=0.4, gray=1.0)
+    brighter = recolour(x, views.model_copy(update={"gray": 0.0}), generator())
+    luma = torch.einsum("c,bchw->bhw", LUMA, brighter)[:, None].expand_as(x)
+    torch.testing.assert_close(recolour(x, views, generator()), luma, atol=1e-5, rtol=1e-4)
+
+
 def test_resized_crops_are_as_exact_under_bfloat16() -> None:
     x = noise(4, 3, 40, 56)
     with torch.autocast("cpu", torch.bfloat16):
