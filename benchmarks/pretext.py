@@ -54,7 +54,6 @@ OPTIONS: dict[str, dict[str, Any]] = {  # for images of 32 px; everything else i
 TRAINING: dict[str, dict[str, Any]] = {
     "mae": {"optimizer": "adamw"},
     "svdd": {"lr": 1e-4, "optimizer": "adamw"},
-    "relative-location": {"precision": "fp32"},  # patches of 7 px: see pretrain/precision.py
 }
 LABELS = 40  # a class, for tasks that learn from a few
 FEW_SHOT: dict[str, Any] = {"shots": [5, 20, 50], "labels": []}

@@ -2,11 +2,13 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.views import normal, random_crop
 
 SMALLEST = 4  # px: a tile of less shows nothing
+_ENLARGED = 12  # px: what encoders that halve the side four times take; PIRL's patches of small images too
 
 
 def square(x: Tensor, rng: torch.Generator) -> Tensor:
@@ -53,6 +55,18 @@ def cut_tiles(
     which = torch.arange(batch, device=x.device).view(-1, 1, 1, 1, 1)
     channel = torch.arange(channels, device=x.device).view(1, 1, -1, 1, 1)
     return x[which, channel, rows[..., :, None], columns[..., None, :]]
+
+
+def enlarge_tiles(tiles: Tensor) -> Tensor:
+    """Tiles ``(B, T, C, s, s)`` of at least 12 px: smaller ones are stretched, bilinearly.
+
+    Each is stretched by itself after it was cut. Tiles of a stretched image would differ in where its old
+    pixels fall between the new ones, which tells their places.
+    """
+    if tiles.shape[-1] >= _ENLARGED:
+        return tiles
+    larger = functional.interpolate(tiles.flatten(0, 1), (_ENLARGED, _ENLARGED), mode="bilinear")
+    return larger.unflatten(0, tiles.shape[:2])
 
 
 def standardize_tiles(tiles: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.patches import cut_tiles, drop_colours, square, standardize_tiles
+from onlygood.pretrain.patches import cut_tiles, drop_colours, enlarge_tiles, square, standardize_tiles
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -68,6 +68,18 @@ def test_squares_of_oblong_images_lie_anywhere() -> None:
     assert cut.shape == (64, 1, 16, 16)
     assert len(set(cut[:, 0, 0, 0].flatten().tolist())) > 5
     assert square(cut, rng()) is cut
+
+
+def test_small_tiles_are_stretched_each_by_itself() -> None:
+    """Without the content, the stretched grid is the same in every tile; larger tiles are left alone."""
+    tiles = cut_tiles(coordinates(20, 30), 3, 0.6, 1.0, rng())
+    larger = enlarge_tiles(tiles)
+    assert larger.shape == (20, 9, 2, 12, 12)
+    middle = torch.arange(12) / 2 - 0.25  # of each new pixel, in old ones; the border repeats
+    expected = tiles[:, :, :1, :1, :1] + middle.clamp(0, 5)[:, None]
+    torch.testing.assert_close(larger[:, :, :1], expected.expand(-1, -1, -1, -1, 12))
+    large = torch.zeros(1, 4, 1, 12, 12)
+    assert enlarge_tiles(large) is large
 
 
 def test_lighting_is_gone_from_standardised_tiles() -> None:

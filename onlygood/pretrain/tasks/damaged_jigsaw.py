@@ -12,7 +12,7 @@ from onlygood.pretrain.colour import gamut_bins, soft_cross_entropy, soft_encode
 from onlygood.pretrain.decoders import Decoder, up_convolutions
 from onlygood.pretrain.encoders import Encoder
 from onlygood.pretrain.losses import accuracy
-from onlygood.pretrain.patches import cut_tiles, square, standardize_tiles
+from onlygood.pretrain.patches import cut_tiles, enlarge_tiles, square, standardize_tiles
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.tasks.colorization import STRIDE, lab_views
 from onlygood.pretrain.tasks.jigsaw import Solver
@@ -93,6 +93,7 @@ class DamagedJigsawTask(Task):
         else:
             x = random_view(images, self.standardize, config.views, rng)
         tiles = cut_tiles(square(x, rng), config.grid, config.tile, config.jitter, rng)
+        tiles = enlarge_tiles(tiles)
         return standardize_tiles(tiles[:, :, :1]), tiles[:, :, 1:]
 
     def _colour(self, colourist: Decoder, maps: Tensor, colours: Tensor) -> Tensor:

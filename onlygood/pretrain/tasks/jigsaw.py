@@ -11,7 +11,7 @@ from torch.nn import functional
 from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.encoders import Encoder
 from onlygood.pretrain.losses import accuracy
-from onlygood.pretrain.patches import cut_tiles, drop_colours, square, standardize_tiles
+from onlygood.pretrain.patches import cut_tiles, drop_colours, enlarge_tiles, square, standardize_tiles
 from onlygood.pretrain.permutations import distant_permutations
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views import Standardize, Views, random_view
@@ -85,7 +85,7 @@ class JigsawTask(Task):
         x = square(random_view(images, self.standardize, config.views, rng), rng)
         shift = config.channel_shift if config.colours == "shift" else 0
         tiles = cut_tiles(x, config.grid, config.tile, config.jitter, rng, channel_shift=shift)
-        tiles = standardize_tiles(tiles)
+        tiles = standardize_tiles(enlarge_tiles(tiles))
         if config.colours == "drop":
             tiles = drop_colours(tiles, rng)
         features = self.encoder(tiles.flatten(0, 1))

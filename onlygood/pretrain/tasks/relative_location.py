@@ -10,7 +10,7 @@ from torch.nn import functional
 from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.encoders import Encoder
 from onlygood.pretrain.losses import accuracy
-from onlygood.pretrain.patches import cut_tiles, drop_colours, square, standardize_tiles
+from onlygood.pretrain.patches import cut_tiles, drop_colours, enlarge_tiles, square, standardize_tiles
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views import Standardize, Views, random_view
 
@@ -50,7 +50,8 @@ class RelativeLocationTask(Task):
         """Cross entropy of ``8 B`` pairs (middle, neighbour); directions count row by row."""
         config = self.config
         x = square(random_view(images, self.standardize, config.views, rng), rng)
-        patches = standardize_tiles(cut_tiles(x, 3, config.patch, config.jitter, rng))
+        patches = enlarge_tiles(cut_tiles(x, 3, config.patch, config.jitter, rng))
+        patches = standardize_tiles(patches)
         if config.colours == "drop":
             patches = drop_colours(patches, rng)
         features = self.encoder(patches.flatten(0, 1))

@@ -88,7 +88,7 @@ def test_tiles_meet_in_the_head_only() -> None:
     shapes: list[tuple[int, ...]] = []
     task.encoder.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
     task(textures(0)[:, :, :24], torch.arange(BATCH), torch.Generator())
-    assert shapes == [(4 * BATCH, 3, 9, 9)]
+    assert shapes == [(4 * BATCH, 3, 12, 12)]
 
 
 @pytest.mark.parametrize("opened", [False, True])
