@@ -186,15 +186,23 @@ def _saturation_hue(views: Views, rng: torch.Generator, batch: int) -> Tensor:
 
 def random_blur(x: Tensor, probability: float, rng: torch.Generator) -> Tensor:
     """Separable Gaussian blur, sigma .1 to 2 px for each image, kernel a tenth of the side."""
+    sigma = uniform((len(x), 1), 0.1, 2.0, rng)
+    if probability >= 1:
+        return _blur(x, sigma)
+    chosen = (uniform((len(x),), 0, 1, rng) < probability).nonzero()[:, 0]  # blurring costs more than all else
+    return x.index_copy(0, chosen, _blur(x[chosen], sigma[chosen])) if len(chosen) else x
+
+
+def _blur(x: Tensor, sigma: Tensor) -> Tensor:
+    """Images ``(B, C, H, W)`` blurred by ``sigma`` ``(B, 1)``, px; their borders are mirrored."""
     batch, channels, height, width = x.shape
     reach = max(1, min(height, width) // 20)
     offsets = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
-    sigma = uniform((batch, 1), 0.1, 2.0, rng)
     kernel = torch.softmax(-(offsets**2) / (2 * sigma**2), dim=1).repeat_interleave(channels, dim=0)
     flat = functional.pad(x.reshape(1, batch * channels, height, width), (reach,) * 4, mode="reflect")
     rows = functional.conv2d(flat, kernel[:, None, :, None], groups=batch * channels)
     both = functional.conv2d(rows, kernel[:, None, None, :], groups=batch * channels)
-    return _sometimes(both.view_as(x), x, probability, rng)
+    return both.view_as(x)
 
 
 def _sometimes(changed: Tensor, x: Tensor, probability: float, rng: torch.Generator) -> Tensor:

@@ -209,6 +209,16 @@ def test_blur_keeps_flat_images_and_means_and_takes_contrast() -> None:
     assert not out[:, :, :20].any()  # two pixels to each side: a twentieth of the image
 
 
+def test_blur_changes_a_share_of_the_images() -> None:
+    """Each is as it was, or as if all had been blurred; one alone is left whole."""
+    x = torch.rand(200, 3, 16, 16, generator=generator())
+    some, every = random_blur(x, 0.3, generator(1)), random_blur(x, 1.0, generator(1))
+    kept = (some == x).flatten(1).all(dim=1)
+    assert 0.6 < kept.float().mean() < 0.8
+    torch.testing.assert_close(some[~kept], every[~kept], rtol=0, atol=0)
+    assert torch.equal(random_blur(x[:1], 1e-9, generator()), x[:1])
+
+
 def test_blur_by_hand() -> None:
     """The ratio of a neighbour to the centre tells the sigma that was drawn, and all neighbours agree."""
     point = torch.zeros(1, 1, 45, 45)
