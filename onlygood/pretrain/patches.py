@@ -66,7 +66,7 @@ def enlarge_tiles(tiles: Tensor) -> Tensor:
     if tiles.shape[-1] >= _ENLARGED:
         return tiles
     larger = functional.interpolate(tiles.flatten(0, 1), (_ENLARGED, _ENLARGED), mode="bilinear")
-    return larger.unflatten(0, tiles.shape[:2])
+    return larger.view(*tiles.shape[:3], _ENLARGED, _ENLARGED)
 
 
 def standardize_tiles(tiles: Tensor) -> Tensor:

@@ -189,7 +189,7 @@ def random_blur(x: Tensor, probability: float, rng: torch.Generator) -> Tensor:
     sigma = uniform((len(x), 1), 0.1, 2.0, rng)
     if probability >= 1:
         return _blur(x, sigma)
-    chosen = (uniform((len(x),), 0, 1, rng) < probability).nonzero()[:, 0]  # blurring costs more than all else
+    chosen = (uniform((len(x),), 0, 1, rng) < probability).nonzero()[:, 0]  # it costs more than all else
     return x.index_copy(0, chosen, _blur(x[chosen], sigma[chosen])) if len(chosen) else x
 
 
