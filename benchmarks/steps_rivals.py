@@ -76,6 +76,11 @@ class Rendered:
     pixels: NDArray[np.uint8]  # (n, H, W, C)
     fingerprint: str = "rendered"
 
+    @property
+    def hashes(self) -> list[str]:
+        """The numbers of the images."""
+        return [str(number) for number in range(len(self.pixels))]
+
     def __len__(self) -> int:
         return len(self.pixels)
 

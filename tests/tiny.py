@@ -129,6 +129,7 @@ class Store:
 
     def __init__(self, images: NDArray[np.uint8]) -> None:
         self.images = images
+        self.hashes = [str(number) for number in range(len(images))]
 
     def __len__(self) -> int:
         return len(self.images)

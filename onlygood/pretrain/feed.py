@@ -23,6 +23,7 @@ class Store(Protocol):
     """What the trainer needs of an ``ImageStore``."""
 
     fingerprint: str
+    hashes: list[str]  # of the images, in their order
 
     def __len__(self) -> int: ...
 

@@ -244,5 +244,10 @@ def _identity(task: Task, store: Store, ids: NDArray[np.int64], config: TrainCon
         "task config": task_config.model_dump(mode="json") if isinstance(task_config, Strict) else {},
         "encoder": task.encoder.name,
         "images": store.fingerprint,
-        "subset of images": hashlib.sha256(ids.tobytes()).hexdigest(),
+        "order of images": _digest("".join(store.hashes[i] for i in ids).encode()),
+        **{name: _digest(getattr(task, name).cpu().numpy().tobytes()) for name in task.given},
     }
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -22,6 +22,7 @@ class Store:
 
     def __init__(self, count: int = 24, side: int = 16) -> None:
         self.images = np.random.default_rng(0).integers(0, 256, (count, side, side, 1), dtype=np.uint8)
+        self.hashes = [str(number) for number in range(count)]
 
     def __len__(self) -> int:
         return len(self.images)

@@ -28,10 +28,10 @@ from onlygood.pretrain.trainer import Interrupted, train
 class FakeStore:
     """``count`` images 8 × 6, the first pixel of each its number."""
 
-    def __init__(self, count: int = 10, fingerprint: str = "abc") -> None:
+    def __init__(self, count: int = 10, fingerprint: str = "abc", hashes: str = "0123456789") -> None:
         self.pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 6, 3), dtype=np.uint8)
         self.pixels[:, 0, 0, 0] = np.arange(count)
-        self.fingerprint = fingerprint
+        self.fingerprint, self.hashes = fingerprint, list(hashes)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -205,6 +205,7 @@ def test_resume_of_a_finished_run_restores_it(tmp_path: Path) -> None:
     [
         ({"lr": 0.2}, r"train\.lr was 0\.05, is 0\.2"),
         ({"store": FakeStore(fingerprint="xyz")}, "images was abc, is xyz"),
+        ({"store": FakeStore(hashes="1023456789")}, "order of images was"),  # files were renamed
         ({"steps": 7, "seed": 9}, r"train\.seed was 3, is 9; train\.steps was 6, is 7"),
     ],
 )

@@ -25,6 +25,9 @@ class Numbers:
 
     fingerprint = "numbers"
 
+    def __init__(self) -> None:
+        self.hashes = list("0123456789")
+
     def __len__(self) -> int:
         return 10
 

@@ -38,6 +38,8 @@ class Task(nn.Module, ABC):
     classes: int | None = None  # K, where the task is a K-way classification whose loss starts at log K
     test_views: Literal["identity", "rotations"] = "identity"  # what the detector shows the encoder
 
+    given: tuple[str, ...] = ()  # buffers made of further data, which a resume must be given again
+
     def __init__(self, encoder: "Encoder", standardize: Standardize = "fixed") -> None:
         super().__init__()
         self.encoder = encoder

@@ -32,6 +32,7 @@ class S4LTask(Task):
     """
 
     test_views = "rotations"
+    given = ("labelled_images", "labels")
     classifier: nn.Module
     labelled_images: Tensor
     labels: Tensor

@@ -1,9 +1,11 @@
 """S4L: its losses, whose labels are used, and that neither turns nor labels are given away."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from tiny import fit
 from torch import Tensor
 
 from onlygood.deploy.runtime.errors import OnlygoodError
@@ -167,6 +169,16 @@ def test_labelled_images_are_in_the_checkpoint() -> None:
     assert torch.equal(state["labels"], kinds)
     kinds.zero_()
     assert task.labels.any()
+
+
+def test_a_resume_must_have_the_same_labels(tmp_path: Path) -> None:
+    pictures, kinds = noise(6)
+    images = noise(8, seed=1)[0].permute(0, 2, 3, 1).numpy()
+    fit(make(pictures, kinds), tmp_path, images, steps=1)
+    fit(make(pictures, kinds), tmp_path, images, steps=1, resume=True)
+    for other in (make(pictures.flip(0), kinds), make(pictures, (kinds + 1) % KINDS)):
+        with pytest.raises(OnlygoodError, match=r"label.* was"):
+            fit(other, tmp_path, images, steps=1, resume=True)
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [], [1, 1, 1], [0, -1, 1]])
