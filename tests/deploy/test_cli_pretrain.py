@@ -75,9 +75,11 @@ def test_a_folder_of_frames(tmp_path: Path, call: Callable[..., Result]) -> None
     frames.mkdir()
     for index, frame in enumerate(video()):
         Image.fromarray(frame).save(frames / f"{index}.png")
-    cut = ["size=40", "length=8", "patch=0.5", "every=4", "moving=[0.15,0.75]"]
+    cut = ["size=40", "length=4", "patch=0.5", "every=4", "moving=[0.15,0.75]"]
     options = [part for key in cut for part in ("--set", f"tracks.{key}")]
-    assert call("pretrain", "video-triplet", frames, "-o", encoder, *QUICK, *options).exit_code == 0
+    result = call("pretrain", "video-triplet", frames, "-o", encoder, *QUICK, *options)
+    assert result.exit_code == 0
+    assert "tracks do not fill a batch" in result.stderr
     tracks = sorted((tmp_path / "e.work" / "tracks").iterdir())
     assert tracks
     with Image.open(tracks[0]) as track:
@@ -86,3 +88,8 @@ def test_a_folder_of_frames(tmp_path: Path, call: Callable[..., Result]) -> None
     result = call("pretrain", "video-triplet", frames, "-o", encoder, "--resume", *QUICK, *options)
     assert result.exit_code == 0
     assert encoder.read_bytes() == before
+
+    one = [part for key in [*cut, "every=100"] for part in ("--set", f"tracks.{key}")]
+    result = call("pretrain", "video-triplet", frames, "-o", tmp_path / "one.safetensors", *QUICK, *one)
+    assert result.exit_code == 2
+    assert "one track has no other" in " ".join(result.stderr.split())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onlygood.deploy.runtime.metadata import InputSpec
+    from onlygood.pretrain.tracking import Summary, TracksConfig
 
 SIDE = 224  # the shorter side of the images, at most
 
@@ -71,13 +72,12 @@ def run(
     config = TrainConfig.parse(training, "--set training")
     progress = not quiet and sys.stderr.isatty()
     if entry.tracks:
-        from onlygood.pretrain.tracking import TracksConfig, extract  # noqa: PLC0415
+        from onlygood.pretrain.tracking import TracksConfig  # noqa: PLC0415
 
         wanted = TracksConfig.parse(sections["tracks"], "--set tracks")
         tracks = work / "tracks"
         if not (resume and tracks.is_dir()):
-            shutil.rmtree(tracks, ignore_errors=True)
-            found = extract(directory, tracks, wanted, progress)
+            found = _cut_tracks(directory, tracks, wanted, config.batch_size, progress)
             say(f"{found.tracks} tracks in {found.frames} frames; {found.skipped} frames are unreadable")
         directory, sections["input"]["size"] = tracks, [wanted.size, 2 * wanted.size]
     paths = list(find_images([directory]))
@@ -103,6 +103,22 @@ def run(
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"wrote {output} after {result.steps} steps; log in {result.log}", err=quiet)
+
+
+def _cut_tracks(
+    source: Path, tracks: Path, config: "TracksConfig", batch_size: int, progress: bool
+) -> "Summary":
+    """Cut what moves out of the video into the folder ``tracks``, and say so where that is little."""
+    from onlygood.pretrain.tracking import extract  # noqa: PLC0415
+
+    shutil.rmtree(tracks, ignore_errors=True)
+    found = extract(source, tracks, config, progress)
+    advice = "--set tracks.patches=4 --set tracks.every=5, or a shorter tracks.length, finds more"
+    if found.tracks < 2:
+        raise OnlygoodError(f"{tracks}: one track has no other to be told apart from; {advice}")
+    if found.tracks < batch_size:
+        typer.echo(f"warning: {found.tracks} tracks do not fill a batch of {batch_size}; {advice}", err=True)
+    return found
 
 
 def _read_labelled(source: Path, spec: "InputSpec", progress: bool) -> "tuple[Tensor, Tensor]":
