@@ -34,11 +34,12 @@ def main() -> None:
 
 
 def _usual(run: dict[str, Any]) -> bool:
-    """Of the equal budget; longer runs and other networks have tables of their own."""
+    """Of the equal budget; longer runs, fewer images and other networks are told of in words."""
     training = run["training"]
     own = {"mae": "vit-tiny-4", "split-brain": "split-small", "svdd": "lenet"}
     budget = not training or (training["steps"], training["batch_size"]) == (2000, 64)
-    return budget and run["encoder"] == own.get(run["task"], "small")
+    images = run["good"] or run["images"] == 10_000
+    return bool(budget and images) and run["encoder"] == own.get(run["task"], "small")
 
 
 def _by_task(runs: Runs, *, alone: bool) -> dict[str, Runs]:

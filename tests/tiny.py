@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.pretrain.config import TrainConfig
@@ -150,25 +151,77 @@ def rows(result: TrainResult) -> list[dict[str, float]]:
     return read_rows(result.log)
 
 
-def settle(task: Task, images: Callable[[int], Tensor], steps: int, size: int = BATCH) -> tuple[float, float]:
-    """Loss and accuracy over the last third of a short training; ``images(step)`` are (size, C, H, W)."""
-    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
+def descend(
+    task: Task,
+    images: Callable[[int], Tensor] | Tensor,
+    steps: int,
+    lr: float = 0.05,
+    *,
+    momentum: float = 0.9,
+    ids: Callable[[int], Tensor] | None = None,
+) -> list[dict[str, float]]:
+    """Loss and metrics of each step of a short training on ``images``, or on ``images(step)``.
+
+    The images are numbered from 0, or by ``ids(step)``. No epoch is started.
+    """
+    groups = [{**group, "lr": lr * group.get("lr_scale", 1.0)} for group in task.param_groups()]
+    optimizer = torch.optim.SGD(groups, lr, momentum, nesterov=momentum > 0)
     rows = []
     for step in range(steps):
-        output = task(images(step), torch.arange(size), torch.Generator().manual_seed(step))
+        x = images if isinstance(images, Tensor) else images(step)
+        numbers = torch.arange(len(x)) if ids is None else ids(step)
+        output = task(x, numbers, torch.Generator().manual_seed(step))
         optimizer.zero_grad()
-        output.loss.backward()
+        torch.autograd.backward(output.loss)
         optimizer.step()
-        rows.append((output.loss.item(), output.metrics["accuracy"].item()))
-    loss, accuracy = np.mean(rows[-(steps // 3) :], axis=0)
-    return float(loss), float(accuracy)
+        task.after_step((step + 1) / steps)
+        rows.append({"loss": output.loss.item()} | {k: v.item() for k, v in output.metrics.items()})
+    return rows
 
 
-def coloured_noise(count: int) -> Tensor:
-    """Images uint8 (count, 3, 24, 24), each with a colour of its own."""
+def end(rows: list[dict[str, float]], metric: str = "loss", last: float = 1 / 3) -> float:
+    """The mean of a metric over the ``last`` share of a training."""
+    return float(np.mean([row[metric] for row in rows[-max(1, round(len(rows) * last)) :]]))
+
+
+def settle(
+    task: Task,
+    images: Callable[[int], Tensor] | Tensor,
+    steps: int,
+    metric: str = "loss",
+    *,
+    last: float = 1 / 3,
+    lr: float = 0.05,
+) -> float:
+    """The mean of a metric over the ``last`` share of a short training."""
+    return end(descend(task, images, steps, lr), metric, last)
+
+
+def noise(count: int, seed: int = 0, height: int = SIDE, width: int = SIDE) -> Tensor:
+    """White noise, uint8 (count, 3, height, width)."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8, generator=rng)
+
+
+def coloured_noise(count: int, width: int = SIDE) -> Tensor:
+    """Images uint8 (count, 3, 24, width), each with a colour of its own."""
     rng = torch.Generator().manual_seed(0)
     colour = torch.randint(0, 200, (count, 3, 1, 1), dtype=torch.uint8, generator=rng)
-    return colour + torch.randint(0, 50, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=rng)
+    return colour + torch.randint(0, 50, (count, 3, SIDE, width), dtype=torch.uint8, generator=rng)
+
+
+def clouds(count: int) -> Tensor:
+    """Smooth images uint8 (count, 3, 24, 24), no two alike."""
+    coarse = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 255
+    return functional.interpolate(coarse, size=SIDE, mode="bilinear").to(torch.uint8)
+
+
+def waves(count: int, seed: int = 0) -> Tensor:
+    """One wave along each side, uint8 (count, 3, 24, 24): what is missing can be guessed."""
+    at = torch.arange(SIDE) / SIDE
+    phase, colour = torch.rand(2, count, 3, 1, 1, generator=torch.Generator().manual_seed(seed))
+    wave = torch.sin(6.28 * (phase + at)) * torch.cos(6.28 * (phase + at[:, None]))
+    return (wave * 60 + 75 + 100 * colour).byte()
 
 
 def begin(task: Task, epoch: int, images: Tensor) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from tiny import clouds, descend, end, settle
 from torch import Tensor
-from torch.nn import functional
 
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.losses_embedding import barlow_twins
@@ -50,31 +50,13 @@ def task(**options: object) -> BarlowTwinsTask:
         return BarlowTwinsTask(create_encoder("small"), config).train()
 
 
-def images() -> Tensor:
-    coarse = torch.rand(BATCH, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 255
-    return functional.interpolate(coarse, size=24, mode="bilinear").to(torch.uint8)
-
-
-def trained(made: BarlowTwinsTask, pictures: Tensor, steps: int = 20) -> tuple[list[float], float]:
-    """Losses and the last spread."""
-    optimizer = torch.optim.SGD(made.parameters(), 0.02, 0.9)
-    losses = []
-    for step in range(steps):
-        output = made(pictures, torch.arange(BATCH), torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
-        output.loss.backward()
-        optimizer.step()
-        losses.append(output.loss.item())
-    return losses, output.metrics["embedding_spread"].item()
-
-
 def test_it_learns_without_collapse() -> None:
-    losses, spread = trained(task(), images())
-    assert sum(losses[-3:]) / 3 < 0.7 * losses[0]
-    assert spread > 0.4
+    rows = descend(task(), clouds(BATCH), 20, lr=0.02)
+    assert end(rows, last=0.15) < 0.7 * rows[0]["loss"]
+    assert rows[-1]["embedding_spread"] > 0.4
 
 
 def test_equal_images_cannot_agree() -> None:
     """Two crops of always the same image share nothing that tells them: no better than collapse."""
-    losses, _ = trained(task(), images()[:1].expand(BATCH, -1, -1, -1), 10)
-    assert sum(losses) / 10 > 0.02 * 64 * 0.9
+    same = clouds(1).expand(BATCH, -1, -1, -1)
+    assert settle(task(), same, 10, last=1, lr=0.02) > 0.02 * 64 * 0.9

@@ -1,10 +1,13 @@
 """Colorization: chance, grey inputs, targets, the prior, and that colour without form cannot be told."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
+from tiny import noise, settle
 from torch import Tensor
+from traps import two_colours
 
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.colour import lab_to_srgb, soft_encode, srgb_to_lab
@@ -31,32 +34,8 @@ def flat(colours: Tensor, lightness: float = 60.0) -> Tensor:
     return (lab_to_srgb(lab) * 255).round().byte().expand(-1, -1, 24, 24)
 
 
-def two_colours(seed: int, *, told: bool) -> Tensor:
-    """Red or blue at random; where ``told``, light stripes go with red."""
-    red = torch.rand(BATCH, generator=rng(seed)) < 0.5
-    lab = torch.full((BATCH, 3, 24, 24), 50.0)
-    striped = red if told else torch.rand(BATCH, generator=rng(seed + 1000)) < 0.5
-    lab[:, 0, :, ::4] += torch.where(striped, 25, 0)[:, None, None]
-    lab[:, 1] = torch.where(red, 45.0, 10.0)[:, None, None]
-    lab[:, 2] = torch.where(red, 30.0, -45.0)[:, None, None]
-    return (lab_to_srgb(lab) * 255).round().byte()
-
-
-def settle(task: ColorizationTask, *, told: bool, steps: int = 30) -> float:
-    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
-    losses: list[float] = []
-    for step in range(steps):
-        loss = task(two_colours(step, told=told), torch.arange(BATCH), rng(step)).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return sum(losses[-6:]) / 6
-
-
 def test_the_start_is_chance() -> None:
-    noise = torch.randint(0, 256, (BATCH, 3, 24, 24), generator=rng()).byte()
-    loss = make()(noise, torch.arange(BATCH), rng()).loss.item()
+    loss = make()(noise(BATCH), torch.arange(BATCH), rng()).loss.item()
     assert loss == pytest.approx(math.log(261), rel=0.06)
 
 
@@ -134,8 +113,9 @@ def test_grey_images_alone_are_refused() -> None:
         ColorizationTask(create_encoder("small", 1), ColorizationConfig())
 
 
-def test_colours_that_go_with_form_are_told_and_others_are_not() -> None:
+@pytest.mark.parametrize("told", [False, True])
+def test_colours_that_go_with_form_are_told_and_others_are_not(*, told: bool) -> None:
     """Fresh coin flips between two colours cost log 2 more than their soft targets at least."""
-    task = make(neighbours=1)
-    assert settle(task, told=False) > 0.9 * math.log(2)
-    assert settle(make(neighbours=1), told=True) < 0.4 * math.log(2)
+    images = partial(two_colours, count=BATCH, side=24, told=told)
+    loss = settle(make(neighbours=1), images, 30, last=1 / 5)
+    assert (loss < 0.4 * math.log(2)) if told else (loss > 0.9 * math.log(2))

@@ -1,7 +1,10 @@
 """Context encoder: holes, their weights, that what was in a hole stays unseen, and what can be painted."""
 
+from functools import partial
+
 import pytest
 import torch
+from tiny import noise, settle, waves
 from torch import Tensor
 
 from onlygood.pretrain.encoders import create_encoder
@@ -25,18 +28,6 @@ def make(**options: object) -> ContextEncoderTask:
         torch.manual_seed(0)
         config = ContextEncoderConfig.model_validate({"views": {"flip": False}, **options})
         return ContextEncoderTask(create_encoder("small"), config, "fixed").train()
-
-
-def noise(seed: int = 0) -> Tensor:
-    return torch.randint(0, 256, (BATCH, 3, 24, 24), generator=rng(seed)).byte()
-
-
-def waves(seed: int = 0) -> Tensor:
-    at = torch.arange(24) / 24
-    phase, colour = torch.rand(2, BATCH, 3, 1, 1, generator=rng(seed))
-    wave = torch.sin(6.28 * (phase + at)) * torch.cos(6.28 * (phase + at[:, None]))
-    pictures: Tensor = wave * 60 + 75 + 100 * colour
-    return pictures.byte()
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 24), (48, 33)])
@@ -69,7 +60,8 @@ def test_what_was_in_the_hole_is_not_seen() -> None:
     task.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
     holes = random_regions((BATCH, 24, 24), 0.25, 0.25, rng())
     losses = [
-        task(torch.where(holes, noise(seed), noise(0)), torch.arange(BATCH), rng()).loss for seed in (0, 1)
+        task(torch.where(holes, noise(BATCH, seed), noise(BATCH)), torch.arange(BATCH), rng()).loss
+        for seed in (0, 1)
     ]
     assert torch.equal(seen[0], seen[1])
     assert (seen[0] == 0).all(dim=1, keepdim=True).eq(holes).all()
@@ -81,7 +73,7 @@ def test_what_was_seen_costs_nothing() -> None:
     task = make(overlap=2)
     holes = random_regions((BATCH, 24, 24), 0.25, 0.25, rng())
     counted = hole_weights(holes, 2, 10.0) > 0
-    clean = noise().float() / 63.75 - 2
+    clean = noise(BATCH).float() / 63.75 - 2
 
     class Painter(torch.nn.Module):
         def __init__(self, wrong: Tensor) -> None:
@@ -92,29 +84,17 @@ def test_what_was_seen_costs_nothing() -> None:
             return clean + 3 * self.wrong
 
     task.decoder = Painter(~counted)  # type: ignore[assignment]
-    assert task(noise(), torch.arange(BATCH), rng()).loss < 1e-8
+    assert task(noise(BATCH), torch.arange(BATCH), rng()).loss < 1e-8
     task.decoder = Painter(holes)  # type: ignore[assignment]
-    output = task(noise(), torch.arange(BATCH), rng())
+    output = task(noise(BATCH), torch.arange(BATCH), rng())
     ring = (counted & ~holes).sum()
     assert output.loss.item() == pytest.approx((9 * holes.sum() / (holes.sum() + 10 * ring)).item(), rel=1e-4)
     assert output.metrics["hole"].item() == pytest.approx(9, rel=1e-4)
 
 
-def settle(task: ContextEncoderTask, *, of_noise: bool, steps: int = 25) -> float:
-    """Error in the holes at the end of a short training."""
-    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
-    errors: list[float] = []
-    for step in range(steps):
-        images = noise(step) if of_noise else waves(step)
-        output = task(images, torch.arange(BATCH), rng(step))
-        optimizer.zero_grad()
-        output.loss.backward()
-        optimizer.step()
-        errors.append(output.metrics["hole"].item())
-    return sum(errors[-5:]) / 5
-
-
 def test_waves_are_continued_and_noise_is_not() -> None:
     """Fresh white noise cannot be guessed: the error stays at its variance."""
-    assert settle(make(), of_noise=True) > 0.95 * (255**2 / 12) / 63.75**2
-    assert settle(make(), of_noise=False) < 0.6 * (waves().float() / 63.75 - 2).var().item()
+    error = settle(make(), partial(noise, BATCH), 25, "hole", last=1 / 5)
+    assert error > 0.95 * (255**2 / 12) / 63.75**2
+    error = settle(make(), partial(waves, BATCH), 25, "hole", last=1 / 5)
+    assert error < 0.6 * (waves(BATCH).float() / 63.75 - 2).var().item()

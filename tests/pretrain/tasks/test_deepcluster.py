@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tiny import descend
 from torch import Tensor
 
 from onlygood.pretrain.clustering import nmi
@@ -66,29 +67,17 @@ def test_naming_the_largest_cluster_is_chance() -> None:
     task = make()
     task.start_epoch(0, features)
     same = torch.full((IMAGES, 3, 24, 24), 100, dtype=torch.uint8)
-    optimizer = torch.optim.SGD(task.parameters(), 0.1)
-    for step in range(15):
-        output = task(same, torch.arange(IMAGES), torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
-        output.loss.backward()
-        optimizer.step()
-        assert output.metrics["accuracy"].item() == pytest.approx(1 / 4)
-        assert output.loss > math.log(4) - 1e-4
+    for row in descend(task, same, 15, lr=0.1, momentum=0):
+        assert row["accuracy"] == pytest.approx(1 / 4)
+        assert row["loss"] > math.log(4) - 1e-4
 
 
 def test_what_can_be_learned_is_learned() -> None:
     task = make()
     task.start_epoch(0, features)
-    optimizer = torch.optim.SGD(task.parameters(), 0.05, momentum=0.9)
-    losses = []
-    for step in range(15):
-        output = task(images(), torch.arange(IMAGES), torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
-        output.loss.backward()
-        optimizer.step()
-        losses.append(output.loss.item())
-    assert losses[0] == pytest.approx(math.log(4), rel=0.05)
-    assert losses[-1] < 0.5 * losses[0]
+    first, *_, last = descend(task, images(), 15)
+    assert first["loss"] == pytest.approx(math.log(4), rel=0.05)
+    assert last["loss"] < 0.5 * first["loss"]
 
 
 def test_each_clustering_starts_the_classifier_anew_from_seed_and_epoch() -> None:

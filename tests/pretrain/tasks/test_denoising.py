@@ -1,7 +1,10 @@
 """Denoising: what is spoilt, what is asked for, and that noise itself cannot be restored."""
 
+from functools import partial
+
 import pytest
 import torch
+from tiny import noise, settle, waves
 from torch import Tensor
 
 from onlygood.deploy.runtime.errors import OnlygoodError
@@ -22,31 +25,6 @@ def make(channels: int = 3, encoder: str = "small", **options: object) -> Denois
         return DenoisingTask(create_encoder(encoder, channels), config).train()
 
 
-def noise(seed: int = 0, height: int = 24, width: int = 24) -> Tensor:
-    return torch.randint(0, 256, (BATCH, 3, height, width), generator=rng(seed)).byte()
-
-
-def waves(seed: int = 0) -> Tensor:
-    at = torch.arange(24) / 24
-    phase, colour = torch.rand(2, BATCH, 3, 1, 1, generator=rng(seed))
-    wave = torch.sin(6.28 * (phase + at)) * torch.cos(6.28 * (phase + at[:, None]))
-    pictures: Tensor = wave * 60 + 75 + 100 * colour
-    return pictures.byte()
-
-
-def settle(task: DenoisingTask, steps: int, *, of_noise: bool) -> float:
-    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
-    losses: list[float] = []
-    for step in range(steps):
-        images = noise(step) if of_noise else waves(step)
-        loss = task(images, torch.arange(BATCH), rng(step)).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return sum(losses[-5:]) / 5
-
-
 def test_the_share_of_masked_pixels() -> None:
     """Whole pixels, not channels; each image its own; the others untouched."""
     x = torch.rand(8, 3, 50, 40, generator=rng()) + 1
@@ -62,7 +40,7 @@ def test_the_share_of_masked_pixels() -> None:
 def test_the_clean_view_is_the_target(corruption: str) -> None:
     """A decoder that gives zeros costs the mean square of the clean view; the encoder saw the spoilt one."""
     task = make(corruption=corruption, share=0.5, sigma=0.7)
-    clean = noise().float() / 63.75 - 2
+    clean = noise(BATCH).float() / 63.75 - 2
     seen: list[Tensor] = []
     task.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
 
@@ -71,7 +49,7 @@ def test_the_clean_view_is_the_target(corruption: str) -> None:
             return torch.zeros(BATCH, 3, *size)
 
     task.decoder = Zeros()  # type: ignore[assignment]
-    loss = task(noise(), torch.arange(BATCH), rng()).loss
+    loss = task(noise(BATCH), torch.arange(BATCH), rng()).loss
     assert loss.item() == pytest.approx(clean.square().mean().item(), rel=1e-5)
     change = (seen[0] - clean).square().mean().item()
     expected = 0.5 * clean.square().mean().item() if corruption == "masking" else 0.7**2
@@ -84,7 +62,7 @@ def test_any_stride_gives_back_every_pixel(encoder: str) -> None:
     task = make(encoder=encoder)
     sizes: list[tuple[int, ...]] = []
     task.decoder.register_forward_hook(lambda *a: sizes.append(tuple(a[2].shape)))
-    task(noise(0, 27, 33)[:2], torch.arange(2), rng())
+    task(noise(2, 0, 27, 33), torch.arange(2), rng())
     assert sizes == [(2, 3, 27, 33)]
 
 
@@ -96,6 +74,6 @@ def test_an_encoder_without_a_map() -> None:
 def test_smooth_images_are_restored_and_noise_is_not() -> None:
     """Fresh white noise passed through a map 16 times coarser: no better than its variance."""
     variance = (255**2 / 12) / 63.75**2
-    assert settle(make(), 20, of_noise=True) > 0.95 * variance
-    smooth = (waves().float() / 63.75 - 2).var().item()
-    assert settle(make(), 40, of_noise=False) < 0.5 * smooth
+    assert settle(make(), partial(noise, BATCH), 20) > 0.95 * variance
+    smooth = (waves(BATCH).float() / 63.75 - 2).var().item()
+    assert settle(make(), partial(waves, BATCH), 40, last=1 / 8) < 0.5 * smooth

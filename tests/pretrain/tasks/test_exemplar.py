@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import settle
 from torch import Tensor
 from torch.nn import functional
 
@@ -45,18 +46,6 @@ def images(count: int = COUNT, channels: int = 3, height: int = 24, width: int =
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def train(task: ExemplarTask, pictures: Tensor, steps: int = 20) -> list[float]:
-    optimizer = torch.optim.SGD(task.param_groups(), 0.05, 0.9, nesterov=True)
-    losses = []
-    for step in range(steps):
-        loss = task(pictures, torch.arange(len(pictures)), generator(step)).loss
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
 
 
 # --- seed patches ---------------------------------------------------------------
@@ -283,23 +272,22 @@ def test_what_the_encoder_sees(channels: int, height: int, width: int) -> None:
 
 
 def test_images_are_told_apart() -> None:
-    losses = train(make(), images(), 20)
-    assert np.mean(losses[-5:]) < 0.8 * math.log(COUNT)
+    assert settle(make(), images(), 20, last=1 / 4) < 0.8 * math.log(COUNT)
 
 
 def test_equal_patches_stay_at_chance() -> None:
     """The place in the batch is no cue; nor is the place of the patch where all are flat."""
     same = images(1).expand(COUNT, -1, -1, -1)
-    assert np.mean(train(make(patch=1.0), same)[-8:]) > math.log(COUNT) - 0.05
+    assert settle(make(patch=1.0), same, 20, last=0.4) > math.log(COUNT) - 0.05
     flat = torch.full((COUNT, 3, 24, 24), 130, dtype=torch.uint8)
-    assert np.mean(train(make(), flat)[-8:]) > math.log(COUNT) - 0.05
+    assert settle(make(), flat, 20, last=0.4) > math.log(COUNT) - 0.05
 
 
 def test_colour_alone_is_a_poor_cue() -> None:
     """Flat images of 32 shades of grey: told apart where nothing is drawn, hardly with the distortions."""
     shades = torch.arange(0, 256, 8, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 24, 24)
-    opened = np.mean(train(make(views={**STILL, **PLAIN}), shades, 24)[-8:])
-    closed = np.mean(train(make(), shades, 24)[-8:])
+    opened = settle(make(views={**STILL, **PLAIN}), shades, 24)
+    closed = settle(make(), shades, 24)
     assert opened < closed - 0.3
     assert closed > math.log(COUNT) - 0.6
 

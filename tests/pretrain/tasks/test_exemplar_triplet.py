@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import clouds, descend, end, settle
 from torch import Tensor
-from torch.nn import functional
 
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.health import EMBEDDINGS_COLLAPSED
@@ -27,29 +27,12 @@ def make(standardize: Standardize = "image", **options: Any) -> ExemplarTripletT
         return ExemplarTripletTask(create_encoder("small"), config, standardize).train()
 
 
-def images(count: int = COUNT) -> Tensor:
-    coarse = torch.rand(count, 3, 4, 4, generator=generator()) * 255
-    return functional.interpolate(coarse, size=24, mode="bilinear").to(torch.uint8)
-
-
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 def embeddings(count: int, dim: int = 4, seed: int = 0) -> Tensor:
     return torch.randn(count, dim, generator=generator(seed))
-
-
-def train(task: ExemplarTripletTask, pictures: Tensor, steps: int = 20) -> list[float]:
-    optimizer = torch.optim.SGD(task.param_groups(), 0.1, 0.9, nesterov=True)
-    losses = []
-    for step in range(steps):
-        loss = task(pictures, torch.arange(len(pictures)), generator(step)).loss
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
 
 
 def naive(x: Tensor, labels: list[int], margin: float) -> float:
@@ -128,10 +111,10 @@ def test_equal_embeddings_cost_the_margin_and_spread_nothing() -> None:
     task = make(crops=2)
     with torch.no_grad():
         task.projector.weight.zero_()
-    output = task(images(), torch.arange(COUNT), generator())
+    output = task(clouds(COUNT), torch.arange(COUNT), generator())
     assert output.loss.item() == pytest.approx(0.5)
     assert output.metrics["embedding_spread"] < EMBEDDINGS_COLLAPSED
-    assert make(crops=2)(images(), torch.arange(COUNT), generator()).metrics["embedding_spread"] > 0.3
+    assert make(crops=2)(clouds(COUNT), torch.arange(COUNT), generator()).metrics["embedding_spread"] > 0.3
 
 
 def test_tight_classes_far_apart_cost_nothing() -> None:
@@ -157,7 +140,7 @@ def test_float32_under_autocast() -> None:
 
 def test_views_of_one_image_are_one_class() -> None:
     """Views that change nothing: pairs at distance 0, and the loss by hand from the images' embeddings."""
-    task, pictures = make(crops=3, views={"flip": False}), images()
+    task, pictures = make(crops=3, views={"flip": False}), clouds(COUNT)
     with torch.no_grad():
         z = task.projector(task.encoder(to_float(pictures, "image")))
     labels = torch.arange(COUNT)
@@ -174,18 +157,18 @@ def seen_by_encoder(task: ExemplarTripletTask, pictures: Tensor) -> Tensor:
 
 def test_every_view_is_standardised_by_itself() -> None:
     """And a view that is the image itself is what the detector sees."""
-    views = seen_by_encoder(make(), images() // 2 + 100)
+    views = seen_by_encoder(make(), clouds(COUNT) // 2 + 100)
     assert len(views) == 8 * COUNT
     torch.testing.assert_close(views.mean(dim=(1, 2, 3)), torch.zeros(8 * COUNT), atol=1e-5, rtol=0)
     assert views.flatten(1).std(dim=1).median() > 0.5
-    plain = seen_by_encoder(make(crops=2, views={"flip": False}), images())
-    torch.testing.assert_close(plain, to_float(images(), "image").repeat(2, 1, 1, 1))
-    fixed = seen_by_encoder(make("fixed", crops=2, views={"flip": False}), images())
-    torch.testing.assert_close(fixed, to_float(images(), "fixed").repeat(2, 1, 1, 1))
+    plain = seen_by_encoder(make(crops=2, views={"flip": False}), clouds(COUNT))
+    torch.testing.assert_close(plain, to_float(clouds(COUNT), "image").repeat(2, 1, 1, 1))
+    fixed = seen_by_encoder(make("fixed", crops=2, views={"flip": False}), clouds(COUNT))
+    torch.testing.assert_close(fixed, to_float(clouds(COUNT), "fixed").repeat(2, 1, 1, 1))
 
 
 def test_two_views_of_three_are_grey_whatever_the_image() -> None:
-    views = seen_by_encoder(make(), images(64)).view(8, 64, 3, 24, 24)
+    views = seen_by_encoder(make(), clouds(64)).view(8, 64, 3, 24, 24)
     grey = (views.amax(dim=2) - views.amin(dim=2)).amax(dim=(2, 3)) < 1e-4
     assert grey.float().mean() == pytest.approx(0.66, abs=0.06)
     assert grey.all(dim=0).sum() < 10  # all 8 views of one image: .66^8 of 64 are 2.3
@@ -194,22 +177,22 @@ def test_two_views_of_three_are_grey_whatever_the_image() -> None:
 
 def test_images_are_told_apart_without_collapse() -> None:
     task = make(**MILD)
-    losses = train(task, images(), 10)
-    assert np.mean(losses[-3:]) < 0.3 * losses[0]
-    assert task(images(), torch.arange(COUNT), generator()).metrics["embedding_spread"] > 0.4
+    rows = descend(task, clouds(COUNT), 10, lr=0.1)
+    assert end(rows) < 0.3 * rows[0]["loss"]
+    assert task(clouds(COUNT), torch.arange(COUNT), generator()).metrics["embedding_spread"] > 0.4
 
 
 def test_equal_images_stay_at_chance() -> None:
     """The place in the batch is no cue."""
-    losses = train(make(**MILD), images(1).expand(COUNT, -1, -1, -1), 14)
-    assert np.mean(losses[-8:]) > CHANCE - 0.04
+    same = clouds(1).expand(COUNT, -1, -1, -1)
+    assert settle(make(**MILD), same, 14, last=0.6, lr=0.1) > CHANCE - 0.04
 
 
 @pytest.mark.parametrize("standardize", ["image", "fixed"])
 def test_exposure_does_not_solve_it(standardize: Standardize) -> None:
     """Images that differ by their brightness only are told apart where views are not standardised."""
-    base = images(1) // 3
+    base = clouds(1) // 3
     pictures = base + torch.arange(0, 160, 10, dtype=torch.uint8).view(-1, 1, 1, 1)
     options = {**MILD, "views": {"scale": (0.6, 1.0)}}
-    end = np.mean(train(make(standardize, **options), pictures, 17)[-4:])
-    assert (end > CHANCE - 0.04) if standardize == "image" else (end < 0.25)
+    loss = settle(make(standardize, **options), pictures, 17, last=1 / 4, lr=0.1)
+    assert (loss > CHANCE - 0.04) if standardize == "image" else (loss < 0.25)

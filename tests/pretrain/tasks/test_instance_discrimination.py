@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tiny import clouds, settle
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,23 +34,6 @@ def make(count: int = COUNT, **options: object) -> InstanceDiscriminationTask:
         torch.manual_seed(0)
         config = InstanceDiscriminationConfig.parse({"temperature": 0.5} | options, "test")
         return InstanceDiscriminationTask(create_encoder("small"), config, images=count).train()
-
-
-def images(count: int = COUNT) -> Tensor:
-    coarse = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 255
-    return functional.interpolate(coarse, size=24, mode="bilinear").to(torch.uint8)
-
-
-def train(task: InstanceDiscriminationTask, pictures: Tensor, steps: int = 20) -> list[float]:
-    optimizer = torch.optim.SGD(task.parameters(), 0.05, 0.9)
-    losses = []
-    for step in range(steps):
-        loss = task(pictures, torch.arange(len(pictures)), torch.Generator().manual_seed(step)).loss
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
 
 
 def test_exact_softmax_recomputed() -> None:
@@ -114,7 +98,7 @@ def test_the_memory_takes_a_share_of_the_new() -> None:
 def test_the_start_is_chance(negatives: int, chance: float) -> None:
     task = make(64, negatives=negatives)
     losses = [
-        task(images(), torch.arange(32), torch.Generator().manual_seed(s)).loss.item() for s in range(2)
+        task(clouds(COUNT), torch.arange(32), torch.Generator().manual_seed(s)).loss.item() for s in range(2)
     ]
     assert losses[0] == pytest.approx(chance, rel=0.05)
 
@@ -122,7 +106,7 @@ def test_the_start_is_chance(negatives: int, chance: float) -> None:
 def test_only_the_rows_of_the_batch_change() -> None:
     task = make(64)
     before = task.bank.rows.clone()
-    task(images(8), torch.arange(8) * 3, torch.Generator())
+    task(clouds(8), torch.arange(8) * 3, torch.Generator())
     changed = (task.bank.rows != before).any(dim=1).nonzero().flatten()
     assert changed.tolist() == list(range(0, 24, 3))
     torch.testing.assert_close(task.bank.rows.norm(dim=1), torch.ones(64))
@@ -131,13 +115,10 @@ def test_only_the_rows_of_the_batch_change() -> None:
 @pytest.mark.parametrize("negatives", [4096, 16])
 def test_images_are_told_apart(negatives: int) -> None:
     """Also by the estimate, which a constant Z of the first batch would drive apart from the exact loss."""
-    task = make(negatives=negatives)
-    losses = train(task, images(), 30)
     chance = math.log(COUNT) if negatives > COUNT else math.log(17) + 16 * math.log(17 / 16)
-    assert sum(losses[-5:]) / 5 < 0.85 * chance
+    assert settle(make(negatives=negatives), clouds(COUNT), 30, last=1 / 6) < 0.85 * chance
 
 
 def test_equal_images_stay_at_chance() -> None:
     """The place in the batch and the memory's first random rows are no cue."""
-    losses = train(make(), images(1).expand(COUNT, -1, -1, -1))
-    assert sum(losses[-8:]) / 8 > math.log(COUNT) - 0.05
+    assert settle(make(), clouds(1).expand(COUNT, -1, -1, -1), 20, last=0.4) > math.log(COUNT) - 0.05

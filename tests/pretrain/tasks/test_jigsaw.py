@@ -1,23 +1,24 @@
 """Jigsaw: labels, chance, and that neither lighting nor colour fringes nor edges solve the puzzle."""
 
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny import settle
+from tiny import descend, end, settle
 from torch import Tensor
+from traps import fringed, lit
 
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.tasks.jigsaw import JigsawConfig, JigsawTask
 
-Images = Callable[[int], Tensor]
 SIDE = 32
 BATCH = 24
-CLOSED = {"grid": 2}
+LIT = partial(lit, count=BATCH, side=SIDE)
+FRINGED = partial(fringed, count=BATCH, side=SIDE, grid=2)
 NAME = "onlygood.pretrain.tasks.jigsaw"
 
 
@@ -30,24 +31,6 @@ def make(channels: int = 3, **options: Any) -> JigsawTask:
 def textures(seed: int, channels: int = 3) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (BATCH, channels, SIDE, SIDE), generator=rng).byte()
-
-
-def ramps(seed: int) -> Tensor:
-    """Noise, lit from the top left."""
-    rng = torch.Generator().manual_seed(seed)
-    at = torch.arange(SIDE)
-    start = torch.randint(0, 60, (BATCH, 1, 1, 1), generator=rng)
-    noise = torch.randint(0, 4, (BATCH, 3, SIDE, SIDE), generator=rng)
-    return (start + 3 * at[:, None] + 2 * at + noise).byte()
-
-
-def fringes(seed: int) -> Tensor:
-    """Noise, new each time; red lies 1 px further out than green, and blue 1 px further in."""
-    noise = torch.rand(BATCH, SIDE + 2, SIDE + 2, generator=torch.Generator().manual_seed(seed))
-    at = torch.arange(SIDE)
-    out = torch.where(at < SIDE // 2, -1, 1)
-    places = [at + 1 + k * out for k in (-1, 0, 1)]
-    return (torch.stack([noise[:, i[:, None], i] for i in places], 1) * 255).byte()
 
 
 @pytest.mark.parametrize(("grid", "classes"), [(2, 24), (3, 100)])
@@ -96,21 +79,22 @@ def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyP
     """Without standardising the tiles, a ramp of brightness is enough."""
     if opened:
         monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
-    loss, accuracy = settle(make(**CLOSED), ramps, 12, size=BATCH)
-    assert (accuracy > 0.3) if opened else (accuracy < 0.07 and loss > math.log(24) - 0.02)
+    rows = descend(make(grid=2), LIT, 12)
+    accuracy = end(rows, "accuracy")
+    assert (accuracy > 0.3) if opened else (accuracy < 0.07 and end(rows) > math.log(24) - 0.02)
 
 
 @pytest.mark.parametrize("opened", [False, True])
 def test_colour_fringes_do_not_solve_it(*, opened: bool) -> None:
     """Channels shifted apart in each corner: told at once where colours are kept."""
-    loss, accuracy = settle(make(**CLOSED, colours="keep" if opened else "drop"), fringes, 20, size=BATCH)
-    assert (accuracy > 0.6) if opened else (accuracy < 0.07 and loss > math.log(24) - 0.05)
+    rows = descend(make(grid=2, colours="keep" if opened else "drop"), FRINGED, 20)
+    accuracy = end(rows, "accuracy")
+    assert (accuracy > 0.6) if opened else (accuracy < 0.07 and end(rows) > math.log(24) - 0.05)
 
 
 def test_the_papers_shift_of_channels_hides_fringes_in_part() -> None:
     """Slower than with the colours kept."""
-    _, accuracy = settle(make(**CLOSED, colours="shift"), fringes, 20, size=BATCH)
-    assert accuracy < 0.3
+    assert settle(make(grid=2, colours="shift"), FRINGED, 20, "accuracy") < 0.3
 
 
 def test_more_orders_than_there_are_is_all_of_them() -> None:

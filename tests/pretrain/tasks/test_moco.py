@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from tiny import clouds, descend, end
 from torch.nn import functional
 
 from onlygood.pretrain.encoders import create_encoder
@@ -21,12 +21,6 @@ def make(**options: object) -> MoCoTask:
         torch.manual_seed(0)
         config = MoCoConfig.parse({"queue": 64, "projection": 32} | options, "test")
         return MoCoTask(create_encoder("small"), config).train()
-
-
-def images(count: int = BATCH) -> Tensor:
-    rng = torch.Generator().manual_seed(0)
-    coarse = torch.rand(count, 3, 4, 4, generator=rng) * 255
-    return functional.interpolate(coarse, size=24, mode="bilinear").to(torch.uint8)
 
 
 def test_info_nce_recomputed() -> None:
@@ -55,7 +49,7 @@ def test_versions() -> None:
 def test_the_start_is_chance(version: int) -> None:
     """An image's own keys in the queue do not count: 64 slots less the 4 that the first batch gives each."""
     task = make(version=version, temperature=0.5)
-    loss = task(images(), torch.arange(BATCH), torch.Generator().manual_seed(0)).loss
+    loss = task(clouds(BATCH), torch.arange(BATCH), torch.Generator().manual_seed(0)).loss
     assert loss.item() == pytest.approx(math.log(1 + 64 - 4), rel=0.05)
 
 
@@ -65,34 +59,25 @@ def test_nothing_to_learn_stays_at_chance() -> None:
     Without momentum, because keys of an older network can be told from new ones.
     """
     task = make(temperature=0.07, momentum=1.0)
-    same = images(1).expand(BATCH, -1, -1, -1)
-    optimizer = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], 0.05, 0.9)
-    losses = []
-    for step in range(15):
-        ids = torch.arange(BATCH) + BATCH * (step % 4)
-        loss = task(same, ids, torch.Generator().manual_seed(step)).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        task.after_step((step + 1) / 15)
-        losses.append(loss.item())
-    assert sum(losses[-8:]) / 8 > math.log(1 + 64 - BATCH)
+    same = clouds(1).expand(BATCH, -1, -1, -1)
+    rows = descend(task, same, 15, ids=lambda step: torch.arange(BATCH) + BATCH * (step % 4))
+    assert end(rows, last=1 / 2) > math.log(1 + 64 - BATCH)
 
 
 def test_the_queue_is_first_in_first_out() -> None:
     """The loss sees the queue before this batch's keys enter; they then replace the oldest."""
     task = make(queue=40)
     first, second = torch.arange(16), torch.arange(16, 32)
-    task(images(), first, torch.Generator())
+    task(clouds(BATCH), first, torch.Generator())
     assert task.pointer == 16 + 40 - 40  # filled all round once, then 16
     before = task.queue.clone()
-    task(images().flip(0), second, torch.Generator())
+    task(clouds(BATCH).flip(0), second, torch.Generator())
     assert task.queue_ids[16:32].tolist() == second.tolist()
     assert torch.equal(task.queue[:16], before[:16])
     assert not torch.isclose(task.queue[16:32], before[16:32]).all(dim=1).any()
     torch.testing.assert_close(task.queue.norm(dim=1), torch.ones(40))
     third = torch.arange(32, 48)
-    task(images(), third, torch.Generator())
+    task(clouds(BATCH), third, torch.Generator())
     assert task.queue_ids[:8].tolist() == third[8:].tolist()
     assert task.queue_ids[32:].tolist() == third[:8].tolist()
     assert task.pointer == 8
@@ -116,7 +101,7 @@ def test_no_group_of_keys_is_a_group_of_queries() -> None:
 
     task.encoder.register_forward_pre_hook(note("queries"))
     task.target.register_forward_pre_hook(note("keys"))
-    task(images(32), torch.arange(32), torch.Generator().manual_seed(0))
+    task(clouds(32), torch.arange(32), torch.Generator().manual_seed(0))
     assert [len(group) for group in groups["queries"]] == [len(group) for group in groups["keys"]] == [8] * 4
     assert set.union(*groups["queries"]) == set.union(*groups["keys"])
     assert all(len(q & k) <= 5 for q in groups["queries"] for k in groups["keys"])
@@ -124,7 +109,7 @@ def test_no_group_of_keys_is_a_group_of_queries() -> None:
 
 def test_the_key_encoder_follows_without_gradient() -> None:
     task = make(momentum=0.75)
-    task(images(), torch.arange(BATCH), torch.Generator()).loss.backward()
+    task(clouds(BATCH), torch.arange(BATCH), torch.Generator()).loss.backward()
     assert all(p.grad is None and not p.requires_grad for p in task.target.parameters())
     before = [p.clone() for p in task.target.parameters()]
     with torch.no_grad():

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tiny import clouds, settle
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,11 +20,6 @@ def make(count: int = COUNT, **options: object) -> PIRLTask:
         torch.manual_seed(0)
         config = PIRLConfig.parse({"temperature": 0.5, "grid": 2} | options, "test")
         return PIRLTask(create_encoder("small"), config, images=count).train()
-
-
-def images(count: int = COUNT) -> Tensor:
-    coarse = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 255
-    return functional.interpolate(coarse, size=24, mode="bilinear").to(torch.uint8)
 
 
 def numbered(batch: int, side: int) -> Tensor:
@@ -59,19 +55,19 @@ def test_patches_are_recoloured_one_by_one() -> None:
 
 
 def test_small_oblong_and_grey_images_have_patches() -> None:
-    patches = make(grid=3).shuffled_patches(images(4)[:, :1, :, :20], torch.Generator())
+    patches = make(grid=3).shuffled_patches(clouds(4)[:, :1, :, :20], torch.Generator())
     assert patches.shape == (4, 9, 1, 12, 12)
 
 
 @pytest.mark.parametrize(("negatives", "chance"), [(4096, math.log(COUNT)), (16, math.log(17))])
 def test_the_start_is_chance(negatives: int, chance: float) -> None:
-    output = make(negatives=negatives)(images(), torch.arange(COUNT), torch.Generator().manual_seed(0))
+    output = make(negatives=negatives)(clouds(COUNT), torch.arange(COUNT), torch.Generator().manual_seed(0))
     assert output.metrics["image"].item() == pytest.approx(chance, rel=0.06)
     assert output.metrics["patches"].item() == pytest.approx(chance, rel=0.06)
 
 
 def test_the_loss_weighs_both() -> None:
-    output = make(jigsaw=0.2)(images(), torch.arange(COUNT), torch.Generator().manual_seed(0))
+    output = make(jigsaw=0.2)(clouds(COUNT), torch.arange(COUNT), torch.Generator().manual_seed(0))
     expected = 0.2 * output.metrics["patches"] + 0.8 * output.metrics["image"]
     torch.testing.assert_close(output.loss.detach(), expected)
 
@@ -81,29 +77,18 @@ def test_only_images_write_the_memory() -> None:
     banks = []
     for scale in ((0.6, 0.7), (0.9, 1.0)):
         task = make(views=PLAIN, puzzle_scale=scale, momentum=0.0)
-        task(images(), torch.arange(COUNT), torch.Generator().manual_seed(0))
+        task(clouds(COUNT), torch.arange(COUNT), torch.Generator().manual_seed(0))
         banks.append(task.bank.rows)
     assert torch.equal(banks[0], banks[1])
     made = make(views=PLAIN, momentum=0.0)
-    x = (images().float() - 127.5) / 63.75
-    made.shuffled_patches(images(), torch.Generator())
+    x = (clouds(COUNT).float() - 127.5) / 63.75
+    made.shuffled_patches(clouds(COUNT), torch.Generator())
     expected = functional.normalize(made.projector(made.encoder(x)), dim=1)
     torch.testing.assert_close(banks[0], expected.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_patches_come_to_name_their_image() -> None:
     """And where all images are equal, nothing does."""
-    ends = []
-    for pictures in (images(), images(1).expand(COUNT, -1, -1, -1)):
-        task = make(temperature=0.2)
-        optimizer = torch.optim.SGD(task.parameters(), 0.05, 0.9)
-        tail = []
-        for step in range(20):
-            output = task(pictures, torch.arange(COUNT), torch.Generator().manual_seed(step))
-            optimizer.zero_grad()
-            torch.autograd.backward(output.loss)
-            optimizer.step()
-            tail.append(output.metrics["patches"].item())
-        ends.append(sum(tail[-5:]) / 5)
-    assert ends[0] < math.log(COUNT) - 0.5
-    assert ends[1] > math.log(COUNT) - 0.05
+    different, same = clouds(COUNT), clouds(1).expand(COUNT, -1, -1, -1)
+    assert settle(make(temperature=0.2), different, 20, "patches", last=1 / 4) < math.log(COUNT) - 0.5
+    assert settle(make(temperature=0.2), same, 20, "patches", last=1 / 4) > math.log(COUNT) - 0.05

@@ -1,21 +1,23 @@
 """Relative location: labels, chance, and that neither lighting nor colour fringes tell the direction."""
 
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny import settle
+from tiny import descend, end
 from torch import Tensor
+from traps import fringed, lit
 
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.tasks.relative_location import RelativeLocationConfig, RelativeLocationTask
 
-Images = Callable[[int], Tensor]
 SIDE = 36
 BATCH = 24
+LIT = partial(lit, count=BATCH, side=SIDE)
+FRINGED = partial(fringed, count=BATCH, side=SIDE, grid=3)
 NAME = "onlygood.pretrain.tasks.relative_location"
 
 
@@ -26,28 +28,10 @@ def make(channels: int = 3, **options: Any) -> RelativeLocationTask:
         return RelativeLocationTask(create_encoder("small", channels), config, "fixed").train()
 
 
-def ramps(seed: int) -> Tensor:
-    """Noise, lit from the top left."""
-    rng = torch.Generator().manual_seed(seed)
-    at = torch.arange(SIDE)
-    start = torch.randint(0, 60, (BATCH, 1, 1, 1), generator=rng)
-    noise = torch.randint(0, 4, (BATCH, 3, SIDE, SIDE), generator=rng)
-    return (start + 2 * at[:, None] + 2 * at + noise).byte()
-
-
-def fringes(seed: int) -> Tensor:
-    """Noise, new each time; red lies 1 px further out than green, and blue 1 px further in."""
-    noise = torch.rand(BATCH, SIDE + 2, SIDE + 2, generator=torch.Generator().manual_seed(seed))
-    at = torch.arange(SIDE)
-    out = at // (SIDE // 3) - 1
-    places = [at + 1 + k * out for k in (-1, 0, 1)]
-    return (torch.stack([noise[:, i[:, None], i] for i in places], 1) * 255).byte()
-
-
 def test_the_start_is_chance() -> None:
     task = make()
     rng = torch.Generator().manual_seed(0)
-    losses = [task(fringes(s), torch.arange(BATCH), rng).loss.item() for s in range(3)]
+    losses = [task(FRINGED(s), torch.arange(BATCH), rng).loss.item() for s in range(3)]
     assert np.mean(losses) == pytest.approx(math.log(8), rel=0.06)
 
 
@@ -70,7 +54,7 @@ def test_the_label_is_the_direction(monkeypatch: pytest.MonkeyPatch) -> None:
             return -(x[:, 1:] - places).abs() * 10
 
     task.encoder, task.head = Number(), Read()  # type: ignore[assignment]
-    output = task(fringes(0), torch.arange(BATCH), torch.Generator().manual_seed(0))
+    output = task(FRINGED(0), torch.arange(BATCH), torch.Generator().manual_seed(0))
     assert output.metrics["accuracy"] == 1
     assert output.loss < 1e-3
 
@@ -88,12 +72,14 @@ def test_patches_keep_their_distance() -> None:
 def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if opened:
         monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
-    loss, accuracy = settle(make(), ramps, 12, size=BATCH)
-    assert (accuracy > 0.35) if opened else (accuracy < 0.18 and loss > math.log(8) - 0.03)
+    rows = descend(make(), LIT, 12)
+    accuracy = end(rows, "accuracy")
+    assert (accuracy > 0.35) if opened else (accuracy < 0.18 and end(rows) > math.log(8) - 0.03)
 
 
 @pytest.mark.parametrize("opened", [False, True])
 def test_colour_fringes_do_not_solve_it(*, opened: bool) -> None:
     """Channels shifted apart in each direction: told at once where colours are kept."""
-    loss, accuracy = settle(make(colours="keep" if opened else "drop"), fringes, 18, size=BATCH)
-    assert (accuracy > 0.6) if opened else (accuracy < 0.18 and loss > math.log(8) - 0.05)
+    rows = descend(make(colours="keep" if opened else "drop"), FRINGED, 18)
+    accuracy = end(rows, "accuracy")
+    assert (accuracy > 0.6) if opened else (accuracy < 0.18 and end(rows) > math.log(8) - 0.05)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tiny import descend, end, noise
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,26 +32,12 @@ def lit() -> Tensor:
     return flat() + torch.arange(0, 72, 3, dtype=torch.uint8)[:, None]
 
 
-def noise(count: int = COUNT, height: int = 24, width: int = 24) -> Tensor:
-    shape = (count, 3, height, width)
-    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).byte()
-
-
 def run(task: RotationDecouplingTask, images: Tensor, seed: int = 0) -> dict[str, float]:
     """The loss and all metrics of one step, of which gradients stay."""
     output = task(images, torch.arange(len(images)), torch.Generator().manual_seed(seed))
     task.zero_grad()
     torch.autograd.backward(output.loss)
     return {"loss": output.loss.item()} | {name: value.item() for name, value in output.metrics.items()}
-
-
-def train(task: RotationDecouplingTask, images: Tensor, steps: int, lr: float) -> list[dict[str, float]]:
-    optimizer = torch.optim.SGD(task.parameters(), lr, 0.9)
-    rows = []
-    for step in range(steps):
-        rows.append(run(task, images, step))
-        optimizer.step()
-    return rows
 
 
 def pretend(task: RotationDecouplingTask, features: Tensor) -> None:
@@ -112,18 +99,18 @@ def test_copies_that_surely_look_upright_count_from_the_switch_on_no_more() -> N
 
 def test_images_that_look_the_same_at_every_angle_teach_no_turn() -> None:
     """Not by the shape of a turned oblong either; and they look upright as often as the prior says."""
-    task = make(prior=0.4, views={"flip": False, "brightness": 0.15})
-    tail = train(task, flat(24, 32), 20, 0.05)[-6:]
-    assert all(row["rotation"] > math.log(4) - 1e-3 for row in tail)
-    assert all(row["rotation_accuracy"] == pytest.approx(1 / 4) for row in tail)
-    assert sum(row["looks_upright"] for row in tail) / 6 == pytest.approx(0.4, abs=0.1)
+    task = make(prior=0.4, switch=1.0, views={"flip": False, "brightness": 0.15})
+    rows = descend(task, flat(24, 32), 20)
+    assert all(row["rotation"] > math.log(4) - 1e-3 for row in rows[-6:])
+    assert all(row["rotation_accuracy"] == pytest.approx(1 / 4) for row in rows[-6:])
+    assert end(rows, "looks_upright", 0.3) == pytest.approx(0.4, abs=0.1)
 
 
 def test_copies_that_look_upright_are_found_among_those_that_do_not() -> None:
     """A quarter of the images is flat: their turned copies lose much more weight than those of the others."""
-    task = make(prior=0.25)
+    task = make(prior=0.25, switch=1.0)
     images = torch.where(torch.arange(COUNT).view(-1, 1, 1, 1) < COUNT // 4, flat(), lit())
-    rows = train(task, images, 30, 0.05)
+    rows = descend(task, images, 30)
     assert rows[-1]["rotation"] < math.log(4) / 4 + 0.1
     seen: list[Tensor] = []
     task.upright.register_forward_hook(lambda _, __, logits: seen.append(logits.detach()))
@@ -138,7 +125,7 @@ def test_what_looks_upright_teaches_the_encoder_nothing() -> None:
     gradients = []
     for prior, switch in [(0.1, 1.0), (0.6, 1.0), (0.1, 0.0)]:
         task = make(prior=prior, switch=switch)
-        run(task, noise())
+        run(task, noise(COUNT))
         gradients.append([p.grad for part in (task.encoder, task.upright) for p in part.parameters()])
     lists = zip(*gradients, strict=True)
     same = [(torch.equal(a, b), torch.equal(a, c)) for a, b, c in lists]
@@ -161,13 +148,13 @@ def test_features_that_no_turn_changes_have_no_invariance_loss() -> None:
     ("negatives", "chance"), [(16, math.log(COUNT)), (8, math.log(9) + 8 * math.log(9 / 8))]
 )
 def test_the_start_is_chance(negatives: int, chance: float) -> None:
-    found = run(make(negatives=negatives, temperature=2.0), noise())
+    found = run(make(negatives=negatives, temperature=2.0), noise(COUNT))
     assert found["rotation"] == pytest.approx(math.log(4), rel=0.1)
     assert found["instance"] == pytest.approx(chance, rel=0.05)
 
 
 def test_equal_images_stay_at_chance_and_one_embedding_for_all_shows() -> None:
-    rows = train(make(), noise(1).expand(COUNT, -1, -1, -1), 8, 0.05)
+    rows = descend(make(), noise(1).expand(COUNT, -1, -1, -1), 8)
     assert all(row["instance"] > math.log(COUNT) - 0.05 for row in rows[4:])
     task = make()
     pretend(task, draw(1, 2 * HALF).expand(12, -1))

@@ -1,13 +1,15 @@
 """Split-brain: the halves see and learn nothing of each other's input."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
+from tiny import noise, settle
+from traps import two_colours
 
 from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.colour import lab_to_srgb, soft_encode, srgb_to_lab
+from onlygood.pretrain.colour import soft_encode, srgb_to_lab
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.split import split_small
 from onlygood.pretrain.tasks.split_brain import SplitBrainConfig, SplitBrainTask
@@ -26,23 +28,8 @@ def make() -> SplitBrainTask:
         return SplitBrainTask(split_small(3), config).train()
 
 
-def noise(seed: int = 0) -> Tensor:
-    return torch.randint(0, 256, (BATCH, 3, 24, 24), generator=rng(seed)).byte()
-
-
-def two_colours(seed: int, *, told: bool) -> Tensor:
-    """Red or blue at random; where ``told``, light stripes go with red."""
-    red = torch.rand(BATCH, generator=rng(seed)) < 0.5
-    lab = torch.full((BATCH, 3, 24, 24), 50.0)
-    striped = red if told else torch.rand(BATCH, generator=rng(seed + 1000)) < 0.5
-    lab[:, 0, :, ::4] += torch.where(striped, 25, 0)[:, None, None]
-    lab[:, 1] = torch.where(red, 45.0, 10.0)[:, None, None]
-    lab[:, 2] = torch.where(red, 30.0, -45.0)[:, None, None]
-    return (lab_to_srgb(lab) * 255).round().byte()
-
-
 def test_the_start_is_chance() -> None:
-    output = make()(noise(), torch.arange(BATCH), rng())
+    output = make()(noise(BATCH), torch.arange(BATCH), rng())
     assert output.metrics["colour"].item() == pytest.approx(math.log(261), rel=0.06)
     assert output.metrics["light"].item() == pytest.approx(math.log(100), rel=0.06)
     assert output.loss == output.metrics["colour"] + output.metrics["light"]
@@ -75,43 +62,35 @@ def test_it_is_an_encoder_as_wide_as_small() -> None:
 def test_no_gradient_crosses() -> None:
     """Each half is taught by its own target."""
     task = make()
-    task(noise(), torch.arange(BATCH), rng()).loss.backward()
+    task(noise(BATCH), torch.arange(BATCH), rng()).loss.backward()
     light = next(p for name, p in task.encoder.named_parameters() if ".light." in name)
     assert light.grad is not None
     before = light.grad.clone()
     task.zero_grad()
     for parameter in task.to_light.parameters():
         parameter.data.mul_(3)
-    task(noise(), torch.arange(BATCH), rng()).loss.backward()
+    task(noise(BATCH), torch.arange(BATCH), rng()).loss.backward()
     torch.testing.assert_close(light.grad, before)
 
 
 def test_targets_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoders that know the answers cost nothing."""
     task = make()
-    lab = torch.nn.functional.avg_pool2d(srgb_to_lab(noise() / 255), 4)
+    lab = torch.nn.functional.avg_pool2d(srgb_to_lab(noise(BATCH) / 255), 4)
     index, _ = soft_encode(lab[:, 1:].permute(0, 2, 3, 1).reshape(-1, 2), task.bins)
     colours = torch.nn.functional.one_hot(index[:, 0].view(BATCH, 6, 6), 261).permute(0, 3, 1, 2)
     levels = torch.nn.functional.one_hot(lab[:, 0].floor().long(), 100).permute(0, 3, 1, 2)
     monkeypatch.setattr(task.to_colour, "forward", lambda maps, size: 50.0 * colours)
     monkeypatch.setattr(task.to_light, "forward", lambda maps, size: 50.0 * levels)
-    assert task(noise(), torch.arange(BATCH), rng()).loss < 0.1
+    assert task(noise(BATCH), torch.arange(BATCH), rng()).loss < 0.1
 
 
 @pytest.mark.parametrize("told", [False, True])
 def test_colours_that_go_with_form_are_told_and_others_are_not(*, told: bool) -> None:
     """Fresh coin flips between two colours cost log 2 at least."""
-    task = make()
-    optimizer = torch.optim.SGD(task.param_groups(), lr=0.05, momentum=0.9, nesterov=True)
-    losses: list[float] = []
-    for step in range(24):
-        output = task(two_colours(step, told=told), torch.arange(BATCH), rng(step))
-        optimizer.zero_grad()
-        output.loss.backward()
-        optimizer.step()
-        losses.append(output.metrics["colour"].item())
-    end = sum(losses[-6:]) / 6
-    assert (end < 0.4 * math.log(2)) if told else (end > 0.9 * math.log(2))
+    images = partial(two_colours, count=BATCH, side=24, told=told)
+    colour = settle(make(), images, 24, "colour", last=1 / 4)
+    assert (colour < 0.4 * math.log(2)) if told else (colour > 0.9 * math.log(2))
 
 
 def test_other_encoders_and_grey_images_are_refused() -> None:

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import functional
+from tiny import clouds, descend, end
 
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.losses_embedding import vicreg_terms
@@ -35,32 +34,20 @@ def test_spread_costs_nothing() -> None:
     assert [float(t) for t in vicreg_terms(z, z)] == pytest.approx([0, 0, 0])
 
 
-def trained(steps: int = 30, **options: float) -> tuple[float, dict[str, float]]:
+def trained(**options: float) -> tuple[float, dict[str, float]]:
     """Last loss as a share of the first, and the last metrics."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         config = VICRegConfig.parse({"projection": 64} | options, "test")
         task = VICRegTask(create_encoder("small"), config).train()
-    optimizer = torch.optim.SGD(task.parameters(), 0.2, 0.9)
-    losses = []
-    for step in range(steps):
-        output = task(images(), torch.arange(BATCH), torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
-        output.loss.backward()
-        optimizer.step()
-        losses.append(output.loss.item())
-    return sum(losses[-3:]) / 3 / losses[0], {name: float(value) for name, value in output.metrics.items()}
-
-
-def images() -> Tensor:
-    coarse = torch.rand(BATCH, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 255
-    return functional.interpolate(coarse, size=24, mode="bilinear").to(torch.uint8)
+    rows = descend(task, clouds(BATCH), 30, lr=0.2)
+    return end(rows, last=0.1) / rows[0]["loss"], rows[-1]
 
 
 def test_the_loss_is_the_weighted_sum() -> None:
     config = VICRegConfig(projection=16, invariance=2, variance=3, covariance=5, scale=0.5)
     task = VICRegTask(create_encoder("small"), config).train()
-    output = task(images(), torch.arange(BATCH), torch.Generator())
+    output = task(clouds(BATCH), torch.arange(BATCH), torch.Generator())
     weights = {"invariance": 2, "variance": 3, "covariance": 5}
     expected = 0.5 * torch.stack([weight * output.metrics[name] for name, weight in weights.items()]).sum()
     torch.testing.assert_close(output.loss.detach(), expected)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import descend, end, settle
 from torch import Tensor
 
 from onlygood.deploy.runtime.errors import OnlygoodError
@@ -166,14 +167,9 @@ def test_random_negatives_until_the_switch_and_the_hardest_after() -> None:
 def test_the_same_patch_in_all_tracks_costs_the_margin_for_ever(switch: float) -> None:
     task = make(**PLAIN, switch=switch)
     images = noise(0, 1, SIDE).repeat(BATCH, 1, 1, 2)
-    optimizer = torch.optim.SGD(task.parameters(), 0.1)
-    for _ in range(5):
-        output = step(task, images)
-        assert output.loss.item() == pytest.approx(MARGIN, abs=1e-4)
-        optimizer.zero_grad()
-        torch.autograd.backward(output.loss)
-        optimizer.step()
-    assert output.metrics["embedding_spread"] < 1e-3  # a collapse is seen
+    rows = descend(task, images, 5, lr=0.1, momentum=0)
+    assert [row["loss"] for row in rows] == pytest.approx([MARGIN] * 5, abs=1e-4)
+    assert rows[-1]["embedding_spread"] < 1e-3  # a collapse is seen
 
 
 def test_place_in_the_batch_is_no_cue() -> None:
@@ -182,27 +178,13 @@ def test_place_in_the_batch_is_no_cue() -> None:
     order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(1))
     one, other = (step(make(**PLAIN, switch=0.0), some).loss for some in (images, images[order]))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-    assert np.mean(train(make(), noise)[-8:]) > 0.97 * MARGIN
-
-
-def train(task: VideoTripletTask, images: Any, steps: int = 24) -> list[float]:
-    """Mean cost of all triplets, each step on new tracks."""
-    optimizer = torch.optim.SGD(task.param_groups(), 0.05, 0.9)
-    values = []
-    for seed in range(steps):
-        output = step(task, images(seed), seed)
-        optimizer.zero_grad()
-        torch.autograd.backward(output.loss)
-        optimizer.step()
-        task.after_step((seed + 1) / steps)
-        values.append(output.metrics["triplets"].item())
-    return values
+    assert settle(make(), noise, 24, "triplets") > 0.97 * MARGIN
 
 
 def test_tracks_are_learned() -> None:
     task = make()
-    values = train(task, tracks)
-    assert np.mean(values[-4:]) < 0.5 * np.mean(values[:2])
+    rows = descend(task, tracks, 24)
+    assert end(rows, "triplets", 1 / 6) < 0.5 * end(rows[:2], "triplets", 1)
     assert step(task, tracks(99)).metrics["embedding_spread"] > 0.4
 
 
