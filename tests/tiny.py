@@ -164,8 +164,7 @@ def descend(
 
     The images are numbered from 0, or by ``ids(step)``. No epoch is started.
     """
-    groups = [{**group, "lr": lr * group.get("lr_scale", 1.0)} for group in task.param_groups()]
-    optimizer = torch.optim.SGD(groups, lr, momentum, nesterov=momentum > 0)
+    optimizer = torch.optim.SGD(task.param_groups(), lr, momentum, nesterov=momentum > 0)
     rows = []
     for step in range(steps):
         x = images if isinstance(images, Tensor) else images(step)

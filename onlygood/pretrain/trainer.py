@@ -178,7 +178,7 @@ class _Run:
         self.rng.manual_seed(seed)
         torch.manual_seed(seed)  # for dropout, which takes no generator
         for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["lr_scale"]
+            group["lr"] = lr
         with autocast(self.device, self.precision):
             output: Output = self.model(images, positions, self.rng)
         self.optimizer.zero_grad(set_to_none=True)
@@ -228,7 +228,7 @@ class _Run:
 
 
 def _optimizer(task: Task, config: TrainConfig) -> torch.optim.Optimizer:
-    groups = [{"lr_scale": 1.0, **group} for group in task.param_groups()]
+    groups = task.param_groups()
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, config.lr, weight_decay=config.weight_decay)
     momentum, nesterov = config.momentum, config.momentum > 0

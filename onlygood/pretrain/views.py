@@ -18,6 +18,7 @@ Standardize = Literal["image", "fixed"]
 _TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _FROM_YIQ = torch.linalg.inv(_TO_YIQ)
 _LUMA = _TO_YIQ[0]
+_WIDEST = 4 / 3  # of a resized crop, width to height in pixels; 3/4 is the narrowest
 
 
 class Views(Strict):
@@ -110,12 +111,19 @@ def random_resized_crop(
     rng: torch.Generator,
     flips: Flips = (False, False),
 ) -> Tensor:
-    """Windows of a random share of the area, aspects of 3/4 to 4/3, sampled to ``(B, C, size, size)``."""
-    batch = x.shape[0]
+    """Windows of a random share of the area, sampled to ``(B, C, size, size)``.
+
+    They are 3/4 to 4/3 as wide as high, also in oblong images, whose largest windows are therefore smaller
+    than the share says: things keep about the shape that the detector will see them in.
+    """
+    batch, side = x.shape[0], x.shape[2] / x.shape[3]  # the height, in widths
     area = uniform((batch,), *scale, rng)
-    aspect = uniform((batch,), -0.2877, 0.2877, rng).exp()
-    width = (area * aspect).sqrt().clamp(max=1.0)
-    height = (area / aspect).sqrt().clamp(max=1.0)
+    aspect = uniform((batch,), -math.log(_WIDEST), math.log(_WIDEST), rng).exp()
+    width = (area * aspect * side).sqrt().clamp(max=1.0)  # shares of the image's sides
+    height = (area / (aspect * side)).sqrt().clamp(max=1.0)
+    if side != 1:
+        width = torch.minimum(width, _WIDEST * height * side)
+        height = torch.minimum(height, _WIDEST * width / side)
     x0 = uniform((batch,), -1, 1, rng) * (1 - width)
     y0 = uniform((batch,), -1, 1, rng) * (1 - height)
     # Not affine_grid, which under bfloat16 autocast rounds positions: by half a pixel at 256 px.
@@ -150,8 +158,12 @@ def recolour(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
         if views.brightness or views.contrast:
             matrix, offset = _brightness_contrast(x, views, rng)
         if colour:
-            turn = _sometimes(_saturation_hue(views, rng, batch), same, views.jitter_probability, rng)
-            matrix = turn @ matrix  # the offset is grey, which neither of these changes
+            matrix = (
+                _saturation_hue(views, rng, batch) @ matrix
+            )  # the offset is grey: this does not change it
+        if views.jitter_probability < 1:  # all of the above or nothing
+            chosen = uniform((batch, 1, 1), 0, 1, rng) < views.jitter_probability
+            matrix, offset = torch.where(chosen, matrix, same), torch.where(chosen, offset, 0.0)
         if gray:
             luma = _sometimes(_LUMA.to(x.device).expand_as(same), same, views.gray, rng)
             matrix = luma @ matrix
@@ -163,8 +175,6 @@ def _brightness_contrast(x: Tensor, views: Views, rng: torch.Generator) -> tuple
     batch, channels = x.shape[:2]
     gain = uniform((batch, 1, 1), 1 - views.contrast, 1 + views.contrast, rng)
     shift = uniform((batch, 1, 1), -views.brightness, views.brightness, rng)
-    chosen = uniform((batch, 1, 1), 0, 1, rng) < views.jitter_probability
-    gain, shift = torch.where(chosen, gain, 1.0), torch.where(chosen, shift, 0.0)
     mean = x.mean(dim=(1, 2, 3)).view(-1, 1, 1)
     offset = (mean * (1 - gain) + shift).expand(batch, channels, 1)
     return gain * torch.eye(channels, device=x.device), offset
@@ -200,8 +210,9 @@ def _blur(x: Tensor, sigma: Tensor) -> Tensor:
     offsets = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
     kernel = torch.softmax(-(offsets**2) / (2 * sigma**2), dim=1).repeat_interleave(channels, dim=0)
     flat = functional.pad(x.reshape(1, batch * channels, height, width), (reach,) * 4, mode="reflect")
-    rows = functional.conv2d(flat, kernel[:, None, :, None], groups=batch * channels)
-    both = functional.conv2d(rows, kernel[:, None, None, :], groups=batch * channels)
+    with torch.autocast(x.device.type, enabled=False):
+        rows = functional.conv2d(flat, kernel[:, None, :, None], groups=batch * channels)
+        both = functional.conv2d(rows, kernel[:, None, None, :], groups=batch * channels)
     return both.view_as(x)
 
 

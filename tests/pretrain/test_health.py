@@ -49,6 +49,12 @@ def test_chance_accuracy_is_named_with_the_chance() -> None:
     assert "learned nothing" in warning
 
 
+def test_of_many_classes_twice_as_often_as_guessed_is_more_than_nothing() -> None:
+    few, some = (log([6.0] * 20, [share] * 20) for share in (0.0015, 0.0035))
+    assert "learned nothing" in diagnose(few, 1000, 512, VARIED)[0]
+    assert diagnose(some, 1000, 512, VARIED) == []
+
+
 def test_only_the_end_of_training_counts() -> None:
     slow = [*[0.25] * 18, 0.9, 0.9]
     assert diagnose(log([1.0] * 20, slow), 4, 32, VARIED) == []

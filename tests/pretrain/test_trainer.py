@@ -311,8 +311,8 @@ def test_errors_of_the_reading_thread_reach_the_caller(tmp_path: Path) -> None:
         train(Toy({}), Broken(8), config(batch_size=4), tmp_path, progress=False)
 
 
-def test_lr_scale_and_weight_decay_reach_the_groups(tmp_path: Path) -> None:
-    """Nothing but decay acts on a weight without gradient; biases have none, a scaled group has its share."""
+def test_weight_decay_reaches_the_groups(tmp_path: Path) -> None:
+    """Nothing but decay acts on a weight without gradient; biases have none, a group may have its own."""
 
     class Still(Toy):
         def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
@@ -320,7 +320,7 @@ def test_lr_scale_and_weight_decay_reach_the_groups(tmp_path: Path) -> None:
 
         def param_groups(self) -> list[dict[str, Any]]:
             groups = super().param_groups()
-            return [{**groups[0], "lr_scale": 0.5}, *groups[1:]]
+            return [{**groups[0], "weight_decay": 0.5}, *groups[1:]]
 
     task, before = Still(), Toy()
     run(task, tmp_path, steps=1, lr=0.1, weight_decay=1.0, momentum=0, warmup=0)

@@ -143,6 +143,29 @@ def test_resized_crop_stays_inside_and_has_the_area_asked_for() -> None:
         assert ramp.max() <= side - 1
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (32, 64), (120, 30)])
+def test_resized_crops_of_any_image_are_about_square(shape: tuple[int, int]) -> None:
+    """In pixels of the image; and at the full area they take as much as a window of 3/4 to 4/3 can."""
+    y, x = torch.meshgrid(*(torch.arange(side).float() for side in shape), indexing="ij")
+    ramps = torch.stack([y, x]).expand(300, -1, -1, -1)
+    out = random_resized_crop(ramps, 16, (0.02, 1.0), generator())
+    height, width = out[:, 0, -1, 0] - out[:, 0, 0, 0], out[:, 1, 0, -1] - out[:, 1, 0, 0]
+    aspect = width / height
+    assert 3 / 4 - 1e-3 < aspect.min() < 0.8
+    assert 1.25 < aspect.max() < 4 / 3 + 1e-3
+    assert torch.maximum(height / shape[0], width / shape[1]).max() * 16 / 15 > 0.97
+
+
+def test_colours_change_all_together_or_not_at_all() -> None:
+    views = Views(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, jitter_probability=0.7)
+    x = noise(400, 3, 2, 2)
+    out = recolour(x, views, generator())
+    same = (out - x).abs().amax(dim=(1, 2, 3)) < 1e-6
+    assert 0.24 < same.float().mean() < 0.36
+    always = recolour(x, views.model_copy(update={"jitter_probability": 1.0}), generator())
+    torch.testing.assert_close(out[~same], always[~same])
+
+
 def test_flips_mirror_half_of_the_images_and_only_along_their_dimension() -> None:
     x = noise(400, 1, 2, 3)
     out = random_flip(x, 3, generator())
@@ -217,6 +240,13 @@ def test_blur_changes_a_share_of_the_images() -> None:
     assert 0.6 < kept.float().mean() < 0.8
     torch.testing.assert_close(some[~kept], every[~kept], rtol=0, atol=0)
     assert torch.equal(random_blur(x[:1], 1e-9, generator()), x[:1])
+
+
+def test_blur_is_as_exact_under_bfloat16() -> None:
+    x = torch.rand(20, 3, 24, 24, generator=generator())
+    with torch.autocast("cpu", torch.bfloat16):
+        out = random_blur(x, 0.5, generator())
+    assert torch.equal(out, random_blur(x, 0.5, generator()))
 
 
 def test_blur_by_hand() -> None:

@@ -72,7 +72,7 @@ class Task(nn.Module, ABC):
         """Called after each optimiser step with the share of training done, in (0, 1]."""
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Optimiser groups; ``weight_decay`` and ``lr_scale`` (default 1) may be set on each.
+        """Optimiser groups; ``weight_decay`` may be set on each.
 
         Biases and normalisation parameters (fewer than two dimensions) are not decayed: shrinking them
         regularises nothing and, for the scales of normalisation, changes the step size instead.

@@ -1,7 +1,5 @@
 """Counting: what is in the four quarters must add up to what is in the whole (Noroozi et al. 2017)."""
 
-from typing import Any
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -46,7 +44,7 @@ class CountingConfig(Strict):
     counts: int = Field(default=256, ge=2)
     hidden: int = Field(default=512, ge=2)
     margin: float = Field(default=10.0, gt=0)
-    lr_scale: float = Field(default=0.04, gt=0)  # of the training's lr: with 0.05, the counts fall to 0
+    scale: float = Field(default=0.04, gt=0)  # of the loss: whole, it drives the counts to 0 at lr 0.05
 
 
 class CountingTask(Task):
@@ -63,7 +61,7 @@ class CountingTask(Task):
         )
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """The counting loss; ``embedding_spread`` is that of the counts of whole images."""
+        """The counting loss, scaled; ``embedding_spread`` is that of the counts of whole images."""
         x = square(random_view(images, self.standardize, self.config.views, rng), rng)
         half = x.shape[2] // 2
         x = x[:, :, : 2 * half, : 2 * half]
@@ -72,9 +70,5 @@ class CountingTask(Task):
         features = self.encoder(seen)
         counts = self.counter(features)
         whole, parts = counts[: len(x)], counts[len(x) :].unflatten(0, (len(x), 4))
-        loss = counting_loss(whole, parts, self.config.margin)
+        loss = self.config.scale * counting_loss(whole, parts, self.config.margin)
         return Output(loss, {"embedding_spread": spread(whole)}, features.detach())
-
-    def param_groups(self) -> list[dict[str, Any]]:
-        """All with a small rate: the squared distances of sums are large and steep at first."""
-        return [{**group, "lr_scale": self.config.lr_scale} for group in super().param_groups()]

@@ -61,7 +61,7 @@ class DamagedJigsawTask(Task):
         self.colourist = Decoder(encoder, len(self.bins), STRIDE) if encoder.channels == 3 else None
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """The three losses, weighted; each is also a metric: ``jigsaw``, ``inpainting``, ``colorization``."""
+        """The three losses, weighted; they are the metrics ``cross_entropy``, ``inpainting``, ``colorization``."""
         tiles, colours = self._tiles(images, rng)
         batch, count = tiles.shape[:2]
         lost = torch.randint(count, (batch, 1), generator=rng, device=rng.device)
@@ -72,7 +72,7 @@ class DamagedJigsawTask(Task):
         puzzles, labels = self.solver.shuffle(features.view(batch, count, -1), self.config.puzzles, rng)
         logits = self.solver.head(puzzles.flatten(0, 1))
         loss = functional.cross_entropy(logits.float(), labels.flatten())
-        metrics = {"accuracy": accuracy(logits, labels.flatten()), "jigsaw": loss.detach()}
+        metrics = {"accuracy": accuracy(logits, labels.flatten()), "cross_entropy": loss.detach()}
 
         wanted = functional.interpolate(tiles[damaged], (PAINTED, PAINTED), mode="bilinear", antialias=True)
         painting = functional.mse_loss(self.painter(puzzles[:, 0]).float(), wanted)

@@ -55,6 +55,10 @@ class GeometricTask(Task):
         x = random_view(images, self.standardize, self.config.views, rng)
         if x.shape[2] != x.shape[3]:
             x = random_crop(x, min(x.shape[2:]), rng)
+        if self.config.shift >= x.shape[2]:
+            raise OnlygoodError(
+                f"a shift of {self.config.shift} px leaves nothing of views of {x.shape[2]} px"
+            )
         classes = len(self.transforms)
         copies = min(self.config.copies or classes, classes)
         chosen = torch.rand(x.shape[0], classes, generator=rng, device=x.device).argsort(dim=1)[:, :copies]

@@ -65,12 +65,14 @@ class MAETask(Task):
         """Mean squared error of the hidden patches, each normalised; painting nothing costs 1."""
         patch = self.encoder.stride
         side = self.config.views.size or min(images.shape[2:])
+        if side < 2 * patch:
+            raise OnlygoodError(f"images of {side} px have no patches of {patch} px to hide and to show")
         views = self.config.views.model_copy(update={"size": side // patch * patch})
         x = random_view(images, self.standardize, views, rng)
         tokens = self.encoder.tokens(x)
         n, length, _ = tokens.shape
         order = torch.rand(n, length, generator=rng, device=x.device).argsort(dim=1)
-        kept = max(1, round(length * (1 - self.config.mask)))
+        kept = min(max(1, round(length * (1 - self.config.mask))), length - 1)
         left = order[:, :kept, None]
         seen = self.encoder.attend(tokens.gather(1, left.expand(-1, -1, tokens.shape[2])))[-1]
         hidden = torch.ones(n, length, dtype=torch.bool, device=x.device).scatter(

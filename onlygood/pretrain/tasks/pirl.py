@@ -26,7 +26,7 @@ _SMALLEST_CELL = 16  # px; smaller images are enlarged, because encoders halve t
 
 
 class PIRLConfig(Strict):
-    """The paper's, with ``grid`` 2 for images below 64 px and 3 above; ``patch`` is a share of a cell's side.
+    """The paper's; images below 64 px want a ``grid`` of 2. ``patch`` is a share of a cell's side.
 
     ``views`` vary the image, and their colours each patch on its own. ``jigsaw`` weighs the patches' loss
     against the image's. Up to ``negatives`` images, all others are negatives.

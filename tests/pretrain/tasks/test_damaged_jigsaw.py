@@ -43,10 +43,10 @@ def test_the_start_is_chance_for_each_loss() -> None:
     """261 colours, 24 orders, and tiles of variance 1."""
     output = make()(noise(), torch.arange(BATCH), rng())
     metrics = {name: value.item() for name, value in output.metrics.items()}
-    assert metrics["jigsaw"] == pytest.approx(math.log(24), rel=0.08)
+    assert metrics["cross_entropy"] == pytest.approx(math.log(24), rel=0.08)
     assert metrics["colorization"] == pytest.approx(math.log(261), rel=0.06)
     assert metrics["inpainting"] < 1.5
-    total = metrics["jigsaw"] + metrics["inpainting"] + 0.2 * metrics["colorization"]
+    total = metrics["cross_entropy"] + metrics["inpainting"] + 0.2 * metrics["colorization"]
     assert output.loss.item() == pytest.approx(total, rel=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_the_lost_tile_is_the_painters_target_and_has_no_colour(monkeypatch: pyt
 
 def test_grey_images_are_ordered_and_painted() -> None:
     output = make(1)(noise(channels=1), torch.arange(BATCH), rng())
-    assert set(output.metrics) == {"accuracy", "jigsaw", "inpainting"}
+    assert set(output.metrics) == {"accuracy", "cross_entropy", "inpainting"}
 
 
 @pytest.mark.parametrize("opened", [False, True])
@@ -112,5 +112,5 @@ def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
     task = make(1, views={"flip": False})
     rows = descend(task, lambda step: lit(step, BATCH, SIDE)[:, :1], 20)
-    accuracy, loss = end(rows, "accuracy", 0.3), end(rows, "jigsaw", 0.3)
+    accuracy, loss = end(rows, "accuracy", 0.3), end(rows, "cross_entropy", 0.3)
     assert (accuracy > 0.2) if opened else (accuracy < 0.07 and loss > math.log(24) - 0.03)

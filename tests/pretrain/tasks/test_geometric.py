@@ -68,3 +68,9 @@ def test_one_class_is_no_task() -> None:
     config = GeometricConfig.parse({"flips": False, "shift": 0, "turns": False}, "test")
     with pytest.raises(OnlygoodError, match="one class"):
         GeometricTask(create_encoder("small", 1), config)
+
+
+def test_a_shift_out_of_the_view_is_refused() -> None:
+    task = GeometricTask(create_encoder("small", 1), GeometricConfig.parse({"shift": 24}, "test"))
+    with pytest.raises(OnlygoodError, match="a shift of 24 px leaves nothing of views of 24 px"):
+        task(torch.zeros(2, 1, 24, 30, dtype=torch.uint8), torch.arange(2), torch.Generator())

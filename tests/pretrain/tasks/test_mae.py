@@ -78,6 +78,14 @@ def test_an_untrained_painter_costs_about_1_and_odd_sizes_fit() -> None:
         assert 0.9 < loss.item() < 1.6
 
 
+def test_one_patch_at_least_is_hidden() -> None:
+    """Of the four patches of 8 px, .1 would round to none."""
+    loss = make(mask=0.1)(images(8, 8, 8), torch.arange(8), torch.Generator().manual_seed(0)).loss
+    assert 0.5 < loss.item() < 2
+    with pytest.raises(OnlygoodError, match="images of 7 px have no patches"):
+        make()(images(8, 7, 24), torch.arange(8), torch.Generator())
+
+
 def test_other_encoders_are_refused() -> None:
     with pytest.raises(OnlygoodError, match=r"vit-tiny-4, not 'small'"):
         MAETask(create_encoder("small", 3), MAEConfig())
