@@ -1,8 +1,9 @@
 """What views.py and steps.py share: images by seed, and the random views of other libraries.
 
-Strengths come from onlygood's own presets, so that all vary images alike. Not alike to the letter: onlygood
-shifts brightness where the others multiply it, and none of the others keeps colours beyond white. All give
-float32 of about zero mean and unit deviation: ``x / 63.75 - 2`` of grey levels.
+Strengths come from onlygood's own presets. The colour steps are alike, not the same: the others multiply
+brightness (at .4 by .6 to 1.4) where onlygood adds (at .4 up to 25 grey levels), turn the hue in HSV where
+onlygood turns it in YIQ, shuffle the steps, and round or clip after each; onlygood's are one matrix for each
+image. All give float32 of about zero mean and unit deviation: ``x / 63.75 - 2`` of grey levels.
 """
 
 import importlib.metadata
@@ -88,8 +89,9 @@ def _varied(module: Any, views: Views, side: int, blur: Any, **crop: Any) -> lis
         steps.append(module.RandomResizedCrop(side, scale=views.scale, **crop))
     if views.flip:
         steps.append(module.RandomHorizontalFlip())
-    jitter = module.ColorJitter(views.brightness, views.contrast, views.saturation, views.hue)
-    steps.append(module.RandomApply([jitter], p=views.jitter_probability))
+    strengths = (views.brightness, views.contrast, views.saturation, views.hue)
+    if any(strengths):
+        steps.append(module.RandomApply([module.ColorJitter(*strengths)], p=views.jitter_probability))
     if views.gray:
         steps.append(module.RandomGrayscale(p=views.gray))
     if views.blur:
@@ -97,27 +99,14 @@ def _varied(module: Any, views: Views, side: int, blur: Any, **crop: Any) -> lis
     return steps
 
 
-def pillow_steps(views: Views, side: int, *, bicubic: bool = False) -> list[Any]:
-    """Random steps on Pillow images; they end as Pillow images."""
-    from torchvision import transforms  # noqa: PLC0415
-
-    mode = transforms.InterpolationMode.BICUBIC if bicubic else transforms.InterpolationMode.BILINEAR
-    return _varied(transforms, views, side, PillowBlur(), interpolation=mode)
-
-
-def pillow_end() -> list[Any]:
-    """From a Pillow image to a standardised tensor."""
-    from torchvision import transforms  # noqa: PLC0415
-
-    return [transforms.ToTensor(), transforms.Normalize(MEAN, DEVIATION)]
-
-
 def pillow_views(views: Views, side: int, *, bicubic: bool = False) -> Callable[[Image.Image], torch.Tensor]:
     """One view of one Pillow image, by torchvision."""
     from torchvision import transforms  # noqa: PLC0415
 
+    mode = transforms.InterpolationMode.BICUBIC if bicubic else transforms.InterpolationMode.BILINEAR
+    steps = _varied(transforms, views, side, PillowBlur(), interpolation=mode)
     chain: Callable[[Image.Image], torch.Tensor]
-    chain = transforms.Compose([*pillow_steps(views, side, bicubic=bicubic), *pillow_end()])
+    chain = transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, DEVIATION)])
     return chain
 
 
@@ -142,7 +131,8 @@ def kornia_views(views: Views, side: int, cropping: str) -> torch.nn.Module:
     if views.flip:
         steps.append(kornia.RandomHorizontalFlip())
     strengths = (views.brightness, views.contrast, views.saturation, views.hue)
-    steps.append(kornia.ColorJitter(*strengths, p=views.jitter_probability))
+    if any(strengths):
+        steps.append(kornia.ColorJitter(*strengths, p=views.jitter_probability))
     if views.gray:
         steps.append(kornia.RandomGrayscale(p=views.gray))
     if views.blur:

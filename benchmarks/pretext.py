@@ -4,6 +4,8 @@
     python benchmarks/pretext.py CIFAR10 --task rotation --good airplane  # on one class, as a detector is
     python benchmarks/pretext.py CIFAR10 --task random                    # no training; also: supervised
 
+`random` has seen the images with its batch norms; `random-image` the same, each image standardised by itself.
+
 CIFAR10 holds train/CLASS and test/CLASS, as folders or as train/CLASS.zip and test.zip. One run is one JSON
 file under results/pretext; a run that has one is not repeated, and one that was cut off goes on from its
 checkpoint. `run_pretext.sh` does all, `pretext_table.py` prints the tables.
@@ -41,7 +43,7 @@ from onlygood.pretrain.probe.result import EncoderInfo
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.tasks.registry import create_task
 from onlygood.pretrain.trainer import train
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.views import Standardize, Views, random_view, to_float
 
 SIDE = 32
 ENCODERS = {"mae": "vit-tiny-4", "split-brain": "split-small", "svdd": "lenet"}  # the others: --encoder
@@ -55,6 +57,7 @@ TRAINING: dict[str, dict[str, Any]] = {
     "mae": {"optimizer": "adamw"},
     "svdd": {"lr": 1e-4, "optimizer": "adamw"},
 }
+STANDARDIZE: dict[str, Standardize] = {"random": "fixed", "random-image": "image"}  # not trained
 LABELS = 40  # a class, for tasks that learn from a few
 FEW_SHOT: dict[str, Any] = {"shots": [5, 20, 50], "labels": []}
 
@@ -71,8 +74,8 @@ def main() -> None:
     trained, data = images(options, root / "cache")
     task = make_task(options, trained, data)
     training = pretrain(task, trained, options, root / name) if task is not None else {}
-    encoder = task.encoder if task is not None else create_encoder(options.encoder, seed=options.seed)
-    eye = FrozenEncoder(encoder, "fixed" if task is None else task.standardize)
+    encoder = task.encoder if task is not None else untrained(trained, options)
+    eye = FrozenEncoder(encoder, STANDARDIZE[options.task] if task is None else task.standardize)
     started = time.process_time()
     classes = [options.good] if options.good else list(data.classes)
     result: dict[str, Any] = {
@@ -83,6 +86,7 @@ def main() -> None:
         "parameters": sum(p.numel() for p in encoder.parameters()),
         "standardize": eye.standardize,
         "images": len(trained),
+        "data": data.fingerprint,
         "training": training,
         "one_class": one_class(eye, data, trained if options.good else None, classes),
         "probes": {} if options.good else probes(eye, data, options.seed),
@@ -100,7 +104,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="folder of CIFAR-10")
-    parser.add_argument("--task", required=True, choices=("random", "supervised", *ALL_TASKS))
+    parser.add_argument("--task", required=True, choices=(*STANDARDIZE, "supervised", *ALL_TASKS))
     parser.add_argument("--good", help="train on this class alone, all its images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--encoder", default="small")
@@ -167,7 +171,7 @@ def files(folder: Path) -> list[Path]:
 
 def make_task(options: argparse.Namespace, store: ImageStore, data: Dataset) -> Task | None:
     """The task on its encoder; None where nothing is trained."""
-    if options.task == "random":
+    if options.task in STANDARDIZE:
         return None
     encoder = create_encoder(ENCODERS.get(options.task, options.encoder), seed=options.seed)
     if options.task == "supervised":
@@ -183,6 +187,20 @@ def make_task(options: argparse.Namespace, store: ImageStore, data: Dataset) -> 
         seed=options.seed,
         labelled=few_labels(data) if ALL_TASKS[options.task].labelled else None,
     )
+
+
+def untrained(store: ImageStore, options: argparse.Namespace) -> Encoder:
+    """Random weights; its batch norms have the statistics of some of the images, as trained ones do."""
+    encoder = create_encoder(options.encoder, seed=options.seed)
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the plain average of all batches
+    ids = np.random.default_rng(options.seed).permutation(len(store))[:2048]
+    encoder.train()
+    with torch.no_grad():
+        for part in np.array_split(ids, max(1, len(ids) // 64)):
+            encoder(to_float(read(store, part), STANDARDIZE[options.task]))
+    return encoder.eval()
 
 
 def few_labels(data: Dataset) -> tuple[Tensor, Tensor]:

@@ -16,8 +16,21 @@ import harness
 import numpy as np
 
 Runs = list[dict[str, Any]]
-REFERENCES = ("random", "supervised")
-DRAWS = 10_000  # bootstrap resamples of the tasks
+REFERENCES = ("random", "random-image", "supervised", "s4l")  # not trained, or with labels
+OWN = {"mae": "vit-tiny-4", "split-brain": "split-small", "svdd": "lenet"}  # networks
+FAMILIES = (  # tasks that are variants of one another
+    ("rotation", "geometric", "rotation-decoupling", "deepercluster", "multi-task"),
+    ("relative-location", "jigsaw", "damaged-jigsaw"),
+    ("denoising", "context-encoder", "colorization"),
+    ("counting",),
+    ("exemplar", "exemplar-triplet", "instance-discrimination", "pirl"),
+    ("simclr", "moco", "pcl"),
+    ("byol", "simsiam"),
+    ("barlow-twins", "vicreg"),
+    ("deepcluster", "deepcluster-v2", "sela", "swav"),
+    ("defects", "cutpaste"),
+)
+DRAWS = 10_000  # bootstrap resamples of the families
 
 
 def main() -> None:
@@ -27,7 +40,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="PNG file to write")
     options = parser.parse_args()
     usual = [run for run in harness.read_results("pretext") if _usual(run)]
-    runs, alone = _by_task(usual, alone=False), _by_task(usual, alone=True)
+    runs, alone = _by_name(usual, alone=False), _by_name(usual, alone=True)
     print(probe_table(runs), detector_table(runs, alone), correlation_table(runs, alone), sep="\n\n")
     if options.plot:
         plot(runs, alone, options.plot)
@@ -35,18 +48,20 @@ def main() -> None:
 
 def _usual(run: dict[str, Any]) -> bool:
     """Of the equal budget; longer runs, fewer images and other networks are told of in words."""
-    training = run["training"]
-    own = {"mae": "vit-tiny-4", "split-brain": "split-small", "svdd": "lenet"}
+    training, task = run["training"], run["task"]
     budget = not training or (training["steps"], training["batch_size"]) == (2000, 64)
     images = run["good"] or run["images"] == 10_000
-    return bool(budget and images) and run["encoder"] == own.get(run["task"], "small")
+    networks = ("small", *OWN.values()) if task == "random" else (OWN.get(task, "small"),)
+    return bool(budget and images) and run["encoder"] in networks
 
 
-def _by_task(runs: Runs, *, alone: bool) -> dict[str, Runs]:
+def _by_name(runs: Runs, *, alone: bool) -> dict[str, Runs]:
+    """By task; a network that is not `small` is named, too."""
     found = defaultdict(list)
     for run in runs:
         if bool(run["good"]) == alone:
-            found[run["task"]].append(run)
+            network = "" if run["encoder"] == "small" else f" ({run['encoder']})"
+            found[run["task"] + network].append(run)
     return found
 
 
@@ -78,14 +93,10 @@ def shots(count: int) -> Callable[[dict[str, Any]], float]:
     return value
 
 
-def detection(run: dict[str, Any]) -> float:
-    """AUROC of the last stage, averaged over the classes that were good in turn."""
-    return statistics.fmean(values[-1] for values in run["one_class"].values())
-
-
-def best_detection(run: dict[str, Any]) -> float:
-    """Of the best stage, which is chosen by the test images."""
-    return float(np.max(np.mean(list(run["one_class"].values()), axis=0)))
+def detection(run: dict[str, Any], good: str | None = None) -> float:
+    """AUROC of the last stage with the class ``good``, or averaged over all that were good in turn."""
+    areas = run["one_class"]
+    return float(areas[good][-1]) if good else statistics.fmean(values[-1] for values in areas.values())
 
 
 def cost(run: dict[str, Any]) -> float | None:
@@ -107,60 +118,45 @@ def _mean(runs: Runs, value: Callable[[dict[str, Any]], float]) -> float:
 
 def probe_table(runs: dict[str, Runs]) -> str:
     """What each encoder knows; best linear probe of the last stage first."""
-    order = sorted(runs, key=lambda task: -_mean(runs[task], linear))
+    order = sorted(runs, key=lambda name: -_mean(runs[name], linear))
     header = ["task", "seeds", "linear 1", "2", "3", "4", "kNN", "5-shot", "20-shot", "50-shot"]
     rows = [
         [
-            _name(task, runs[task]),
-            str(len(runs[task])),
-            *(_cell(runs[task], lambda run, s=stage: _stage(run, s)) for stage in range(4)),
-            _cell(runs[task], knn),
-            *(_cell(runs[task], shots(n)) for n in (5, 20, 50)),
+            name + (" †" if any(run["training"].get("warnings") for run in runs[name]) else ""),
+            str(len(runs[name])),
+            *(_cell(runs[name], lambda run, s=stage: _stage(run, s)) for stage in range(4)),
+            _cell(runs[name], knn),
+            *(_cell(runs[name], shots(n)) for n in (5, 20, 50)),
         ]
-        for task in order
+        for name in order
     ]
     return harness.markdown(header, rows)
 
 
 def _stage(run: dict[str, Any], stage: int) -> float | None:
-    """A ViT has six blocks: its first, third, fifth and last stand for the four stages."""
+    """A ViT has fewer stages: the nearest stands for each of the four."""
     count = len(run["probes"]["linear"])
     return linear(run, round(stage * (count - 1) / 3))
 
 
-def _name(task: str, runs: Runs) -> str:
-    encoder = runs[0]["encoder"]
-    return task if encoder == "small" else f"{task} ({encoder})"
-
-
 def detector_table(runs: dict[str, Runs], alone: dict[str, Runs]) -> str:
-    """One-class AUROC, and what training cost; best detector trained on good images alone first."""
-    found = {task: _mean(alone[task], detection) if task in alone else 0.0 for task in runs}
-    order = sorted(runs, key=lambda task: (-found[task], -_mean(runs[task], detection)))
+    """One-class AUROC of encoders trained on all classes or on the good one alone; what training cost."""
+    classes = sorted({run["good"] for found in alone.values() for run in found})
+    order = sorted(runs, key=lambda name: -_mean(runs[name], detection))
     base = _mean(runs["rotation"], lambda run: cost(run) or 0) if "rotation" in runs else 1.0
-    header = ["task", "trained on the good class alone", "best stage"]
-    header += ["trained on all classes", "best stage", "CPU s per 1,000 images", "times rotation"]
-    rows = [
-        [
-            _name(task, runs[task]),
-            _classes(alone.get(task, []), detection),
-            _classes(alone.get(task, []), best_detection),
-            _cell(runs[task], detection),
-            _cell(runs[task], best_detection),
-            _cell(runs[task], cost, 2),
-            _cell(runs[task], lambda run: None if cost(run) is None else cost(run) / base, 1),
-        ]
-        for task in order
-    ]
+    header = ["task", "ten classes in turn"]
+    header += [f"{good}{part}" for good in classes for part in ("", ", trained on it alone")]
+    header += ["CPU s per 1,000 images", "times rotation"]
+    rows = []
+    for name in order:
+        cells = [_cell(runs[name], detection)]
+        for good in classes:
+            own = [run for run in alone.get(name, []) if run["good"] == good]
+            cells += [_cell(found, lambda run, g=good: detection(run, g)) for found in (runs[name], own)]
+        cells += [_cell(runs[name], cost, 2)]
+        cells += [_cell(runs[name], lambda run: None if cost(run) is None else cost(run) / base, 1)]
+        rows.append([name, *cells])
     return harness.markdown(header, rows)
-
-
-def _classes(runs: Runs, value: Callable[[dict[str, Any]], float]) -> str:
-    """Mean over classes, for each seed; then its spread over seeds."""
-    seeds = defaultdict(list)
-    for run in runs:
-        seeds[run["seed"]].append(value(run))
-    return harness.spread([statistics.fmean(found) for found in seeds.values()])
 
 
 PAIRS: list[tuple[str, Callable[[dict[str, Any]], float]]] = [
@@ -174,27 +170,27 @@ PAIRS: list[tuple[str, Callable[[dict[str, Any]], float]]] = [
 def correlation_table(runs: dict[str, Runs], alone: dict[str, Runs]) -> str:
     """Pearson's and Spearman's correlation over pretext tasks on one network, with bootstrap intervals."""
     header = ["probe (trained on all classes)", "one-class AUROC of", "tasks", "Pearson", "Spearman"]
+    settings = [("the same encoder, ten classes in turn", runs, None)]
+    for good in sorted({run["good"] for found in alone.values() for run in found}):
+        own = {name: [run for run in found if run["good"] == good] for name, found in alone.items()}
+        settings.append((f"an encoder trained on {good} alone", {k: v for k, v in own.items() if v}, good))
     rows = []
-    for words, detectors in (("the same encoder", runs), ("an encoder trained on good alone", alone)):
-        tasks = compared(runs, detectors)
-        if len(tasks) < 5:
+    for words, detectors, good in settings:
+        names = compared(runs, detectors)
+        if len(names) < 10:
             continue
-        y = np.array([_mean(detectors[task], detection) for task in tasks])
-        for name, probe in PAIRS:
-            x = np.array([_mean(runs[task], probe) for task in tasks])
-            rows.append(
-                [name, words, str(len(tasks)), *(_interval(x, y, kind) for kind in (pearson, spearman))]
-            )
+        y = np.array([_mean(detectors[name], lambda run, g=good: detection(run, g)) for name in names])
+        for probe_name, probe in PAIRS:
+            x = np.array([_mean(runs[name], probe) for name in names])
+            cells = [_interval(x, y, names, kind) for kind in (pearson, spearman)]
+            rows.append([probe_name, words, str(len(names)), *cells])
     return harness.markdown(header, rows)
 
 
 def compared(runs: dict[str, Runs], detectors: dict[str, Runs]) -> list[str]:
-    """Pretext tasks of the network `small` that have both numbers."""
-    return [
-        task
-        for task in sorted(runs)
-        if task in detectors and task not in REFERENCES and runs[task][0]["encoder"] == "small"
-    ]
+    """Pretext tasks without labels on the network `small` that have both numbers."""
+    known = [name for family in FAMILIES for name in family]
+    return [name for name in known if name in runs and name in detectors]
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float:
@@ -209,11 +205,18 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
     return pearson(rankdata(x), rankdata(y))
 
 
-def _interval(x: np.ndarray, y: np.ndarray, kind: Callable[[np.ndarray, np.ndarray], float]) -> str:
-    """With the 95 % interval over resampled tasks."""
+def _interval(
+    x: np.ndarray, y: np.ndarray, names: list[str], kind: Callable[[np.ndarray, np.ndarray], float]
+) -> str:
+    """With the 95 % interval over resampled families, for tasks of one family are not independent."""
     rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(x), (DRAWS, len(x)))
-    values = [kind(x[some], y[some]) for some in drawn if len(set(some.tolist())) > 2]
+    rows = [[names.index(name) for name in family if name in names] for family in FAMILIES]
+    rows = [family for family in rows if family]
+    values = []
+    for drawn in rng.integers(0, len(rows), (DRAWS, len(rows))):
+        chosen = [row for family in drawn for row in rows[family]]
+        if len(set(chosen)) > 2:
+            values.append(kind(x[chosen], y[chosen]))
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return f"{kind(x, y):+.2f} ({low:+.2f} to {high:+.2f})"
 
@@ -225,14 +228,18 @@ def plot(runs: dict[str, Runs], alone: dict[str, Runs], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt  # noqa: PLC0415
 
-    figure, axes = plt.subplots(1, 2, figsize=(13, 6), constrained_layout=True, sharex=True)
-    titles = ("trained on all classes", "trained on the good class alone")
-    for ax, detectors, title in zip(axes, (runs, alone), titles, strict=True):
-        for task in sorted(set(runs) & set(detectors)):
-            x, y = _mean(runs[task], linear), _mean(detectors[task], detection)
-            colour = "tab:red" if task in REFERENCES else "tab:blue"
+    figure, axes = plt.subplots(1, 2, figsize=(14, 7), constrained_layout=True, sharex=True)
+    own = {name: [run for run in found if run["good"] == "airplane"] for name, found in alone.items()}
+    panels = [
+        ("trained on all classes; ten classes in turn", runs, None),
+        ("trained on airplanes alone", own, "airplane"),
+    ]
+    for ax, (title, detectors, good) in zip(axes, panels, strict=True):
+        for name in sorted(set(runs) & {key for key, found in detectors.items() if found}):
+            x, y = _mean(runs[name], linear), _mean(detectors[name], lambda run, g=good: detection(run, g))
+            colour = "tab:red" if name.split(" ")[0] in REFERENCES else "tab:blue"
             ax.plot(x, y, "o", color=colour, markersize=5)
-            ax.annotate(task, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
+            ax.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
         ax.set(xlabel="linear probe, last stage: accuracy", ylabel="one-class AUROC, Gaussian", title=title)
         ax.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -184,8 +184,8 @@ def table(results: list[dict[str, Any]]) -> str:
         known = [f"{package} {number}" for package, number in result["versions"].items() if number]
         where = f"{result['accelerator']}, {origin['cpu']}" if result["accelerator"] else origin["cpu"]
         title = (
-            f"{result['name']}: {where}, {origin['cpus']} CPUs, {result['threads']} threads; "
-            f"{result['side']} px, batch {result['batch']}; {', '.join(known)}"
+            f"{result['name']}: commit {origin['commit']}; {where}, {origin['cpus']} CPUs, "
+            f"{result['threads']} threads; {result['side']} px, batch {result['batch']}; {', '.join(known)}"
         )
         rows = [line for row in result["rows"] for line in _lines(row)]
         skipped = "".join(f"\n\n{NAMES[key]}: {why}" for key, why in result["skipped"].items())

@@ -3,11 +3,13 @@
 They train the same encoder as onlygood with heads as wide, the same loss and the same optimiser:
 
 * lightly: its transforms, dataset, collation, heads and loss; each view goes through the network by itself.
-  It has no task "rotation": there, its RandomRotate and MultiViewTransform turn the images.
 * solo: written for this benchmark after the structure of solo-learn. Pillow images, torchvision's first
-  transforms with bicubic crops, a list of views, channels last in memory, each view by itself.
+  transforms with bicubic crops, a list of views, each view by itself.
 
-They get what they can: decoded images in memory (unless ``files``), no logging, no end of an epoch.
+Neither has a task "rotation": there, their data loading feeds one view of each image, turned as a batch.
+
+They get what they can: decoded images in memory (unless ``files``), channels last in memory, no logging, no
+end of an epoch.
 """
 
 import copy
@@ -126,19 +128,6 @@ class Images(Dataset[Any]):
         return (self.transform(image) if self.transform else image), 0
 
 
-class Chain:
-    """Steps one after the other."""
-
-    def __init__(self, *steps: Any) -> None:
-        self.steps = steps
-
-    def __call__(self, image: Any) -> Any:
-        """Apply all."""
-        for step in self.steps:
-            image = step(image)
-        return image
-
-
 class Several:
     """The list of what each of several transforms gives."""
 
@@ -150,37 +139,20 @@ class Several:
         return [transform(image) for transform in self.transforms]
 
 
-class Turn:
-    """A Pillow image by quarter turns."""
-
-    def __init__(self, turns: int) -> None:
-        self.turns = turns
-
-    def __call__(self, image: Image.Image) -> Image.Image:
-        """Turn one image."""
-        turn = Image.Transpose
-        ways = {1: turn.ROTATE_90, 2: turn.ROTATE_180, 3: turn.ROTATE_270}
-        return image.transpose(ways[self.turns]) if self.turns else image
-
-
 def solo_transform(task: str, side: int) -> Any:
     """A list of views of one Pillow image."""
-    if task != "rotation":
-        return Several(*[peers.pillow_views(VIEWS[task], side, bicubic=True)] * 2)
-    turned = [Chain(Turn(turns), *peers.pillow_end()) for turns in range(4)]
-    return Chain(*peers.pillow_steps(VIEWS[task], side), Several(*turned))
+    count = 1 if task == "rotation" else 2
+    return Several(*[peers.pillow_views(VIEWS[task], side, bicubic=True)] * count)
 
 
 def lightly_transform(task: str, side: int) -> Any:
     """Lightly's own transform, as strong as onlygood's."""
     from lightly import transforms  # noqa: PLC0415
     from lightly.transforms.multi_view_transform import MultiViewTransform  # noqa: PLC0415
-    from lightly.transforms.rotation import RandomRotate  # noqa: PLC0415
 
     views = VIEWS[task]
     if task == "rotation":
-        turned = [Chain(RandomRotate(1.0, 90 * turns), *peers.pillow_end()) for turns in range(4)]
-        return Chain(*peers.pillow_steps(views, side), MultiViewTransform(turned))
+        return MultiViewTransform([peers.pillow_views(views, side)])
     strengths: dict[str, Any] = {
         "input_size": side,
         "cj_prob": views.jitter_probability,
@@ -240,9 +212,10 @@ def rotation(encoder: Encoder) -> Method:
     model = nn.Sequential(encoder, nn.Linear(encoder.dim, 4))
 
     def loss(views: list[Tensor]) -> Tensor:
-        turned = torch.cat(views)
-        labels = torch.arange(4, device=turned.device).repeat_interleave(len(views[0]))
-        return functional.cross_entropy(model(turned), labels)
+        (view,) = views
+        turned = torch.cat([torch.rot90(view, turns, (2, 3)) for turns in range(4)])
+        labels = torch.arange(4, device=view.device).repeat_interleave(len(view))
+        return functional.cross_entropy(model(turned.to(memory_format=torch.channels_last)), labels)
 
     return Method(model, loss)
 
@@ -337,9 +310,8 @@ class Rival:
         self.loader = load(settings, sources, self.device)
         encoder = create_encoder(settings.encoder, 3, seed=settings.seed)
         self.method = METHODS[settings.contender, settings.task](encoder)
-        self.layout = torch.channels_last if settings.contender == "solo" else torch.preserve_format
         modules = self.method.modules.to(self.device).train()
-        modules.to(memory_format=self.layout)
+        modules.to(memory_format=torch.channels_last)
         trained = [parameter for parameter in modules.parameters() if parameter.requires_grad]
         c = TrainConfig()
         self.optimizer = torch.optim.SGD(trained, c.lr / 10, c.momentum, 0, c.weight_decay, nesterov=True)
@@ -347,7 +319,7 @@ class Rival:
     def step(self, batch: Any) -> Tensor:
         """One step of the optimiser."""
         here = [view.to(self.device, non_blocking=True) for view in batch[0]]
-        views = [view.to(memory_format=self.layout) for view in here]
+        views = [view.to(memory_format=torch.channels_last) for view in here]
         with torch.autocast(self.device, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             loss = self.method.loss(views)
         self.optimizer.zero_grad(set_to_none=True)

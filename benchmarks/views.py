@@ -8,11 +8,14 @@ Needs the packages torch, torchvision and kornia beside onlygood, in an environm
     uv venv BV && uv pip install --python BV/bin/python torch torchvision kornia lightly -e '.[train]'
     BV/bin/python benchmarks/views.py
 
-A library that is not installed is skipped, and the result says so. Views are random resized crop, flip,
-colour jitter (.4, .4, .4, .1 with probability .8) and grey (.2); blur (.5) in rows of their own. Images are
-made from the seed and lie in memory as uint8; every call ends with a standardised float32 batch. Each number
-of threads has a process of its own; in it all take turns, round by round, so that what else the machine does
-hits all alike. On a machine with CUDA, all that work on tensors work there, and the images begin there.
+A library that is not installed is skipped, and the result says so. Views are random resized crop and flip;
+these and colour jitter (.4, .4, .4, .1 with probability .8) and grey (.2), much as SimCLR's; and all of these
+and blur (.5), from 96 px on. The colour steps are alike, not the same: peers.py says how.
+
+Images are made from the seed and lie in memory as uint8; every call ends with a standardised float32 batch.
+Each number of threads has a process of its own; in it all take turns, round by round, so that what else the
+machine does hits all alike. On a machine with CUDA, all that work on tensors work there, and the images
+begin there. What goes one by one uses one CPU whatever the threads: see the ratio by CPU time.
 
 Before anything is timed, everybody's output is looked at: mean, deviation, and how many of 32 copies of one
 image come out different. That is 32 wherever each image gets draws of its own.
@@ -108,29 +111,35 @@ def measure(options: argparse.Namespace, name: str) -> dict[str, Any]:
 
 
 def work(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One device and number of threads: every side, without blur, and with it where images are large."""
+    """One device and number of threads: every side, each kind of views."""
     import peers  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
     from onlygood.pretrain.presets import crop_and_colour  # noqa: PLC0415
+    from onlygood.pretrain.views import Views  # noqa: PLC0415
 
     warnings.filterwarnings("ignore")
     device, threads = options.worker, options.threads[0]
     torch.set_num_threads(threads)
     peers.seed_all(options.seed)
+    colours = crop_and_colour().model_copy(update={"blur": 0.0})
+    kinds = {
+        "crop, flip": Views(scale=colours.scale),
+        "crop, flip, colours": colours,
+        "crop, flip, colours, blur": colours.model_copy(update={"blur": 0.5}),
+    }
     rows = []
     for side in options.sides:
         batch = options.batch if side <= 96 else max(1, options.batch // 4)
         images = peers.rendered(batch, side, options.seed)
-        for blur in (0.0, 0.5) if side >= 96 else (0.0,):
-            views = crop_and_colour().model_copy(update={"blur": blur})
+        for kind, views in list(kinds.items())[: 3 if side >= 96 else 2]:
             makers = contenders(views, side, device, options.seed)
             looks = look(makers, images)
             calls = {name: make(images) for name, make in makers.items()}
             rounds = take_turns(calls, batch, device, options.rounds, options.seconds)
-            setting = {"device": device, "threads": threads, "side": side, "batch": batch, "blur": blur}
+            setting = {"device": device, "threads": threads, "side": side, "batch": batch, "views": kind}
             rows.append(setting | {"rounds": rounds, "output": looks})
-            print(f"{device}, {threads} threads, {side} px, blur {blur}: done", file=sys.stderr)
+            print(f"{device}, {threads} threads, {side} px, {kind}: done", file=sys.stderr)
     return rows
 
 
@@ -233,34 +242,52 @@ def table(results: list[dict[str, Any]]) -> str:
         origin = result["environment"]
         known = [f"{package} {number}" for package, number in result["versions"].items() if number]
         where = f"{result['accelerator']}, {origin['cpu']}" if result["accelerator"] else origin["cpu"]
-        title = f"{result['name']}: {where}, {origin['cpus']} CPUs; {', '.join(known)}"
+        title = (
+            f"{result['name']}: commit {origin['commit']}; {where}, {origin['cpus']} CPUs; {', '.join(known)}"
+        )
         rows = [line for row in result["rows"] for line in _lines(row)]
         skipped = "".join(f"\n\n{NAMES[key]}: {why}" for key, why in result["skipped"].items())
         parts.append(f"{title}\n\n{harness.markdown(HEADER, rows)}{skipped}")
     return "\n\n".join(parts) or "no finished runs"
 
 
-HEADER = ["views", "images/s", "least", "most", "times torchvision one by one", "CPU ms an image"]
+HEADER = [
+    "views",
+    "images/s",
+    "least",
+    "most",
+    "times torchvision one by one",
+    "by CPU time",
+    "CPU ms an image",
+]
 
 
 def _lines(row: dict[str, Any]) -> list[list[str]]:
     threads = "1 thread" if row["threads"] == 1 else f"{row['threads']} threads"
     where = "CUDA" if row["device"] == "cuda" else f"CPU, {threads}"
-    setting = f"{row['side']} px{', blur' if row['blur'] else ''}, {where}, batch {row['batch']}"
+    setting = f"{row['side']} px: {row['views']}, {where}"
     rates = {
         name: [one["images_per_second"] for one in rounds] for name, rounds in row["rounds"].items() if rounds
+    }
+    costs = {
+        name: [one["cpu_seconds_per_1000"] for one in rounds]
+        for name, rounds in row["rounds"].items()
+        if rounds
     }
     plain = [name for name in ONE_BY_ONE if name in rates]
     base = max(plain, key=lambda name: statistics.median(rates[name])) if plain else None
     lines = []
     for name, values in rates.items():
-        ratio = "–"
+        ratios = ["–", "–"]
         if base:  # round by round, so that whatever slowed a round divides out
-            ratio = f"{statistics.median(a / b for a, b in zip(values, rates[base], strict=True)):.2f}"
-        cpu = statistics.median(one["cpu_seconds_per_1000"] for one in row["rounds"][name])
-        cells = [f"{statistics.median(values):.0f}", f"{min(values):.0f}", f"{max(values):.0f}", ratio]
-        lines.append([f"{setting}: {NAMES[name]}", *cells, f"{cpu:.3f}"])
+            ratios = [_ratio(values, rates[base]), _ratio(costs[base], costs[name])]
+        cells = [f"{statistics.median(values):.0f}", f"{min(values):.0f}", f"{max(values):.0f}", *ratios]
+        lines.append([f"{setting}: {NAMES[name]}", *cells, f"{statistics.median(costs[name]):.3f}"])
     return lines
+
+
+def _ratio(values: list[float], others: list[float]) -> str:
+    return f"{statistics.median(a / b for a, b in zip(values, others, strict=True)):.2f}"
 
 
 if __name__ == "__main__":

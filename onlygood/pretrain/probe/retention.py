@@ -1,7 +1,7 @@
 """What an encoder keeps and what it ignores: colour, position and scale, read by ridge regression.
 
-Each image is made smaller, put somewhere on a canvas of its own mean colour, and tinted at random. Where it
-lies, how large it is and how the picture is coloured then says nothing of what is on it, so that no habit of
+Each image is made smaller, put somewhere on a grey canvas, and given a random mean colour. Where it lies, how
+large it is and how the picture is coloured then says nothing of what is on it, so that no habit of
 photographers (skies are blue and at the top) can stand in for what the features hold. A pretext task whose
 views change a property teaches the encoder to drop it: R² near 0; what it keeps gives R² near 1.
 """
@@ -32,7 +32,7 @@ class RetentionConfig(Strict):
     pool: Pool = "mean"
     dimensions: int = Field(default=9000, ge=1)  # of max-pooled features, about
     scale: tuple[float, float] = (0.4, 0.9)  # of the sides
-    tint: float = Field(default=48.0, ge=0)  # grey levels added to each channel, ± at most
+    tint: float = Field(default=48.0, ge=0)  # grey levels of each channel's mean from the middle, ± at most
     images: int = Field(default=5000, ge=2)  # at most, of the training images and of the test images
     weakest: float = Field(default=1e-3, gt=0)  # ridge penalties tried, leave-one-out on training images
     strongest: float = Field(default=1e6, gt=0)
@@ -102,13 +102,13 @@ def place(images: Tensor, config: RetentionConfig, rng: torch.Generator) -> tupl
     side = scale.exp()[:, None]
     centre = uniform((batch, 2), -1, 1, rng) * (1 - side)
     x = images.float()
-    mean = x.mean(dim=(2, 3), keepdim=True)
+    x = x - x.mean(dim=(2, 3), keepdim=True)
     affine = torch.zeros(batch, 2, 3)
     affine[:, 0, 0] = affine[:, 1, 1] = 1 / side[:, 0]
     affine[:, :, 2] = -centre / side
     grid = functional.affine_grid(affine, list(x.shape), align_corners=False)
     tint = uniform((batch, channels, 1, 1), -config.tint, config.tint, rng)
-    placed = functional.grid_sample(x - mean, grid, align_corners=False) + mean + tint
+    placed = functional.grid_sample(x, grid, align_corners=False) + 127.5 + tint
     placed = placed.round().clamp(0, 255)
     colour = placed.mean(dim=(2, 3))
     properties = {"position": centre, "scale": scale[:, None]}

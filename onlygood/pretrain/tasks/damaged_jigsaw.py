@@ -61,7 +61,7 @@ class DamagedJigsawTask(Task):
         self.colourist = Decoder(encoder, len(self.bins), STRIDE) if encoder.channels == 3 else None
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """Three losses, weighted; they are metrics: ``cross_entropy``, ``inpainting`` and ``colorization``."""
+        """Three losses, weighted; all are metrics: ``cross_entropy``, ``inpainting``, ``colorization``."""
         tiles, colours = self._tiles(images, rng)
         batch, count = tiles.shape[:2]
         lost = torch.randint(count, (batch, 1), generator=rng, device=rng.device)
