@@ -4,7 +4,8 @@
     python benchmarks/pretext.py CIFAR10 --task rotation --good airplane  # on one class, as a detector is
     python benchmarks/pretext.py CIFAR10 --task random                    # no training; also: supervised
 
-`random` has seen the images with its batch norms; `random-image` the same, each image standardised by itself.
+`random` has seen the images with its batch norms; `random-image` the same, each image standardised by itself;
+the batch norms of `random-raw` are as they were made.
 
 CIFAR10 holds train/CLASS and test/CLASS, as folders or as train/CLASS.zip and test.zip. One run is one JSON
 file under results/pretext; a run that has one is not repeated, and one that was cut off goes on from its
@@ -57,7 +58,7 @@ TRAINING: dict[str, dict[str, Any]] = {
     "mae": {"optimizer": "adamw"},
     "svdd": {"lr": 1e-4, "optimizer": "adamw"},
 }
-STANDARDIZE: dict[str, Standardize] = {"random": "fixed", "random-image": "image"}  # not trained
+UNTRAINED: dict[str, Standardize] = {"random": "fixed", "random-image": "image", "random-raw": "fixed"}
 LABELS = 40  # a class, for tasks that learn from a few
 FEW_SHOT: dict[str, Any] = {"shots": [5, 20, 50], "labels": []}
 
@@ -75,7 +76,7 @@ def main() -> None:
     task = make_task(options, trained, data)
     training = pretrain(task, trained, options, root / name) if task is not None else {}
     encoder = task.encoder if task is not None else untrained(trained, options)
-    eye = FrozenEncoder(encoder, STANDARDIZE[options.task] if task is None else task.standardize)
+    eye = FrozenEncoder(encoder, UNTRAINED[options.task] if task is None else task.standardize)
     started = time.process_time()
     classes = [options.good] if options.good else list(data.classes)
     result: dict[str, Any] = {
@@ -104,7 +105,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="folder of CIFAR-10")
-    parser.add_argument("--task", required=True, choices=(*STANDARDIZE, "supervised", *ALL_TASKS))
+    parser.add_argument("--task", required=True, choices=(*UNTRAINED, "supervised", *ALL_TASKS))
     parser.add_argument("--good", help="train on this class alone, all its images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--encoder", default="small")
@@ -171,7 +172,7 @@ def files(folder: Path) -> list[Path]:
 
 def make_task(options: argparse.Namespace, store: ImageStore, data: Dataset) -> Task | None:
     """The task on its encoder; None where nothing is trained."""
-    if options.task in STANDARDIZE:
+    if options.task in UNTRAINED:
         return None
     encoder = create_encoder(ENCODERS.get(options.task, options.encoder), seed=options.seed)
     if options.task == "supervised":
@@ -190,8 +191,10 @@ def make_task(options: argparse.Namespace, store: ImageStore, data: Dataset) -> 
 
 
 def untrained(store: ImageStore, options: argparse.Namespace) -> Encoder:
-    """Random weights; its batch norms have the statistics of some of the images, as trained ones do."""
+    """Random weights; unless they stay raw, batch norms have the statistics of images, as trained ones do."""
     encoder = create_encoder(options.encoder, seed=options.seed)
+    if options.task == "random-raw":
+        return encoder.eval()
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the plain average of all batches
@@ -199,7 +202,7 @@ def untrained(store: ImageStore, options: argparse.Namespace) -> Encoder:
     encoder.train()
     with torch.no_grad():
         for part in np.array_split(ids, max(1, len(ids) // 64)):
-            encoder(to_float(read(store, part), STANDARDIZE[options.task]))
+            encoder(to_float(read(store, part), UNTRAINED[options.task]))
     return encoder.eval()
 
 

@@ -16,7 +16,7 @@ import harness
 import numpy as np
 
 Runs = list[dict[str, Any]]
-REFERENCES = ("random", "random-image", "supervised", "s4l")  # not trained, or with labels
+REFERENCES = ("random", "random-image", "random-raw", "supervised", "s4l")  # not trained, or with labels
 OWN = {"mae": "vit-tiny-4", "split-brain": "split-small", "svdd": "lenet"}  # networks
 FAMILIES = (  # tasks that are variants of one another
     ("rotation", "geometric", "rotation-decoupling", "deepercluster", "multi-task"),
