@@ -228,18 +228,28 @@ def plot(runs: dict[str, Runs], alone: dict[str, Runs], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt  # noqa: PLC0415
 
-    figure, axes = plt.subplots(1, 2, figsize=(14, 7), constrained_layout=True, sharex=True)
+    figure, axes = plt.subplots(1, 2, figsize=(14, 7.5), constrained_layout=True)
     own = {name: [run for run in found if run["good"] == "airplane"] for name, found in alone.items()}
     panels = [
         ("trained on all classes; ten classes in turn", runs, None),
         ("trained on airplanes alone", own, "airplane"),
     ]
     for ax, (title, detectors, good) in zip(axes, panels, strict=True):
-        for name in sorted(set(runs) & {key for key, found in detectors.items() if found}):
-            x, y = _mean(runs[name], linear), _mean(detectors[name], lambda run, g=good: detection(run, g))
-            colour = "tab:red" if name.split(" ")[0] in REFERENCES else "tab:blue"
+        names = [name for name in runs if " " not in name and detectors.get(name)]
+        found = sorted(
+            (_mean(detectors[name], lambda run, g=good: detection(run, g)), _mean(runs[name], linear), name)
+            for name in names
+        )
+        low, high = found[0][0], found[-1][0]
+        gap, right = (high - low) / 38, max(x for _, x, _ in found) + 0.02
+        height = low - gap
+        for y, x, name in found:  # names in a column, none over another
+            height = max(y, height + gap)
+            colour = "tab:red" if name in REFERENCES else "tab:blue"
+            ax.plot([x, right], [y, height], color="0.8", linewidth=0.6, zorder=1)
             ax.plot(x, y, "o", color=colour, markersize=5)
-            ax.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
+            ax.annotate(name, (right, height), fontsize=8, color=colour, va="center")
+        ax.set_xlim(right=right + 0.11)
         ax.set(xlabel="linear probe, last stage: accuracy", ylabel="one-class AUROC, Gaussian", title=title)
         ax.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ FACTS = {
     "barlow-twins": Facts(steps=20, options={"projection": 64, "scale": 0.01}),
     "vicreg": Facts(share=0.97, steps=40, options={"projection": 64}),
     "instance-discrimination": Facts(math.log(64), options={"temperature": 0.5}),
-    "pirl": Facts(math.log(64), share=0.8, steps=20, options={"grid": 2, "temperature": 0.5}),
+    "pirl": Facts(math.log(64), share=0.8, steps=30, options={"grid": 2, "temperature": 0.5}),
     "swav": Facts(share=0.95, options={"prototypes": 32, "queue": 64, "small_crops": 2}),
     "deepcluster": Facts(math.log(8), options={"clusters": 8, "least_steps": 8}),
     "deepcluster-v2": Facts(options={"clusters": 8}),

@@ -110,7 +110,7 @@ def test_copies_that_look_upright_are_found_among_those_that_do_not() -> None:
     """A quarter of the images is flat: their turned copies lose much more weight than those of the others."""
     task = make(prior=0.25, switch=1.0)
     images = torch.where(torch.arange(COUNT).view(-1, 1, 1, 1) < COUNT // 4, flat(), lit())
-    rows = descend(task, images, 30)
+    rows = descend(task, images, 45)
     assert rows[-1]["rotation"] < math.log(4) / 4 + 0.1
     seen: list[Tensor] = []
     task.upright.register_forward_hook(lambda _, __, logits: seen.append(logits.detach()))
