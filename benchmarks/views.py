@@ -42,6 +42,13 @@ NAMES = {
     "torchvision-one-draw": "torchvision v2, one draw for the whole batch: not the same thing",
 }
 NEEDS = {name: name.partition("-")[0] for name in NAMES if name != "onlygood"}
+SHORT = {
+    "torchvision-pillow": "torchvision, Pillow",
+    "torchvision-tensor": "torchvision v2, tensors",
+    "kornia-slice": "kornia",
+    "kornia-resample": "kornia, one warp",
+    "torchvision-one-draw": "torchvision v2, one draw for all",
+}
 ONE_BY_ONE = ("torchvision-pillow", "torchvision-tensor")
 COPIES = 32
 
@@ -236,7 +243,12 @@ def _wait(device: str) -> None:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """Medians over the rounds, and ratios to the faster of torchvision's two ways of going one by one."""
+    """Images a second, and the median ratio to each rival's, round by round: what slows a round divides out.
+
+    The last two columns are ratios of the rivals' CPU time to onlygood's.
+    """
+    header = ["views", "onlygood, images/s", "least", "most", *(f"times {name}" for name in SHORT.values())]
+    header += [f"CPU time: {SHORT[name]}" for name in ONE_BY_ONE]
     parts = []
     for result in results:
         origin = result["environment"]
@@ -245,49 +257,28 @@ def table(results: list[dict[str, Any]]) -> str:
         title = (
             f"{result['name']}: commit {origin['commit']}; {where}, {origin['cpus']} CPUs; {', '.join(known)}"
         )
-        rows = [line for row in result["rows"] for line in _lines(row)]
+        rows = [_line(row) for row in result["rows"]]
         skipped = "".join(f"\n\n{NAMES[key]}: {why}" for key, why in result["skipped"].items())
-        parts.append(f"{title}\n\n{harness.markdown(HEADER, rows)}{skipped}")
+        parts.append(f"{title}\n\n{harness.markdown(header, rows)}{skipped}")
     return "\n\n".join(parts) or "no finished runs"
 
 
-HEADER = [
-    "views",
-    "images/s",
-    "least",
-    "most",
-    "times torchvision one by one",
-    "by CPU time",
-    "CPU ms an image",
-]
-
-
-def _lines(row: dict[str, Any]) -> list[list[str]]:
+def _line(row: dict[str, Any]) -> list[str]:
     threads = "1 thread" if row["threads"] == 1 else f"{row['threads']} threads"
-    where = "CUDA" if row["device"] == "cuda" else f"CPU, {threads}"
-    setting = f"{row['side']} px: {row['views']}, {where}"
-    rates = {
-        name: [one["images_per_second"] for one in rounds] for name, rounds in row["rounds"].items() if rounds
-    }
-    costs = {
-        name: [one["cpu_seconds_per_1000"] for one in rounds]
-        for name, rounds in row["rounds"].items()
-        if rounds
-    }
-    plain = [name for name in ONE_BY_ONE if name in rates]
-    base = max(plain, key=lambda name: statistics.median(rates[name])) if plain else None
-    lines = []
-    for name, values in rates.items():
-        ratios = ["–", "–"]
-        if base:  # round by round, so that whatever slowed a round divides out
-            ratios = [_ratio(values, rates[base]), _ratio(costs[base], costs[name])]
-        cells = [f"{statistics.median(values):.0f}", f"{min(values):.0f}", f"{max(values):.0f}", *ratios]
-        lines.append([f"{setting}: {NAMES[name]}", *cells, f"{statistics.median(costs[name]):.3f}"])
-    return lines
+    where = "CUDA" if row["device"] == "cuda" else threads
+    rates = {name: [one["images_per_second"] for one in rounds] for name, rounds in row["rounds"].items()}
+    costs = {name: [one["cpu_seconds_per_1000"] for one in rounds] for name, rounds in row["rounds"].items()}
+    ours = rates["onlygood"]
+    cells = [f"{number:.0f}" for number in (statistics.median(ours), min(ours), max(ours))]
+    cells += [_ratio(ours, rates.get(name)) for name in SHORT]
+    cells += [_ratio(costs[name], costs["onlygood"]) if name in costs else "–" for name in ONE_BY_ONE]
+    return [f"{row['side']} px, {where}: {row['views']}", *cells]
 
 
-def _ratio(values: list[float], others: list[float]) -> str:
-    return f"{statistics.median(a / b for a, b in zip(values, others, strict=True)):.2f}"
+def _ratio(values: list[float], others: list[float] | None) -> str:
+    if not others:
+        return "–"
+    return f"{statistics.median(a / b for a, b in zip(values, others, strict=True)):.1f}"
 
 
 if __name__ == "__main__":

@@ -59,13 +59,13 @@ TASKS: dict[str, Entry] = {
         f"{_HERE}.geometric:Geometric",
         "GEOM, Golan & El-Yaniv 2018",
         "small images of one object; 72 transforms by default",
-        cost=2.1,
+        cost=2.2,
     ),
     "relative-location": Entry(
         f"{_HERE}.relative_location:RelativeLocation",
         "Doersch et al. 2015",
         "objects of parts; images of 96 px and more",
-        cost=0.5,
+        cost=0.7,
     ),
     "jigsaw": Entry(
         f"{_HERE}.jigsaw:Jigsaw",
@@ -77,13 +77,13 @@ TASKS: dict[str, Entry] = {
         f"{_HERE}.damaged_jigsaw:DamagedJigsaw",
         "Kim et al. 2018",
         "as jigsaw, with more to learn from each image",
-        cost=0.7,
+        cost=0.6,
     ),
     "exemplar": Entry(
         f"{_HERE}.exemplar:Exemplar",
         "Exemplar-CNN, Dosovitskiy et al. 2014",
         "up to some ten thousand images that differ in shape or texture",
-        cost=0.4,
+        cost=0.3,
         per_image=True,
     ),
     "exemplar-triplet": Entry(
@@ -102,7 +102,7 @@ TASKS: dict[str, Entry] = {
         f"{_HERE}.denoising:Denoising",
         "Denoising autoencoder, Vincent et al. 2008",
         "textures; the cheapest reconstruction",
-        cost=0.5,
+        cost=0.4,
     ),
     "context-encoder": Entry(
         f"{_HERE}.context_encoder:ContextEncoder",
@@ -121,7 +121,7 @@ TASKS: dict[str, Entry] = {
         f"{_HERE}.split_brain:SplitBrain",
         "Zhang et al. 2017",
         "as colorization, without losing the colours",
-        cost=0.6,
+        cost=0.5,
         needs="colour images; the encoder split-small",
     ),
     "instance-discrimination": Entry(
@@ -206,7 +206,7 @@ TASKS: dict[str, Entry] = {
         f"{_HERE}.swav:SwAV",
         "Caron et al. 2020",
         "general features; small batches, several crops",
-        cost=1.0,
+        cost=0.9,
     ),
     "pcl": Entry(
         f"{_HERE}.pcl:PCL",
@@ -240,7 +240,7 @@ TASKS: dict[str, Entry] = {
         f"{_HERE}.s4l:S4L",
         "S4L, Zhai et al. 2019",
         "images of several kinds, of which a few have labels",
-        cost=2.0,
+        cost=2.2,
         needs="some labelled images (--labelled)",
         labelled=True,
     ),
