@@ -14,10 +14,10 @@ from typing import Any
 
 import harness
 import numpy as np
+from pretext import ENCODERS
 
 Runs = list[dict[str, Any]]
 REFERENCES = ("random", "random-image", "random-raw", "supervised", "s4l")  # not trained, or with labels
-OWN = {"mae": "vit-tiny-4", "split-brain": "split-small", "svdd": "lenet"}  # networks
 FAMILIES = (  # tasks that are variants of one another
     ("rotation", "geometric", "rotation-decoupling", "deepercluster", "multi-task"),
     ("relative-location", "jigsaw", "damaged-jigsaw"),
@@ -51,7 +51,7 @@ def _usual(run: dict[str, Any]) -> bool:
     training, task = run["training"], run["task"]
     budget = not training or (training["steps"], training["batch_size"]) == (2000, 64)
     images = run["good"] or run["images"] == 10_000
-    networks = ("small", *OWN.values()) if task == "random" else (OWN.get(task, "small"),)
+    networks = ("small", *ENCODERS.values()) if task == "random" else (ENCODERS.get(task, "small"),)
     return bool(budget and images) and run["encoder"] in networks
 
 

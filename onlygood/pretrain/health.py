@@ -71,9 +71,7 @@ def _chance(
     if tail:
         accuracy = sum(row["accuracy"] for row in tail) / len(tail)
         noise = 3 * math.sqrt(chance * (1 - chance) / (batch_size * max(1.0, 0.1 * last)))
-        margin = min(
-            CHANCE_MARGIN * (1 - chance), chance
-        )  # of many classes, twice as often as guessed is much
+        margin = min(CHANCE_MARGIN * (1 - chance), chance)  # of many classes, twice the chance is much
         if accuracy <= chance + max(noise, margin):
             return [
                 f"pretext accuracy ended at {accuracy:.1%}, and guessing gives {chance:.1%}: the encoder "

@@ -158,9 +158,7 @@ def recolour(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
         if views.brightness or views.contrast:
             matrix, offset = _brightness_contrast(x, views, rng)
         if colour:
-            matrix = (
-                _saturation_hue(views, rng, batch) @ matrix
-            )  # the offset is grey: this does not change it
+            matrix = _saturation_hue(views, rng, batch) @ matrix  # the offset is grey: it stays
         if views.jitter_probability < 1:  # all of the above or nothing
             chosen = uniform((batch, 1, 1), 0, 1, rng) < views.jitter_probability
             matrix, offset = torch.where(chosen, matrix, same), torch.where(chosen, offset, 0.0)
