@@ -22,7 +22,7 @@ class InputConfig(Strict):
     side: int = Field(default=224, ge=16)  # "auto": the shorter side at most
     channels: Literal["auto", 1, 3] = "auto"
     resize: Literal["stretch", "pad", "crop"] = "stretch"
-    bit_depth: Literal[8, 10, 12, 16] = 16
+    bit_depth: Literal[8, 10, 12, 14, 16] = 16
     standardize: Literal["image", "fixed"] = "image"
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from onlygood.deploy.runtime.errors import ModelError
-from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.metadata import InputSpec, Metadata
 from onlygood.deploy.runtime.modelfile import METADATA_KEY, check_seal, load_model, scan, seal
 from onlygood.deploy.runtime.selftest import generated_images, replay
 from onlygood.deploy.runtime.verify import verify
@@ -27,6 +27,19 @@ def test_a_good_file_loads(tiny: Path) -> None:
     assert file.metadata.name == "tiny"
     assert (file.opset, file.ir_version) == (18, 10)
     assert file.sha256 == hashlib.sha256(tiny.read_bytes()).hexdigest()
+
+
+def test_files_of_schema_1_are_read_as_they_were_calibrated(
+    make_tiny: MakeTiny, metadata_with: Callable[..., Metadata]
+) -> None:
+    values = metadata_with().model_dump(mode="json")
+    for later in ("suspects", "frames"):
+        del values[later]
+    del values["input"]["jpeg"]
+    read = load_model(make_tiny(metadata=json.dumps(values | {"schema_version": 1}))).metadata
+    assert read.input.jpeg == "reduced"
+    assert (read.suspects, read.frames) == ([], None)
+    assert metadata_with().input.jpeg == "full"
 
 
 def test_seal_is_the_hash_of_the_file_with_the_seal_zero(tiny_bytes: bytes) -> None:

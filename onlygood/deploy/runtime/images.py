@@ -338,7 +338,7 @@ def _draft(image: ImageFile.ImageFile, spec: InputSpec) -> int:
     Only by a factor that divides both sides, so that pixels stay where they were, and that leaves at least
     twice the size needed: on photographs the result is then within about 2 grey levels of the full decode.
     """
-    if not isinstance(image, JpegImageFile):
+    if spec.jpeg == "full" or not isinstance(image, JpegImageFile):
         return 1
     width, height = image.size
     sideways = _transposition(image) in _SIDEWAYS
