@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.verdicts import (
     COLUMNS,
     Counts,
-    Ledger,
     Row,
     Settings,
     Stamp,
@@ -156,54 +154,3 @@ def test_counts_in_words() -> None:
     counts.add(Status.ERROR)
     counts.add(Status.NORMAL)
     assert str(counts) == "3 images, 1 anomalous, 1 unreadable"
-
-
-# --- the ledger
-
-
-def image(folder: Path, name: str) -> Row:
-    path = folder / name
-    path.write_bytes(b"x")
-    return Row(path, Status.NORMAL, SETTINGS.threshold, 0.2, 0.75, stamp=Stamp.of(path))
-
-
-def test_ledger_finds_what_has_not_changed(tmp_path: Path) -> None:
-    file, row = tmp_path / "rows.jsonl", image(tmp_path, "caf\udce9.png")
-    file.write_text(written("jsonl", row))
-    assert Ledger(file, SETTINGS).find(row.path) is Status.NORMAL
-    assert Ledger(file, SETTINGS).find(tmp_path / "other.png") is None
-    for other in (
-        SETTINGS._replace(model="0" * 12),
-        SETTINGS._replace(threshold=0.9),
-        SETTINGS._replace(bit_depth=12),
-    ):
-        assert Ledger(file, other).find(row.path) is None
-    row.path.write_bytes(b"xy")
-    assert Ledger(file, SETTINGS).find(row.path) is None
-
-
-def test_ledger_cuts_a_torn_line_at_any_place(tmp_path: Path) -> None:
-    file = tmp_path / "rows.jsonl"
-    rows = [image(tmp_path, "a.png"), image(tmp_path, "b.png")]
-    text = written("jsonl", *rows).encode()
-    first = text.index(b"\n") + 1
-    for length in range(len(text)):
-        for tail in (b"", b"\0\0\0"):
-            file.write_bytes(text[:length] + tail)
-            if length < first:
-                assert Ledger(file, SETTINGS).find(rows[0].path) is None
-                assert file.read_bytes() == b""
-            else:
-                assert Ledger(file, SETTINGS).find(rows[0].path) is Status.NORMAL
-                assert file.read_bytes() == text[:first]
-
-
-@pytest.mark.parametrize(
-    "text", ["my notes", "my notes\n", '{"path": "a"}\n', "[]\n", '{"path": 1, "status": 2}\n']
-)
-def test_ledger_leaves_other_peoples_files_alone(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "notes.jsonl"
-    file.write_text(text)
-    with pytest.raises(OnlygoodError, match="line 1 is not a row"):
-        Ledger(file, SETTINGS)
-    assert file.read_text() == text

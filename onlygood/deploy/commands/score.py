@@ -1,33 +1,32 @@
 """`onlygood score` and `onlygood check`: every image to a row; `check` shows what is not normal."""
 
-import io
 import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from time import perf_counter
 from typing import Any, TextIO
 
+from onlygood.deploy.destination import destination
+from onlygood.deploy.messages import Messages
 from onlygood.deploy.runtime.detector import Detector
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import find_images, read_list
 from onlygood.deploy.runtime.images import DEFAULT_MAX_PIXELS, ReadOptions
+from onlygood.deploy.runtime.ledger import Ledger
 from onlygood.deploy.runtime.metadata import InputSpec
 from onlygood.deploy.runtime.stream import score_images
 from onlygood.deploy.runtime.threads import available_cpus
 from onlygood.deploy.runtime.verdicts import (
     Counts,
-    Ledger,
     Row,
     Settings,
     Status,
     exit_code,
     make_writer,
-    printable,
 )
 
 _STDIN = Path("-")
@@ -77,7 +76,11 @@ def run(**typed: Any) -> int:
     ledger = Ledger(options.output, settings) if options.resume and options.output else None
     workers = options.workers or available_cpus()
     reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS)
-    say = Messages(options, rows_on_terminal=options.output is None and sys.stdout.isatty())
+    say = Messages(
+        quiet=options.quiet,
+        verbose=options.verbose,
+        rows_on_terminal=options.output is None and sys.stdout.isatty(),
+    )
     say.detail(
         f"model {settings.model}, threshold {settings.threshold:.6g}, {options.provider} with"
         f" {options.threads} threads, {workers} decoding threads"
@@ -87,7 +90,7 @@ def run(**typed: Any) -> int:
     paths = _not_done(_at_least_one(_paths(options)), ledger, counts)
     rows = score_images(detector, paths, settings.threshold, spec=spec, options=reader, workers=workers)
     try:
-        with closing(rows), _destination(options, format) as stream:
+        with closing(rows), destination(options.output, format, append=options.resume) as stream:
             writer = make_writer(format, stream, settings, color=_colored(options.color, stream))
             for row in rows:
                 counts.add(row.status)
@@ -184,32 +187,6 @@ def _not_done(paths: Iterator[Path], ledger: Ledger | None, counts: Counts) -> I
 # --- where rows go
 
 
-@contextmanager
-def _destination(options: Options, format: str) -> Iterator[TextIO]:
-    """The stream for rows: stdout, the ledger to append to, or a file that appears only once complete."""
-    errors = "backslashreplace" if format == "text" else "surrogateescape"
-    if options.output is None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8", errors=errors, newline="")
-        yield sys.stdout
-        return
-    target = options.output.resolve()  # of a link, the file
-    special = target.exists() and not target.is_file()  # /dev/stdout, a pipe
-    if options.resume or special:
-        with target.open("a", encoding="utf-8", errors=errors, newline="") as stream:
-            yield stream
-        return
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", errors=errors, newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _colored(when: str, stream: TextIO) -> bool:
     if when == "auto":
         return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -222,43 +199,3 @@ def _copy(path: Path, folder: Path) -> None:
     target = folder.joinpath(*parts)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(path, target)
-
-
-class Messages:
-    """Words on stderr: progress on a terminal, unreadable images, details on demand, and the summary."""
-
-    def __init__(self, options: Options, *, rows_on_terminal: bool) -> None:
-        self._quiet = options.quiet
-        self._verbose = options.verbose
-        self._rows_on_terminal = rows_on_terminal
-        self._progress = sys.stderr.isatty() and not rows_on_terminal and not options.quiet
-        self._start = perf_counter()
-        self._shown = 0.0
-
-    def detail(self, text: str) -> None:
-        """Print a line if --verbose."""
-        if self._verbose:
-            self._print(text)
-
-    def row(self, row: Row, counts: Counts) -> None:
-        """Take note of a row."""
-        if row.error and not self._quiet and not self._rows_on_terminal:
-            self._print(f"{printable(row.path)}: {printable(row.error)}")
-        for note in row.notes:
-            self.detail(f"{printable(row.path)}: {note}")
-        if self._progress and perf_counter() - self._shown > 0.2:
-            self._shown = perf_counter()
-            print(f"\r\x1b[K{counts}", end="", file=sys.stderr, flush=True)  # noqa: T201
-
-    def summary(self, counts: Counts) -> None:
-        """Print the last line."""
-        if self._quiet or not counts.images:
-            return
-        if counts.earlier:
-            self._print(f"{counts.earlier} of these images were scored by an earlier run")
-        seconds = perf_counter() - self._start
-        rate = (counts.images - counts.earlier) / seconds
-        self._print(f"{counts} in {seconds:.1f} s ({rate:.0f} img/s)")
-
-    def _print(self, text: str) -> None:
-        print(f"\r\x1b[K{text}" if self._progress else text, file=sys.stderr)  # noqa: T201

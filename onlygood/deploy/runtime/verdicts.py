@@ -1,15 +1,13 @@
 """Rows of verdicts: what is said of each image, in which format, and the exit code that it comes to."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
-from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import display
 
 SCHEMA = 1
@@ -201,61 +199,15 @@ class JsonWriter:
         self._stream.write("[]\n" if self._before == "[\n" else "\n]\n")
 
 
-class Ledger:
-    """A JSONL file that is only ever appended to, so that a run can go on where an earlier one was cut off.
-
-    An image counts as done if its path, size, modification time, model, threshold and bit depth are those of
-    a row; the last row of an image holds. What a crash left of a last line is cut away.
-    """
-
-    _START = b'{"path": '
-    _IDENTITY = ("path", "size", "mtime_ns", *Settings._fields)
-
-    def __init__(self, path: Path, settings: Settings) -> None:
-        self._settings = settings
-        self._done: dict[bytes, Status] = {}  # 16 bytes an image, not its name
-        if path.exists():
-            with path.open("r+b") as file:
-                file.truncate(self._read(file, printable(path)))
-
-    def find(self, path: Path) -> Status | None:
-        """What an earlier run found for the image as it is now."""
-        stamp = Stamp.of(path)
-        return self._done.get(_key(str(path), stamp.size, stamp.mtime_ns, *self._settings))
-
-    def _read(self, file: BinaryIO, name: str) -> int:
-        """Take the rows in; returns the length of what is whole."""
-        length = 0
-        for number, line in enumerate(file, start=1):
-            whole = line.endswith(b"\n")
-            try:
-                if whole:
-                    row = json.loads(line)
-                    self._done[_key(*(row[column] for column in self._IDENTITY))] = Status(row["status"])
-                elif not self._START.startswith(line.rstrip(b"\0")[: len(self._START)]):
-                    raise ValueError("not the beginning of a row")
-            except (ValueError, TypeError, KeyError):
-                raise OnlygoodError(
-                    f"{name}: line {number} is not a row of `onlygood score -f jsonl`; nothing was appended"
-                ) from None
-            length += len(line) if whole else 0
-        return length
-
-
-def _key(path: str, size: Any, mtime_ns: Any, *settings: Any) -> bytes:
-    text = json.dumps([path, size, mtime_ns, *(_rounded(value) for value in settings)])
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
 def _record(row: Row) -> dict[str, Any]:
     """The row's columns as JSON values, by name."""
     return {
         "path": os.fspath(row.path),
         "status": row.status.value,
-        "score": _rounded(row.score),
-        "threshold": _rounded(row.threshold),
+        "score": rounded(row.score),
+        "threshold": rounded(row.threshold),
         "anomalous": None if row.status is Status.ERROR else int(row.status is Status.ANOMALOUS),
-        "p_value": _rounded(row.p_value),
+        "p_value": rounded(row.p_value),
         "width": row.width,
         "height": row.height,
         "ms": None if row.ms is None else round(row.ms, 1),
@@ -274,7 +226,7 @@ def _json(row: Row, settings: Settings) -> str:
     return json.dumps(_record(row) | extras)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Nine significant digits: they tell any two float32 apart, so that a row agrees with its own verdict."""
     return float(f"{value:.9g}") if isinstance(value, float) else value
 

@@ -1,0 +1,46 @@
+"""What `score` and `check` say on stderr while they run."""
+
+import sys
+from time import perf_counter
+
+from onlygood.deploy.runtime.verdicts import Counts, Row, printable
+
+
+class Messages:
+    """Words on stderr: progress on a terminal, unreadable images, details on demand, and the summary."""
+
+    def __init__(self, *, quiet: bool, verbose: bool, rows_on_terminal: bool) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self._rows_on_terminal = rows_on_terminal
+        self._progress = sys.stderr.isatty() and not rows_on_terminal and not quiet
+        self._start = perf_counter()
+        self._shown = 0.0
+
+    def detail(self, text: str) -> None:
+        """Print a line if --verbose."""
+        if self._verbose:
+            self._print(text)
+
+    def row(self, row: Row, counts: Counts) -> None:
+        """Take note of a row."""
+        if row.error and not self._quiet and not self._rows_on_terminal:
+            self._print(f"{printable(row.path)}: {printable(row.error)}")
+        for note in row.notes:
+            self.detail(f"{printable(row.path)}: {note}")
+        if self._progress and perf_counter() - self._shown > 0.2:
+            self._shown = perf_counter()
+            print(f"\r\x1b[K{counts}", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+    def summary(self, counts: Counts) -> None:
+        """Print the last line."""
+        if self._quiet or not counts.images:
+            return
+        if counts.earlier:
+            self._print(f"{counts.earlier} of these images were scored by an earlier run")
+        seconds = perf_counter() - self._start
+        rate = (counts.images - counts.earlier) / seconds
+        self._print(f"{counts} in {seconds:.1f} s ({rate:.0f} img/s)")
+
+    def _print(self, text: str) -> None:
+        print(f"\r\x1b[K{text}" if self._progress else text, file=sys.stderr)  # noqa: T201
