@@ -126,12 +126,16 @@ def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[n
     device = next(task.parameters()).device
     detector = Detector(task, regions, head, top=recipe.pool.top).to(device).eval()
     most = max(1, _REGIONS_TO_FIT // regions.count)
-    if len(train_ids) > most:
-        train_ids = train_ids[np.linspace(0, len(train_ids) - 1, most).astype(np.int64)]
+    train_ids = spread(train_ids, most)
     size = detector.batch_size(store.spec.height, store.spec.width)
     outputs = detector.collect(batches(store, train_ids, size, device))
     detector.cpu().head.fit(outputs)
     return detector.eval()
+
+
+def spread(ids: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of ``ids (n,)``, evenly spread over them."""
+    return ids if len(ids) <= most else ids[np.linspace(0, len(ids) - 1, most).astype(np.int64)]
 
 
 def batches(store: ImageStore, ids: NDArray[np.int64], size: int, device: torch.device) -> Iterator[Tensor]:

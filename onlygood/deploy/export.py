@@ -5,7 +5,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,22 @@ from numpy.typing import NDArray
 
 from onlygood import __version__
 from onlygood.anomaly.detector import Detector
-from onlygood.anomaly.fit import Fitted
+from onlygood.anomaly.fit import Fitted, spread
 from onlygood.deploy.runtime.detector import open_session
 from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.metadata import Calibration, InputSpec, Metadata, Parity, SelfTest
+from onlygood.deploy.runtime.frames import Frame, measure, objection, ranges
+from onlygood.deploy.runtime.metadata import Calibration, Frames, InputSpec, Metadata, Parity, SelfTest
 from onlygood.deploy.runtime.modelfile import METADATA_KEY, seal
 from onlygood.deploy.runtime.selftest import generated_images
 from onlygood.pretrain.checkpoint import write_atomically
+from onlygood.pretrain.images import ImageStore
 
 OPSET = 18  # the floor of torch's exporter; onnxruntime's CUDA provider lacks some newer kernels
 IR_VERSION = 10  # read by onnxruntime from 1.18 on
 TOLERANCE = 1e-4  # of the largest score, between torch and onnxruntime on one machine
 DEVICE_TOLERANCE = 1e-2  # relative, of the self-test: other processors round differently
 PARITY_IMAGES = 16
+FRAMES = 2000  # training images, at most, that the ranges of frames are measured on
 _SMALLEST = 1e-6  # where all scores are smaller, differences are relative to this
 
 Infer = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -48,7 +51,7 @@ def export(fitted: Fitted, path: Path) -> Metadata:
     infer = session(program.SerializeToString())
     held_out = fitted.calibration_ids
     scores = np.concatenate([infer(store.batch(held_out[i : i + 1]))[0] for i in range(len(held_out))])
-    some = held_out[np.linspace(0, len(held_out) - 1, min(PARITY_IMAGES, len(held_out))).astype(np.int64)]
+    some = spread(held_out, PARITY_IMAGES)
     parity = compare(fitted.detector, infer, store.batch(some))
     if not parity <= TOLERANCE:
         raise OnlygoodError(
@@ -64,6 +67,7 @@ def export(fitted: Fitted, path: Path) -> Metadata:
         calibration=Calibration(
             scores=sorted(float(score) for score in scores), max_false_alarms=fitted.split.rate
         ),
+        frames=ranges([frame for _, frame in _measured(store, spread(fitted.train_ids, FRAMES))]),
         self_test=SelfTest(scores=[float(score) for score in tests[0]], tolerance=DEVICE_TOLERANCE),
         parity=Parity(max_relative=parity, images=len(some)),
         provenance=_provenance(fitted),
@@ -73,6 +77,18 @@ def export(fitted: Fitted, path: Path) -> Metadata:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, seal(program.SerializeToString(deterministic=True)))
     return metadata
+
+
+def odd_frames(fitted: Fitted, good: Frames | None) -> list[tuple[Path, str]]:
+    """Images that were given as good and that the model will call unusable, each with the reason."""
+    store, ids = fitted.store, np.concatenate([fitted.train_ids, fitted.calibration_ids])
+    reasons = ((i, objection(frame, good)) for i, frame in _measured(store, spread(ids, FRAMES)))
+    return [(store.paths[i], reason) for i, reason in reasons if reason]
+
+
+def _measured(store: ImageStore, ids: NDArray[np.int64]) -> Iterator[tuple[int, Frame]]:
+    """What the images ``ids (n,)`` are like as pictures."""
+    return ((int(i), measure(store.batch(ids[at : at + 1])[0])) for at, i in enumerate(ids))
 
 
 def to_onnx(detector: Detector, spec: InputSpec) -> onnx.ModelProto:

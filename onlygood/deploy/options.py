@@ -92,8 +92,11 @@ ErrorPolicy = Annotated[
     OnError, Option("--on-error", help="Whether an unreadable image makes the exit code 2.")
 ]
 Workers = Annotated[int | None, Option("-j", "--workers", min=1, help="Decoding threads. Default: the CPUs.")]
+AnyFrame = Annotated[
+    bool, Option("--any-frame", help="Judge frames too that are blank, dark, blurred beyond the good ones.")
+]
 CopyFlagged = Annotated[
-    Path | None, Option("--copy-flagged", metavar="DIR", help="Copy anomalous images into this folder.")
+    Path | None, Option("--copy-flagged", metavar="DIR", help="Copy anomalous and unusable images here.")
 ]
 Verbose = Annotated[bool, Option("-v", "--verbose", help="Say on stderr how it runs and what images had.")]
 Colors = Annotated[Color, Option("--color", help="Colour of text; auto honours NO_COLOR.")]

@@ -62,6 +62,7 @@ def test_jsonl_by_hand() -> None:
         "size": 100,
         "mtime_ns": 7,
         "bit_depth": 16,
+        "any_frame": False,
         "model": "abcdef012345",
         "schema": 1,
     }
@@ -137,7 +138,7 @@ def test_scores_come_back_as_the_float32_they_were(score: float) -> None:
     ],
 )
 def test_exit_codes(anomalous: int, unreadable: int, codes: tuple[int, ...]) -> None:
-    counts = Counts(10, anomalous, unreadable)
+    counts = Counts(10, anomalous, unreadable=unreadable)
     assert codes == (
         exit_code(counts, judge=False),
         exit_code(counts, judge=True),

@@ -50,7 +50,7 @@ def run(
     folder = work or output.with_suffix(".work")
 
     from onlygood.anomaly.fit import fit  # noqa: PLC0415 - torch only once the input is known to be good
-    from onlygood.deploy.export import export  # noqa: PLC0415
+    from onlygood.deploy.export import export, odd_frames  # noqa: PLC0415
     from onlygood.pretrain.checkpoint import FILE_NAME, save_state, write_atomically  # noqa: PLC0415
     from onlygood.pretrain.encoders import save_weights  # noqa: PLC0415
 
@@ -65,6 +65,8 @@ def run(
     for warning in result.warnings:
         say(f"warning: {warning}")
     metadata = export(fitted, output)
+    for path, reason in odd_frames(fitted, metadata.frames):
+        say(f"look at {path}: {reason}; the model calls such a frame unusable")
     save_weights(fitted.detector.encoder, folder / "encoder.safetensors", standardize=fitted.task.standardize)
     save_state(fitted.task, folder / "task.safetensors")
     write_atomically(folder / "recipe.json", resolved.model_dump_json(indent=2).encode())

@@ -11,6 +11,7 @@ import typer
 from onlygood.deploy.runtime import calibration
 from onlygood.deploy.runtime.detector import available_providers
 from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.metadata import Frames
 from onlygood.deploy.runtime.modelfile import ModelFile, load_model
 from onlygood.deploy.runtime.verdicts import printable
 
@@ -57,6 +58,7 @@ def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
     yield _line("calibration", f"{len(scores)} good images that the model never saw")
     yield _line("", f"scores {scores[0]:.6g} … {scores[-1]:.6g}, median {np.median(scores):.6g}")
     yield from _threshold_lines(**facts["verdicts"])
+    yield from _frame_lines(metadata.frames)
     yield _line("self-test", f"{len(test.scores)} images, tolerance {test.tolerance:.1e}")
     yield _line("parity", f"{metadata.parity.max_relative:.1e} from torch on {metadata.parity.images} images")
     yield _line("file", f"{len(file.data):,} bytes, ONNX opset {file.opset}, IR {file.ir_version}")
@@ -79,6 +81,18 @@ def _threshold_lines(
         return
     yield _line("threshold", f"{threshold:.6g}, for at most {max_false_alarms:.2%} false alarms")
     yield _line("", f"achieved rate with 95 % confidence: {achieved['low']:.2%} … {achieved['high']:.2%}")
+
+
+def _frame_lines(frames: Frames | None) -> Iterator[str]:
+    if frames is None:
+        yield _line("frames", "not judged: the file says nothing of them, so a covered lens may pass as good")
+        return
+    (dark, bright), (dull, vivid) = frames.brightness, frames.contrast
+    yield _line(
+        "frames", f"brightness {dark:.0f} … {bright:.0f}, contrast {dull:.1f} … {vivid:.1f} gray levels"
+    )
+    clipped, (blurred, sharp) = frames.clipped[1], frames.sharpness
+    yield _line("", f"clipped pixels up to {clipped:.1%}, sharpness {blurred:.3f} … {sharp:.3f}")
 
 
 def _line(label: str, text: str) -> str:

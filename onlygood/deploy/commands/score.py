@@ -30,6 +30,7 @@ from onlygood.deploy.runtime.verdicts import (
 )
 
 _STDIN = Path("-")
+_FLAGGED = (Status.ANOMALOUS, Status.UNUSABLE)
 _FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "text"}
 
 
@@ -56,6 +57,7 @@ class Options:
     workers: int | None
     threads: int
     provider: str
+    any_frame: bool
     copy_flagged: Path | None
     sha256: str | None
     color: str
@@ -72,7 +74,9 @@ def run(**typed: Any) -> int:
         options.model, threads=options.threads, sha256=options.sha256, provider=options.provider
     )
     spec = _input_spec(detector, options.bit_depth)
-    settings = Settings(detector.file.sha256[:12], _threshold(detector, options), spec.bit_depth)
+    settings = Settings(
+        detector.file.sha256[:12], _threshold(detector, options), spec.bit_depth, options.any_frame
+    )
     ledger = Ledger(options.output, settings) if options.resume and options.output else None
     workers = options.workers or available_cpus()
     reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS)
@@ -88,7 +92,15 @@ def run(**typed: Any) -> int:
 
     counts = Counts()
     paths = _not_done(_at_least_one(_paths(options)), ledger, counts)
-    rows = score_images(detector, paths, settings.threshold, spec=spec, options=reader, workers=workers)
+    rows = score_images(
+        detector,
+        paths,
+        settings.threshold,
+        spec=spec,
+        options=reader,
+        workers=workers,
+        any_frame=options.any_frame,
+    )
     try:
         with closing(rows), destination(options.output, format, append=options.resume) as stream:
             writer = make_writer(format, stream, settings, color=_colored(options.color, stream))
@@ -97,7 +109,7 @@ def run(**typed: Any) -> int:
                 if _wanted(row, options, ledger):
                     writer.write(row)
                     stream.flush()
-                if options.copy_flagged is not None and row.status is Status.ANOMALOUS:
+                if options.copy_flagged is not None and row.status in _FLAGGED:
                     _copy(row.path, options.copy_flagged)
                 say.row(row, counts)
             writer.finish()
@@ -175,10 +187,10 @@ def _at_least_one(paths: Iterator[Path]) -> Iterator[Path]:
 
 
 def _not_done(paths: Iterator[Path], ledger: Ledger | None, counts: Counts) -> Iterator[Path]:
-    """Paths that no earlier run has finished; the others are counted. Unreadable ones are tried again."""
+    """Paths that no earlier run has a verdict on, to be tried again; the others are counted."""
     for path in paths:
         status = None if ledger is None else ledger.find(path)
-        if status is None or status is Status.ERROR:
+        if status in (None, Status.ERROR, Status.UNUSABLE):
             yield path
         else:
             counts.add(status, earlier=True)

@@ -10,7 +10,7 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.deploy.runtime import calibration
+from onlygood.deploy.runtime import calibration, frames
 from onlygood.deploy.runtime.errors import ImageError, ModelError
 from onlygood.deploy.runtime.images import DEFAULTS, ReadOptions, load_image, resize
 from onlygood.deploy.runtime.metadata import Metadata
@@ -26,7 +26,8 @@ class Result:
 
     score: float  # higher is more anomalous
     p_value: float  # of the hypothesis that the image is good
-    anomalous: bool
+    anomalous: bool  # by the score alone
+    unusable: str  # why the frame is no picture that the model can judge; "" if it is one
     heatmap: NDArray[np.float32]  # (h, w), higher is more anomalous
 
 
@@ -76,6 +77,10 @@ class Detector:
         """Share of good images that score as high, by the calibration."""
         return float(calibration.p_values(self.calibration, np.array([score]))[0])
 
+    def objection(self, pixels: NDArray[np.uint8]) -> str:
+        """Why an image ``(H, W, C)`` of the model's size cannot be judged (blank, dark, blurred …), or ""."""
+        return frames.objection(frames.measure(pixels), self.metadata.frames)
+
     def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Raw scores ``(N,)`` and heatmaps ``(N, h, w)`` of ``images (N, H, W, C)`` of the model's size."""
         try:
@@ -124,7 +129,7 @@ class Detector:
         score = float(scores[0])
         if not np.isfinite(score):
             raise ModelError(f"the model gave the score {score}, which is no verdict")
-        return Result(score, self.p_value(score), score > limit, heatmaps[0])
+        return Result(score, self.p_value(score), score > limit, self.objection(pixels), heatmaps[0])
 
 
 def _onnxruntime() -> Any:

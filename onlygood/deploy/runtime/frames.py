@@ -4,14 +4,13 @@ A model that standardizes each image maps every constant one to the same input: 
 as good. So each frame is looked at before its score counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.deploy.runtime.metadata import Frames
+from onlygood.deploy.runtime.metadata import Frames, Range
 
 _TAIL = 0.01  # of the training images on each side, left out so that one bad one among them widens nothing
 
@@ -51,32 +50,33 @@ def ranges(frames: Sequence[Frame]) -> Frames:
 def objection(frame: Frame, good: Frames | None) -> str:
     """Why a frame cannot be judged, in words for people; "" if it can, or if the model knows no ranges.
 
-    The limits are wide of the ranges: on six public data sets they object to none of the held-out good
+    The limits lie far outside the ranges: on six public data sets they object to none of the held-out good
     images (docs/robustness.md says how often they see which fault).
     """
-    if good is None:
-        return ""
-    low, high = good.contrast
-    if frame.contrast < low / 2:
-        return f"nearly constant: contrast {frame.contrast:.1f} gray levels; {_usual(low, high, '.1f')}"
-    low, high = good.clipped
-    if frame.clipped > high + 0.15:
-        return f"clipped: {frame.clipped:.0%} of the pixels are black or white; {_usual(low, high, '.0%')}"
-    low, high = good.brightness
-    margin = max(10.0, (high - low) / 2)
-    if not low - margin <= frame.brightness <= high + margin:
-        word = "dark" if frame.brightness < low else "bright"
-        return f"too {word}: mean gray level {frame.brightness:.0f}; {_usual(low, high, '.0f')}"
-    low, high = good.contrast
-    if frame.contrast > 2 * high:
-        return f"contrast of {frame.contrast:.1f} gray levels; {_usual(low, high, '.1f')}"
-    low, high = good.sharpness
-    if frame.sharpness < 0.6 * low:
-        return f"out of focus: sharpness {frame.sharpness:.3f}; {_usual(low, high, '.3f')}"
-    if frame.sharpness > 3 * high:
-        return f"noise: sharpness {frame.sharpness:.3f}; {_usual(low, high, '.3f')}"
-    return ""
+    return "" if good is None else next(_objections(frame, good), "")
 
 
-def _usual(low: float, high: float, form: str) -> str:
-    return f"good images have {low:{form}} to {high:{form}}"
+def _objections(frame: Frame, good: Frames) -> Iterator[str]:
+    """What is wrong with the frame, the most telling first."""
+    dull, vivid = good.contrast
+    if frame.contrast < dull / 2:
+        yield f"nearly constant: contrast {frame.contrast:.1f} gray levels; {_usual(good.contrast, '.1f')}"
+    if frame.clipped > good.clipped[1] + 0.15:
+        yield f"clipped: {frame.clipped:.0%} of the pixels are black or white; {_usual(good.clipped, '.0%')}"
+    dark, bright = good.brightness
+    margin = max(10.0, (bright - dark) / 2)
+    if frame.brightness < dark - margin:
+        yield f"too dark: mean gray level {frame.brightness:.0f}; {_usual(good.brightness, '.0f')}"
+    if frame.brightness > bright + margin:
+        yield f"too bright: mean gray level {frame.brightness:.0f}; {_usual(good.brightness, '.0f')}"
+    if frame.contrast > 2 * vivid:
+        yield f"too much contrast: {frame.contrast:.1f} gray levels; {_usual(good.contrast, '.1f')}"
+    blurred, sharp = good.sharpness
+    if frame.sharpness < 0.6 * blurred:
+        yield f"out of focus: sharpness {frame.sharpness:.3f}; {_usual(good.sharpness, '.3f')}"
+    if frame.sharpness > 3 * sharp:
+        yield f"noise: sharpness {frame.sharpness:.3f}; {_usual(good.sharpness, '.3f')}"
+
+
+def _usual(span: Range, form: str) -> str:
+    return f"good images have {span[0]:{form}} to {span[1]:{form}}"

@@ -12,8 +12,8 @@ from onlygood.deploy.runtime.verdicts import Settings, Stamp, Status, printable,
 class Ledger:
     """A JSONL file that is only ever appended to, so that a run can go on where an earlier one was cut off.
 
-    An image counts as done if its path, size, modification time, model, threshold and bit depth are those of
-    a row; the last row of an image holds. What a crash left of a last line is cut away.
+    An image counts as done if its path, size, modification time, model, threshold, bit depth and judgement of
+    frames are those of a row; the last row of an image holds. What a crash left of a last line is cut away.
     """
 
     _START = b'{"path": '
@@ -38,7 +38,7 @@ class Ledger:
             whole = line.endswith(b"\n")
             try:
                 if whole:
-                    row = json.loads(line)
+                    row = {"any_frame": False} | json.loads(line)
                     self._done[_key(*(row[column] for column in self._IDENTITY))] = Status(row["status"])
                 elif not self._START.startswith(line.rstrip(b"\0")[: len(self._START)]):
                     raise ValueError("not the beginning of a row")

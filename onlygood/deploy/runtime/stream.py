@@ -33,6 +33,7 @@ def score_images(
     spec: InputSpec,
     options: ReadOptions,
     workers: int,
+    any_frame: bool = False,
 ) -> Generator[Row, None, None]:
     """Yield one row an image, in the order of ``paths``, which is read only a few images ahead.
 
@@ -46,6 +47,7 @@ def score_images(
         spec: how images are read, the model's own or with another bit depth.
         options: limits of the reader.
         workers: threads that decode.
+        any_frame: give a verdict on frames too that are unlike the training images as pictures.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     ahead: deque[Future[Decoded]] = deque()
@@ -53,9 +55,9 @@ def score_images(
         for path in paths:
             ahead.append(pool.submit(_decode, path, spec, options))
             if len(ahead) > 2 * workers:
-                yield _judge(detector, ahead.popleft().result(), threshold)
+                yield _judge(detector, ahead.popleft().result(), threshold, any_frame)
         while ahead:
-            yield _judge(detector, ahead.popleft().result(), threshold)
+            yield _judge(detector, ahead.popleft().result(), threshold, any_frame)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -71,7 +73,7 @@ def _decode(path: Path, spec: InputSpec, options: ReadOptions) -> Decoded:
     return Decoded(path, stamp, image, 1000 * (perf_counter() - start))
 
 
-def _judge(detector: Detector, decoded: Decoded, threshold: float) -> Row:
+def _judge(detector: Detector, decoded: Decoded, threshold: float, any_frame: bool) -> Row:
     image = decoded.image
     if isinstance(image, ImageError):
         error = str(image)
@@ -80,16 +82,23 @@ def _judge(detector: Detector, decoded: Decoded, threshold: float) -> Row:
     score = float(detector.infer(image.pixels[None])[0][0])
     ms = decoded.ms + 1000 * (perf_counter() - start)
     finite = isfinite(score)
+    objection = detector.objection(image.pixels)
+    if not finite:
+        status, error = Status.ERROR, f"the model gave the score {score}, which is no verdict"
+    elif objection and not any_frame:
+        status, error = Status.UNUSABLE, objection
+    else:
+        status, error = Status.ANOMALOUS if score > threshold else Status.NORMAL, ""
     return Row(
         path=decoded.path,
-        status=Status.ERROR if not finite else Status.ANOMALOUS if score > threshold else Status.NORMAL,
+        status=status,
         threshold=threshold,
         score=score if finite else None,
         p_value=detector.p_value(score) if finite else None,
         width=image.width,
         height=image.height,
         ms=ms,
-        error="" if finite else f"the model gave the score {score}, which is no verdict",
-        notes=image.notes,
+        error=error,
+        notes=(*image.notes, f"frame: {objection}") if objection and any_frame else image.notes,
         stamp=decoded.stamp,
     )

@@ -19,6 +19,7 @@ class Status(StrEnum):
 
     NORMAL = "normal"
     ANOMALOUS = "anomalous"
+    UNUSABLE = "unusable"  # read and scored, but no picture that the model can judge: see ``frames.py``
     ERROR = "error"
 
 
@@ -51,7 +52,7 @@ class Row:
     width: int | None = None  # of the file, pixels
     height: int | None = None
     ms: float | None = None  # reading and inference
-    error: str = ""
+    error: str = ""  # why there is no verdict
     notes: tuple[str, ...] = ()
     stamp: Stamp = Stamp()
 
@@ -62,6 +63,7 @@ class Settings(NamedTuple):
     model: str  # first 12 digits of the model file's SHA-256
     threshold: float
     bit_depth: int
+    any_frame: bool = False
 
 
 @dataclass
@@ -70,6 +72,7 @@ class Counts:
 
     images: int = 0
     anomalous: int = 0
+    unusable: int = 0
     unreadable: int = 0
     earlier: int = 0  # of all these, those that an earlier run did
 
@@ -78,18 +81,23 @@ class Counts:
         self.images += 1
         self.earlier += earlier
         self.anomalous += status is Status.ANOMALOUS
+        self.unusable += status is Status.UNUSABLE
         self.unreadable += status is Status.ERROR
 
     def __str__(self) -> str:
         noun = "image" if self.images == 1 else "images"
-        return f"{self.images} {noun}, {self.anomalous} anomalous, {self.unreadable} unreadable"
+        unusable = f"{self.unusable} unusable, " if self.unusable else ""
+        return f"{self.images} {noun}, {self.anomalous} anomalous, {unusable}{self.unreadable} unreadable"
 
 
 def exit_code(counts: Counts, *, judge: bool, skip_errors: bool = False, exit_zero: bool = False) -> int:
-    """0 fine, 1 anomalies (when judging), 2 unreadable images, which wins: an unread part has not passed.
+    """0 fine, 1 anomalies (when judging), 2 unusable or unreadable images, which wins.
 
-    Errors may be skipped, but not when nothing was left to judge.
+    A part that was not seen has not passed.
+    Unreadable ones may be skipped, but not when nothing was left to judge; unusable ones may not.
     """
+    if counts.unusable:
+        return 2
     if counts.unreadable and (not skip_errors or counts.unreadable == counts.images):
         return 2
     return int(judge and counts.anomalous > 0 and not exit_zero)
@@ -127,7 +135,11 @@ def make_writer(format: str, stream: TextIO, settings: Settings, *, color: bool 
 class TextWriter:
     """A table for people: fixed columns, the path last, so that rows can be shown as they come."""
 
-    _COLORS: Mapping[Status, str] = {Status.ANOMALOUS: "\x1b[31m", Status.ERROR: "\x1b[33m"}
+    _COLORS: Mapping[Status, str] = {
+        Status.ANOMALOUS: "\x1b[31m",
+        Status.UNUSABLE: "\x1b[35m",
+        Status.ERROR: "\x1b[33m",
+    }
 
     def __init__(self, stream: TextIO, color: bool) -> None:
         self._stream = stream
@@ -206,7 +218,7 @@ def _record(row: Row) -> dict[str, Any]:
         "status": row.status.value,
         "score": rounded(row.score),
         "threshold": rounded(row.threshold),
-        "anomalous": None if row.status is Status.ERROR else int(row.status is Status.ANOMALOUS),
+        "anomalous": {Status.NORMAL: 0, Status.ANOMALOUS: 1}.get(row.status),
         "p_value": rounded(row.p_value),
         "width": row.width,
         "height": row.height,
@@ -220,6 +232,7 @@ def _json(row: Row, settings: Settings) -> str:
         "size": row.stamp.size,
         "mtime_ns": row.stamp.mtime_ns,
         "bit_depth": settings.bit_depth,
+        "any_frame": settings.any_frame,
         "model": settings.model,
         "schema": SCHEMA,
     }
