@@ -19,7 +19,7 @@ from onlygood.anomaly import metrics
 from onlygood.anomaly.datasets import Dataset, Sample, discover
 from onlygood.deploy.runtime.detector import Detector
 from onlygood.deploy.runtime.errors import ImageError, OnlygoodError
-from onlygood.deploy.runtime.files import display
+from onlygood.deploy.runtime.files import display, mark_output
 from onlygood.deploy.runtime.images import LoadedImage, load_image, paste_box, read_bytes
 from onlygood.deploy.runtime.metadata import InputSpec
 
@@ -77,6 +77,8 @@ def evaluate(
     """
     dataset = discover(dataset_path, "test")
     detector = Detector.load(model_path, threads=threads)
+    if output is not None:
+        mark_output(output, "report of an evaluation")
     hashes = detector.metadata.provenance.get("image_hashes")
     scores = score_samples(detector, dataset.samples, frozenset(hashes or ()), progress)
     _check_kinds(dataset, scores)

@@ -3,6 +3,7 @@
 import sys
 from time import perf_counter
 
+from onlygood.deploy.runtime.files import Findings
 from onlygood.deploy.runtime.verdicts import Counts, Row, printable
 
 
@@ -41,6 +42,13 @@ class Messages:
         seconds = perf_counter() - self._start
         rate = (counts.images - counts.earlier) / seconds
         self._print(f"{counts} in {seconds:.1f} s ({rate:.0f} img/s)")
+
+    def findings(self, findings: Findings) -> None:
+        """Name the folders that were passed over and, however quiet, those asked for that hold no image."""
+        for folder in findings.ours if not self._quiet else ():
+            self._print(f"{printable(folder)}: passed over, onlygood wrote it; name it to have it read")
+        for folder in findings.empty:
+            self._print(f"{printable(folder)}: no images in this folder")
 
     def _print(self, text: str) -> None:
         print(f"\r\x1b[K{text}" if self._progress else text, file=sys.stderr)  # noqa: T201

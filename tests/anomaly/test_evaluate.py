@@ -163,6 +163,19 @@ def test_order_of_images_and_scores_agree_with_the_runtime(make_model, spots, tm
         assert anomalous == str(int(single.anomalous))
 
 
+def test_a_report_inside_the_data_never_becomes_data(make_model, draw, tmp_path):
+    for i in range(4):
+        draw(f"d/good/{i}.png", 10 + i)
+        draw(f"d/bad/{i}.png", 100 + i)
+    model = make_model()
+    first, second = (evaluate(model, tmp_path / "d", output=tmp_path / "d/report") for _ in range(2))
+    assert first["image_auroc"] == second["image_auroc"]
+    assert list(second["per_defect"]) == ["bad"]
+    assert second["n_anomalous"] == 4
+    with pytest.raises(OnlygoodError, match="give a new folder"):
+        evaluate(model, tmp_path / "d", output=tmp_path / "d")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

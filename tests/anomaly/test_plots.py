@@ -8,6 +8,7 @@ from PIL import Image
 from onlygood.anomaly import overlays, plots
 from onlygood.anomaly.datasets import Sample
 from onlygood.anomaly.evaluate import Scored, Scores, evaluate
+from onlygood.deploy.runtime.files import OUTPUT_MARKER
 from onlygood.deploy.runtime.metadata import InputSpec
 
 SPEC = InputSpec(height=16, width=16, channels=1)
@@ -29,7 +30,15 @@ def report(make_model, spots, tmp_path) -> Path:
 
 def test_report_is_complete_and_leaves_nothing_half_written(report):
     names = sorted(path.name for path in report.iterdir())
-    assert names == ["metrics.json", "overlays", "roc.png", "scores.csv", "scores.png", "sheet.png"]
+    assert names == [
+        OUTPUT_MARKER,
+        "metrics.json",
+        "overlays",
+        "roc.png",
+        "scores.csv",
+        "scores.png",
+        "sheet.png",
+    ]
     assert len(list((report / "overlays").iterdir())) == 8  # 4 good, 2 detected, 2 missed
     assert not list(report.rglob("*.part"))
     assert json.loads((report / "metrics.json").read_text())["detected"]["achieved"] == 0.5

@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from onlygood.deploy.cli import app
+from onlygood.deploy.runtime.files import OUTPUT_MARKER
 from onlygood.deploy.runtime.modelfile import load_model
 
 GOOD, SIDE = 48, 96
@@ -134,6 +135,16 @@ def test_what_cannot_work_is_told_before_training(
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "model.onnx").exists()
     assert not (tmp_path / "model.work" / "log.csv").exists()
+
+
+def test_the_work_folder_is_marked_as_ours_before_training(good: Path, tmp_path: Path) -> None:
+    call("fit", good, "-o", tmp_path / "model.onnx", "--set", "encoder_weights=nowhere.safetensors")
+    assert (tmp_path / "model.work" / OUTPUT_MARKER).is_file()
+    call("pretrain", "no-such-task", good, "-o", tmp_path / "encoder.safetensors")
+    assert not (tmp_path / "encoder.work").exists()
+    refused = call("fit", good, "-o", tmp_path / "model.onnx", "--work", good)
+    assert refused.exit_code == 2
+    assert "give a new folder" in refused.stderr
 
 
 def test_too_few_images_and_bad_ones_are_told(good: Path, tmp_path: Path) -> None:

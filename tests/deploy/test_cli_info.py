@@ -51,6 +51,9 @@ def test_verify_prints_its_checks(call: Call, tiny: Path, grey: Grey, tmp_path: 
         ["ok", name]
         for name in ("file", "sha256", "structure", "metadata", "seal", "runtime", "self-test", "golden")
     ]
+    grey("golden/e\u0301.png", 51)  # as macOS composes it
+    (tmp_path / "golden" / "scores.csv").write_text("path,score\n\u00e9.png,0.2\n", encoding="utf-8")
+    assert call("verify", tiny, "--golden", tmp_path / "golden").exit_code == 0
     tiny.write_bytes(tiny.read_bytes().replace(b'"tiny"', b'"tony"'))
     bad = call("verify", tiny)
     assert bad.exit_code == 2

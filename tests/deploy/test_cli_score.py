@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -283,8 +284,52 @@ def test_flagged_images_are_copied_under_their_own_paths(tiny: Path, grey: Grey,
     for _ in range(2):
         result = call("score", tiny, tmp_path / "in", "--copy-flagged", copies)
         assert len(table(result)) == 3
-    copied = sorted(path for path in copies.rglob("*") if path.is_file())
+    copied = sorted(copies.rglob("*.png"))
     assert [path.read_bytes() for path in copied] == [image.read_bytes() for image in images[:2]]
+
+
+def test_folders_that_onlygood_wrote_are_read_only_by_name(tiny: Path, grey: Grey, tmp_path: Path) -> None:
+    grey("in/x.png", 240)
+    copies = tmp_path / "in" / "flagged"
+    assert len(table(call("score", tiny, tmp_path / "in", "--copy-flagged", copies))) == 1
+    above = call("score", tiny, tmp_path / "in")  # without the option that tells where the copies are
+    assert [Path(row["path"]) for row in table(above)] == [tmp_path / "in" / "x.png"]
+    assert above.stderr.count(f"{copies}: passed over, onlygood wrote it") == 1
+    by_name = call("score", tiny, copies)
+    assert statuses(by_name) == {"x.png": "anomalous"}
+    assert "passed over" not in by_name.stderr
+
+
+def test_copies_do_not_mix_with_images_of_others(tiny: Path, grey: Grey, tmp_path: Path) -> None:
+    result = call("check", tiny, grey("x.png", 240), "--copy-flagged", grey("mine/a.png", 5).parent)
+    assert result.exit_code == 2
+    assert "not marked as written by onlygood, such as" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["a.png"]
+
+
+@pytest.mark.parametrize("options", [[], ["-q"], ["--on-error", "skip"], ["--exit-zero"]])
+def test_a_folder_without_images_beside_others_fails_the_gate(
+    tiny: Path, grey: Grey, tmp_path: Path, options: list[str]
+) -> None:
+    good, empty = grey("good/x.png", 5).parent, tmp_path / "emtpy"
+    empty.mkdir()
+    assert call("check", tiny, good, *options).exit_code == 0
+    result = call("check", tiny, good, empty, *options)
+    assert result.exit_code == 2
+    assert f"{empty}: no images in this folder" in result.stderr
+    (tmp_path / "list").write_text(f"{good}\n{empty}\n")
+    assert call("check", tiny, "--files-from", tmp_path / "list", *options).exit_code == 2
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_lists_name_files_whichever_way_accents_are_composed(
+    tiny: Path, grey: Grey, tmp_path: Path, forms: tuple[str, str]
+) -> None:
+    on_disk, in_list = (unicodedata.normalize(form, "gerät/schön.png") for form in forms)
+    image = grey(on_disk, 5)
+    (tmp_path / "list").write_text(str(tmp_path / in_list))
+    (row,) = table(call("score", tiny, "--files-from", tmp_path / "list"))
+    assert (row["status"], row["path"]) == ("normal", str(image))
 
 
 # --- resuming

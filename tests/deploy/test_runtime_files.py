@@ -2,15 +2,25 @@
 
 import io
 import os
+import tempfile
 import tracemalloc
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlygood.deploy.runtime.errors import ImageError
-from onlygood.deploy.runtime.files import display, find_images, read_list
+from onlygood.deploy.runtime.errors import ImageError, OnlygoodError
+from onlygood.deploy.runtime.files import (
+    OUTPUT_MARKER,
+    Findings,
+    as_on_disk,
+    display,
+    find_images,
+    mark_output,
+    read_list,
+)
 from onlygood.deploy.runtime.images import read_bytes
 from onlygood.deploy.runtime.threads import available_cpus
 
@@ -92,6 +102,55 @@ def test_folder_that_cannot_be_listed_is_named(tree: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert found(tree) == ["a/10.tiff", "a/2.JPG", "a/deep", "b.png"]
+
+
+def test_what_onlygood_wrote_is_entered_by_name_only(tree: Path) -> None:
+    mark_output(tree / "report", "report")
+    (tree / "report/deep").mkdir()
+    for name in ("roc.png", "deep/overlay.png"):
+        (tree / "report" / name).touch()
+    findings = Findings()
+    assert [path.name for path in find_images([tree], findings=findings)] == [
+        "10.tiff",
+        "2.JPG",
+        "x.webp",
+        "b.png",
+    ]
+    assert findings == Findings(ours=[tree / "report"])
+    assert found(tree, tree / "report") == ["report/deep/overlay.png", "report/roc.png"]
+    assert found(tree, tree / "report/deep") == ["report/deep/overlay.png"]
+    mark_output(tree / "report", "report")  # ours already: whatever it holds
+    assert (tree / "report" / OUTPUT_MARKER).read_text().startswith("report, written by onlygood")
+
+
+def test_images_of_others_are_not_hidden_by_a_marker(tree: Path) -> None:
+    with pytest.raises(OnlygoodError, match=r"a holds images .* such as .*10\.tiff"):
+        mark_output(tree / "a", "report")
+    assert len(found(tree)) == 4
+    (tree / "text").mkdir()
+    (tree / "text/notes.txt").touch()
+    mark_output(tree / "text", "report")
+
+
+def test_folders_without_images_are_noted(tree: Path) -> None:
+    (tree / "empty/inner").mkdir(parents=True)
+    findings = Findings()
+    paths = [tree / "empty", tree / "a", tree / "gone"]
+    assert len(list(find_images(paths, exclude=["*.webp"], findings=findings))) == 3
+    assert findings == Findings(empty=[tree / "empty"])
+
+
+@given(st.lists(st.text("aéüñ뷁Å", min_size=1, max_size=4), min_size=1, max_size=3), st.data())
+def test_a_path_is_found_however_its_accents_are_composed(parts: list[str], data: st.DataObject) -> None:
+    forms = st.sampled_from(("NFC", "NFD"))
+    stored, asked = (Path(*(normalize(data.draw(forms), part) for part in parts)) for _ in range(2))
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / stored).parent.mkdir(parents=True, exist_ok=True)
+        (root / stored).touch()
+        assert as_on_disk(root / asked) == root / stored
+        (root / stored).unlink()
+        assert as_on_disk(root / asked) == root / asked
 
 
 def test_names_of_any_bytes(tmp_path: Path) -> None:

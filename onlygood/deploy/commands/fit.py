@@ -11,6 +11,7 @@ import typer
 from onlygood.anomaly.datasets import discover
 from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides
 from onlygood.deploy.runtime.calibration import achieved_interval, threshold
+from onlygood.deploy.runtime.files import mark_output
 
 DEFAULT_RECIPE = "surfaces"
 
@@ -48,6 +49,7 @@ def run(
         + ("" if recipe else " (the default; --recipe changes it)")
     )
     folder = work or output.with_suffix(".work")
+    mark_output(folder, "work of a training")
 
     from onlygood.anomaly.fit import fit  # noqa: PLC0415 - torch only once the input is known to be good
     from onlygood.deploy.export import export, odd_frames  # noqa: PLC0415

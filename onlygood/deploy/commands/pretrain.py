@@ -10,7 +10,7 @@ import typer
 from onlygood.anomaly.recipe import parse_overrides, set_key
 from onlygood.deploy.commands.fit import calm_openmp
 from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import find_images
+from onlygood.deploy.runtime.files import Findings, display, find_images, mark_output
 from onlygood.pretrain.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def run(
         training |= {"steps": steps, "minutes": minutes}
     config = TrainConfig.parse(training, "--set training")
     progress = not quiet and sys.stderr.isatty()
+    mark_output(work, "work of a training")
     if entry.tracks:
         from onlygood.pretrain.tracking import TracksConfig  # noqa: PLC0415
 
@@ -80,7 +81,10 @@ def run(
             found = _cut_tracks(directory, tracks, wanted, config.batch_size, progress)
             say(f"{found.tracks} tracks in {found.frames} frames; {found.skipped} frames are unreadable")
         directory, sections["input"]["size"] = tracks, [wanted.size, 2 * wanted.size]
-    paths = list(find_images([directory]))
+    findings = Findings()
+    paths = list(find_images([directory], findings=findings))
+    for folder in findings.ours:
+        say(f"{display(folder)}: passed over, onlygood wrote it")
     if not paths:
         raise OnlygoodError(f"{directory}: no images in it")
     spec, words = plan_input(

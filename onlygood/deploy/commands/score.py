@@ -14,7 +14,7 @@ from onlygood.deploy.destination import destination
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.runtime.detector import Detector
 from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import find_images, read_list
+from onlygood.deploy.runtime.files import Findings, as_on_disk, find_images, mark_output, read_list
 from onlygood.deploy.runtime.images import DEFAULT_MAX_PIXELS, ReadOptions
 from onlygood.deploy.runtime.ledger import Ledger
 from onlygood.deploy.runtime.metadata import InputSpec
@@ -90,8 +90,10 @@ def run(**typed: Any) -> int:
         f" {options.threads} threads, {workers} decoding threads"
     )
 
-    counts = Counts()
-    paths = _not_done(_at_least_one(_paths(options)), ledger, counts)
+    if options.copy_flagged is not None:
+        mark_output(options.copy_flagged, "copies of flagged images")
+    counts, findings = Counts(), Findings()
+    paths = _not_done(_at_least_one(_paths(options, findings)), ledger, counts)
     rows = score_images(
         detector,
         paths,
@@ -117,8 +119,10 @@ def run(**typed: Any) -> int:
         say.summary(counts)
         raise
     say.summary(counts)
+    say.findings(findings)
     skip = options.on_error == "skip"
-    return exit_code(counts, judge=options.judge, skip_errors=skip, exit_zero=options.exit_zero)
+    code = exit_code(counts, judge=options.judge, skip_errors=skip, exit_zero=options.exit_zero)
+    return 2 if findings.empty else code  # a mistyped folder beside others must not pass a gate
 
 
 def _wanted(row: Row, options: Options, ledger: Ledger | None) -> bool:
@@ -159,7 +163,7 @@ def _input_spec(detector: Detector, bit_depth: int | None) -> InputSpec:
     return InputSpec.parse(spec.model_dump() | {"bit_depth": bit_depth}, "--bit-depth")
 
 
-def _paths(options: Options) -> Iterator[Path]:
+def _paths(options: Options, findings: Findings) -> Iterator[Path]:
     """Images of the arguments, then of the lists."""
     given = options.paths or []
     lists = [_STDIN for path in given if path == _STDIN][:1]
@@ -167,10 +171,11 @@ def _paths(options: Options) -> Iterator[Path]:
         lists.append(options.files_from)
     listed = (read_list(sys.stdin.buffer if path == _STDIN else path, options.null) for path in lists)
     paths = find_images(
-        chain((path for path in given if path != _STDIN), chain.from_iterable(listed)),
+        map(as_on_disk, chain((path for path in given if path != _STDIN), chain.from_iterable(listed))),
         recursive=not options.no_recursive,
         follow_symlinks=options.follow_symlinks,
         exclude=options.exclude or (),
+        findings=findings,
     )
     if options.copy_flagged is None:
         return paths

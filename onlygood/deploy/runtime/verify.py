@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from onlygood.deploy.runtime.detector import Detector
 from onlygood.deploy.runtime.errors import ImageError, ModelError
+from onlygood.deploy.runtime.files import as_on_disk
 from onlygood.deploy.runtime.images import load_image
 from onlygood.deploy.runtime.metadata import InputSpec
 from onlygood.deploy.runtime.modelfile import (
@@ -96,6 +97,6 @@ def _golden_scores(table: Path) -> dict[str, float]:
 
 def _load(folder: Path, name: str, spec: InputSpec) -> NDArray[np.uint8]:
     try:
-        return load_image(folder / name, spec).pixels
+        return load_image(as_on_disk(folder / name), spec).pixels
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
