@@ -1,5 +1,5 @@
 """``python -m onlygood`` is the console script."""
 
-from onlygood.deploy.cli import main
+from onlygood.deploy.entry import main
 
 main()

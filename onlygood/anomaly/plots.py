@@ -6,7 +6,6 @@ Figures are made without pyplot, so nothing global is touched.
 
 import csv
 import io
-import json
 import os
 import warnings
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from PIL import Image
 from onlygood.anomaly import metrics
 from onlygood.anomaly.evaluate import Scores
 from onlygood.anomaly.overlays import chosen, framed, heat_range, overlay_name, pair, picture
+from onlygood.deploy.runtime import jsontext
 from onlygood.deploy.runtime.files import display
 from onlygood.deploy.runtime.metadata import InputSpec
 
@@ -55,7 +55,7 @@ STYLE: dict[Any, Any] = {
 def write_report(folder: Path, result: dict[str, Any], scores: Scores, spec: InputSpec) -> None:
     """Write ``metrics.json``, ``scores.csv``, ``roc.png``, ``scores.png``, ``sheet.png``, ``overlays/``."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=2) + "\n"
+    text = jsontext.dumps(result, indent=2) + "\n"
     _write(folder / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
     table = scores_table(scores, result["threshold"])
     _write(folder / "scores.csv", lambda path: path.write_bytes(table.encode("utf-8", "surrogateescape")))

@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.limits import SMALLEST_RATE
 from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.config import TrainConfig
 
@@ -74,7 +75,8 @@ class CalibrationConfig(Strict):
     """Good images that are held out of everything else, to set the threshold."""
 
     fraction: float = Field(default=0.2, gt=0, lt=1)
-    max_false_alarms: float | None = Field(default=None, gt=0, lt=1)  # None: 0.01, or the smallest possible
+    # None: 0.01, or the smallest possible
+    max_false_alarms: float | None = Field(default=None, gt=SMALLEST_RATE, lt=1)
 
 
 class Recipe(Strict):

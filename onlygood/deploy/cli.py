@@ -14,15 +14,15 @@ import typer
 
 from onlygood import __version__
 from onlygood.deploy import options as opt
+from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
 from onlygood.deploy.runtime.errors import Interrupted, OnlygoodError
-
-INTERRUPTED = 130
-BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
+from onlygood.deploy.runtime.files import display
 
 app = typer.Typer(
     name="onlygood",
     help="Learn what good looks like from a folder of good images; flag everything else.",
-    epilog="Exit codes: 0 fine; 1 anomalies (check only); 2 usage, model or input error; 130 interrupted.",
+    epilog="Exit codes: 0 fine; 1 anomalies (check only); 2 usage, model or input error;"
+    " 130 interrupted, 143 terminated.",
     rich_markup_mode=None,  # rich would double the start-up time
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -31,9 +31,10 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Entry point of the console script."""
-    app(prog_name="onlygood")
+def invoke() -> int | None:
+    """Do what was typed; returns the exit code, or raises what a usage error or a fault raises."""
+    code: int | None = app(prog_name="onlygood", standalone_mode=False)
+    return code
 
 
 def _run(command: str, **options: Any) -> NoReturn:
@@ -46,7 +47,9 @@ def _run(command: str, **options: Any) -> NoReturn:
         sys.stdout.flush()
     except Interrupted as error:
         typer.echo(f"onlygood: {error}", err=True)
-        code = INTERRUPTED
+        code = error.code
+    except KeyboardInterrupt as stopped:
+        code = getattr(stopped, "code", INTERRUPTED)
     except OnlygoodError as error:
         _fail(str(error))
     except BrokenPipeError:
@@ -54,11 +57,16 @@ def _run(command: str, **options: Any) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = BROKEN_PIPE
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except ModuleNotFoundError as error:
+        where = display(error.filename) if error.filename else "standard input or output"
+        _fail(f"{where}: {error.strerror or error}")
+    except MemoryError:
+        _fail("out of memory; fewer --workers, smaller images or a smaller batch need less")
+    except ImportError as error:
         if (error.name or "").startswith("onlygood"):
             raise
-        _fail(f"`onlygood {command}` needs the package {error.name!r}: pip install 'onlygood[train]'")
+        if isinstance(error, ModuleNotFoundError):
+            _fail(f"`onlygood {command}` needs the package {error.name!r}: pip install 'onlygood[train]'")
+        _fail(f"`onlygood {command}` cannot load a library that it needs: {error}")
     raise typer.Exit(code)
 
 

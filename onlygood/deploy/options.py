@@ -1,10 +1,47 @@
 """The command line's options, each declared once and shared by the commands that have it."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
+
+from onlygood.deploy.runtime.limits import (
+    LARGEST_IMAGE,
+    LARGEST_SEED,
+    MOST_MINUTES,
+    MOST_STEPS,
+    MOST_THREADS,
+    SMALLEST_RATE,
+)
+
+
+def _number(
+    above: float | None = None, below: float | None = None, most: float | None = None
+) -> Callable[[float | None], float | None]:
+    """A check for an option: a finite number, and within these limits. click's own let NaN through."""
+    words = [
+        f"{word} {limit:g}"
+        for word, limit in (("above", above), ("below", below), ("at most", most))
+        if limit is not None
+    ]
+    wanted = f"a number {' and '.join(words)}" if words else "a finite number"
+
+    def check(value: float | None) -> float | None:
+        if value is None:
+            return None
+        if (
+            not isfinite(value)
+            or (above is not None and value <= above)
+            or (below is not None and value >= below)
+            or (most is not None and value > most)
+        ):
+            raise BadParameter(f"{value:g} is not {wanted}")
+        return value
+
+    return check
 
 
 class RowFormat(StrEnum):
@@ -45,13 +82,14 @@ Rate = Annotated[
     Option(
         "--max-false-alarms",
         metavar="RATE",
+        callback=_number(above=SMALLEST_RATE, below=1),
         help="Highest rate of false alarms on good images, e.g. 0.01. Default: the recipe's or the model's.",
     ),
 ]
 Sha256 = Annotated[
     str | None, Option("--sha256", metavar="HEX", help="Refuse the model unless its SHA-256 is this.")
 ]
-Threads = Annotated[int, Option("--threads", min=1, help="Threads of one inference.")]
+Threads = Annotated[int, Option("--threads", min=1, max=MOST_THREADS, help="Threads of one inference.")]
 Provider = Annotated[str, Option("--provider", help="onnxruntime execution provider; `info` lists yours.")]
 Quiet = Annotated[bool, Option("-q", "--quiet", help="No progress and no summary on stderr.")]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
@@ -71,7 +109,10 @@ RowsOutput = Annotated[
 ResumeRows = Annotated[
     bool, Option("--resume", help="Go on with the JSONL file of -o, which gets a row for every image.")
 ]
-Threshold = Annotated[float | None, Option("--threshold", metavar="SCORE", help="Flag scores above this.")]
+Threshold = Annotated[
+    float | None,
+    Option("--threshold", metavar="SCORE", callback=_number(), help="Flag scores above this."),
+]
 FilesFrom = Annotated[
     Path | None, Option("--files-from", metavar="FILE", help="Read a list of paths from a file; - is stdin.")
 ]
@@ -82,7 +123,13 @@ Exclude = Annotated[
     list[str] | None, Option("--exclude", metavar="GLOB", help="Leave matching names alone; repeatable.")
 ]
 MaxPixels = Annotated[
-    int | None, Option("--max-pixels", min=1, help="Refuse larger images unread. Default: 100 million.")
+    int | None,
+    Option(
+        "--max-pixels",
+        min=1,
+        max=LARGEST_IMAGE,
+        help="Refuse larger images unread. Default: 100 million.",
+    ),
 ]
 BitDepth = Annotated[
     int | None,
@@ -91,7 +138,10 @@ BitDepth = Annotated[
 ErrorPolicy = Annotated[
     OnError, Option("--on-error", help="Whether an unreadable image makes the exit code 2.")
 ]
-Workers = Annotated[int | None, Option("-j", "--workers", min=1, help="Decoding threads. Default: the CPUs.")]
+Workers = Annotated[
+    int | None,
+    Option("-j", "--workers", min=1, max=MOST_THREADS, help="Decoding threads. Default: the CPUs."),
+]
 AnyFrame = Annotated[
     bool, Option("--any-frame", help="Judge frames too that are blank, dark, blurred beyond the good ones.")
 ]
@@ -114,9 +164,14 @@ ModelOutput = Annotated[Path, Option("-o", "--output", help="Model file to write
 Recipe = Annotated[
     str | None, Option("--recipe", metavar="NAME|FILE", help="A recipe that comes along, or a YAML file.")
 ]
-Minutes = Annotated[float | None, Option("--minutes", min=0, help="Train for about this long.")]
-Steps = Annotated[int | None, Option("--steps", min=1, help="Train for this many steps.")]
-Seed = Annotated[int, Option("--seed", help="Same seed, same machine, same numbers.")]
+Minutes = Annotated[
+    float | None,
+    Option("--minutes", callback=_number(above=0, most=MOST_MINUTES), help="Train for about this long."),
+]
+Steps = Annotated[int | None, Option("--steps", min=1, max=MOST_STEPS, help="Train for this many steps.")]
+Seed = Annotated[
+    int, Option("--seed", min=0, max=LARGEST_SEED, help="Same seed, same machine, same numbers.")
+]
 ResumeTraining = Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")]
 Work = Annotated[
     Path | None, Option("--work", metavar="DIR", help="Folder of checkpoints, logs and decoded images.")
@@ -160,9 +215,16 @@ Standardize = Annotated[
     Option("--standardize", help="How images reach the encoder, if its file does not say: image or fixed."),
 ]
 TestFraction = Annotated[
-    float, Option("--test-fraction", help="Share of a folder that is not split yet to test on.")
+    float,
+    Option(
+        "--test-fraction",
+        callback=_number(above=0, below=1),
+        help="Share of a folder that is not split yet to test on.",
+    ),
 ]
-SplitSeed = Annotated[int, Option("--split-seed", help="Splits a folder that is not split yet.")]
+SplitSeed = Annotated[
+    int, Option("--split-seed", min=0, max=LARGEST_SEED, help="Splits a folder that is not split yet.")
+]
 Results = Annotated[list[Path], Argument(metavar="RESULT...", help="Files that probe wrote.")]
 PlotOutput = Annotated[
     Path | None, Option("-o", "--output", metavar="PLOT", help="Draw a plot: .png, .svg or .pdf.")
@@ -176,4 +238,4 @@ ReportFolder = Annotated[
     Option("-o", "--output", metavar="DIR", help="Put pictures, scores.csv and metrics.json here."),
 ]
 DemoFolder = Annotated[Path, Argument(metavar="DIR", help="Folder to make.")]
-DemoImages = Annotated[int, Option("--images", min=1, help="Good images to make.")]
+DemoImages = Annotated[int, Option("--images", min=1, max=100_000, help="Good images to make.")]

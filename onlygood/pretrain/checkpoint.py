@@ -65,7 +65,7 @@ def save_checkpoint(
     for index, state in optimizer.state_dict()["state"].items():
         found = {name: value for name, value in state.items() if isinstance(value, Tensor)}
         tensors |= {f"optimizer.{index}.{name}": value for name, value in found.items()}
-    write_atomically(path, to_bytes(_plain(tensors), {_HEADER_KEY: json.dumps(scalars)}))
+    write_atomically(path, to_bytes(_plain(tensors), {_HEADER_KEY: json.dumps(scalars, allow_nan=False)}))
 
 
 def save_state(module: nn.Module, path: Path) -> None:
@@ -146,7 +146,7 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between two nested descriptions, as ``config.lr was 0.05, is 0.1``."""
-    old, new = _flat(json.loads(json.dumps(then))), _flat(json.loads(json.dumps(now)))
+    old, new = (_flat(json.loads(json.dumps(side, allow_nan=False))) for side in (then, now))
     return [
         f"{key} was {old.get(key, 'absent')}, is {new.get(key, 'absent')}"
         for key in sorted(old | new)

@@ -6,14 +6,15 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from onlygood.deploy.runtime.limits import LARGEST_SEED, MOST_MINUTES, MOST_STEPS, MOST_THREADS
 from onlygood.deploy.runtime.strict import Strict
 
 
 class TrainConfig(Strict):
     """How to train; at most one of ``steps`` and ``minutes``."""
 
-    steps: int | None = Field(default=None, ge=1)  # 2000 where neither is given
-    minutes: float | None = Field(default=None, gt=0)  # of training, over all resumes
+    steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)  # 2000 where neither is given
+    minutes: float | None = Field(default=None, gt=0, le=MOST_MINUTES)  # of training, over all resumes
     batch_size: int = Field(default=96, ge=1)  # images a step, all processes together
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(default=0.05, gt=0)  # default 0.001 for adamw; cosine to 0 after the warm-up
@@ -21,8 +22,8 @@ class TrainConfig(Strict):
     weight_decay: float = Field(default=5e-4, ge=0)  # default 0.05 for adamw; never on biases and norms
     warmup: float = Field(default=0.05, ge=0, lt=1)  # share of training
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    threads: int | None = Field(default=None, ge=1)  # None: the CPUs that this process may use
-    seed: int = Field(default=0, ge=0)
+    threads: int | None = Field(default=None, ge=1, le=MOST_THREADS)  # None: the CPUs that are ours
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     checkpoint_minutes: float = Field(default=1.0, ge=0)
     log_every: int = Field(default=20, ge=1)  # steps
 

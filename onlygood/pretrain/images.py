@@ -166,7 +166,7 @@ def _decode_all(
         raise OnlygoodError(_nothing_readable([(paths[row], e.error) for row, e in enumerate(entries)]))
     pixels.flush()
     with (folder / "index.json").open("w", encoding="ascii") as file:  # escapes names that are not UTF-8
-        json.dump([asdict(entry) for entry in entries], file)
+        json.dump([asdict(entry) for entry in entries], file, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
 
@@ -210,7 +210,7 @@ def _version(path: Path) -> tuple[int, int]:
 
 
 def _sha256_json(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("ascii")).hexdigest()
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode("ascii")).hexdigest()
 
 
 def _reserve(file: Path) -> None:

@@ -21,7 +21,7 @@ def mix(*numbers: int) -> int:
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """A list that gets the number of the first SIGINT or SIGTERM; a second signal acts as it did before.
+    """A list that gets the number of the first SIGINT, SIGTERM or SIGHUP; a second one acts as it did before.
 
     Only the main thread can listen to signals; elsewhere the list stays empty.
     """
@@ -29,7 +29,10 @@ def stop_requests() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in [number for number, handler in before.items() if handler is signal.SIG_IGN]:
+        del before[number]  # as nohup and a shell's & wish it
 
     def put_back() -> None:
         for number, handler in before.items():

@@ -145,7 +145,7 @@ class _Run:
                 output = self._descend(*next(batches), lr)
                 self.step += 1
                 elapsed = before + time.perf_counter() - began
-                self.seconds, stopped = self.ranks.agree(elapsed, float(bool(stop)))
+                self.seconds, stopped = self.ranks.agree(elapsed, float(stop[0] if stop else 0))
                 self.cpu_seconds = before_cpu + time.process_time() - began_cpu
                 progress = config.progress(self.step, self.seconds)
                 self.task.after_step(progress)
@@ -160,7 +160,8 @@ class _Run:
                     saved_at = self.seconds
         self.ranks.align(self.task)
         if progress < 1:
-            raise Interrupted(f"stopped at step {self.step} ({progress:.0%}); resume from {self.path.parent}")
+            words = f"stopped at step {self.step} ({progress:.0%}); resume from {self.path.parent}"
+            raise Interrupted(words, int(stopped))
 
     def embed(self, positions: NDArray[np.int64] | None = None) -> Tensor:
         """Features (n, D) float32 of the plain images at ``positions`` (default: all), in eval mode."""

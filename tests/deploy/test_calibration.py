@@ -95,3 +95,17 @@ def test_false_alarm_rate_is_kept_on_fresh_scores() -> None:
     low, _, high = achieved_interval(99, 0.1, 0.95)
     inside = np.mean([low <= rate <= high for rate in rates])
     assert inside > 0.85  # less than 0.95, since 200 fresh scores add a spread of their own
+
+
+@pytest.mark.parametrize("alpha", [1e-300, 5e-324, 1e-9, 1e-12])
+def test_rates_that_no_number_of_images_supports_are_refused_at_once(alpha: float) -> None:
+    for refuse in (minimum_n, lambda rate: threshold(np.arange(10.0), rate)):
+        with pytest.raises(OnlygoodError, match="above 1e-09"):
+            refuse(alpha)
+
+
+@given(st.floats(1.1e-9, 0.999))
+def test_minimum_n_is_the_least_for_any_rate(alpha: float) -> None:
+    n = minimum_n(alpha)
+    assert 1 / (n + 1) <= alpha
+    assert n == 1 or 1 / n > alpha

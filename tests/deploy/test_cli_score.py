@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from onlygood.deploy.cli import BROKEN_PIPE, app
+from onlygood.deploy.cli import app
+from onlygood.deploy.entry import BROKEN_PIPE
 
 Grey = Callable[[str, int], Path]
 MakeTiny = Callable[..., Path]

@@ -41,7 +41,7 @@ def modules_after(*arguments: object) -> tuple[int, set[str]]:
     code = (
         "import sys, atexit\n"
         "atexit.register(lambda: print('\\n@', *{name.split('.')[0] for name in sys.modules}))\n"
-        "from onlygood.deploy.cli import main\n"
+        "from onlygood.deploy.entry import main\n"
         "main()\n"
     )
     result = python(code, *arguments)
@@ -82,7 +82,7 @@ def test_nothing_is_written_at_home(tiny: Path, grey: Grey, tmp_path: Path) -> N
     before = sorted(home.rglob("*"))
     environment = {name: str(place) for name, place in places.items()} | {"ORT_DISABLE_TELEMETRY": "0"}
     for arguments in (["score", tiny, grey("x.png", 51)], ["info", tiny], ["verify", tiny]):
-        code = "from onlygood.deploy.cli import main; main()"
+        code = "from onlygood.deploy.entry import main; main()"
         assert python(code, *arguments, **environment).returncode == 0
     assert sorted(home.rglob("*")) == before
 

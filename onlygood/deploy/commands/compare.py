@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from onlygood.deploy.runtime import jsontext
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import display
 from onlygood.deploy.runtime.verdicts import printable
@@ -56,7 +57,7 @@ def run(*, results: list[Path], output: Path | None, format: str, quiet: bool) -
     if not loaded:
         raise OnlygoodError("no results to compare")
     if format == "json":
-        sys.stdout.write(json.dumps([_plain(line) for line in lines(loaded)], indent=2) + "\n")
+        sys.stdout.write(jsontext.dumps([_plain(line) for line in lines(loaded)], indent=2) + "\n")
     else:
         print_table(loaded)
     for words in differences(loaded):
@@ -109,7 +110,7 @@ def differences(results: Sequence[ProbeResult]) -> list[str]:
         aspects: dict[str, set[str]] = {
             "images": {result.data.fingerprint for result in group},
             "sizes of the images": {result.data.input.model_dump_json() for result in group},
-            "settings": {json.dumps(result.settings, sort_keys=True) for result in group},
+            "settings": {json.dumps(result.settings, sort_keys=True, allow_nan=False) for result in group},
             "standardisations": {result.standardize for result in group},
         }
         if differing := [name for name, values in aspects.items() if len(values) > 1]:
@@ -216,7 +217,7 @@ def _identity(result: ProbeResult) -> str:
     trained = "" if result.encoder.source.startswith("random:") else result.encoder.sha256
     encoder = [result.encoder.label, trained]
     data = [result.data.fingerprint, result.data.input.model_dump(), result.standardize]
-    return json.dumps([encoder, result.protocol, result.settings, *data], sort_keys=True)
+    return json.dumps([encoder, result.protocol, result.settings, *data], sort_keys=True, allow_nan=False)
 
 
 def _labels(results: Sequence[ProbeResult]) -> list[str]:

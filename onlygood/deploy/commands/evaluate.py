@@ -1,6 +1,5 @@
 """`onlygood evaluate`: a model measured on labelled images, as a table for people or as one JSON object."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from onlygood.anomaly import evaluate
+from onlygood.deploy.runtime import jsontext
 from onlygood.deploy.runtime.verdicts import printable
 
 _METRICS = {
@@ -41,7 +41,7 @@ def run(
             model, dataset, output=output, threads=threads, seed=seed, progress=progress
         )
     if format == "json":
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        sys.stdout.write(jsontext.dumps(result, indent=2) + "\n")
     else:
         _print_text(result, Console(file=sys.stdout, markup=False, emoji=False, highlight=False))
     if not quiet:

@@ -74,7 +74,7 @@ def run(
     write_atomically(folder / "recipe.json", resolved.model_dump_json(indent=2).encode())
     parts = {"train": fitted.train_ids, "calibration": fitted.calibration_ids}
     hashes = {part: [fitted.store.hashes[i] for i in ids] for part, ids in parts.items()}
-    write_atomically(folder / "split.json", json.dumps(hashes, indent=1).encode())
+    write_atomically(folder / "split.json", json.dumps(hashes, indent=1, allow_nan=False).encode())
     (folder / FILE_NAME).unlink(missing_ok=True)  # finished: the next fit starts afresh
     scores, rate = metadata.calibration.scores, metadata.calibration.max_false_alarms
     interval = achieved_interval(len(scores), rate)

@@ -1,6 +1,5 @@
 """`onlygood info`: what a model file says of itself, for people or as JSON."""
 
-import json as jsonlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import typer
 
-from onlygood.deploy.runtime import calibration
+from onlygood.deploy.runtime import calibration, jsontext
 from onlygood.deploy.runtime.detector import available_providers
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.metadata import Frames
@@ -31,7 +30,7 @@ def run(model: Path, max_false_alarms: float | None, json: bool) -> int:
         "verdicts": _verdicts(np.asarray(file.metadata.calibration.scores), rate),
         "metadata": file.metadata.model_dump(mode="json"),
     }
-    typer.echo(jsonlib.dumps(facts, indent=2) if json else "\n".join(_lines(file, facts)))
+    typer.echo(jsontext.dumps(facts, indent=2) if json else "\n".join(_lines(file, facts)))
     return 0
 
 
@@ -105,4 +104,4 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", jsonlib.dumps(value)
+            yield f"{prefix}{key}", jsontext.dumps(value)

@@ -71,8 +71,6 @@ def run(
     config = protocol_config(protocol, sections["probe"])
     if standardize not in (None, "image", "fixed"):
         raise OnlygoodError(f"--standardize is image or fixed, not {standardize!r}")
-    if not 0 < test_fraction < 1:
-        raise OnlygoodError(f"--test-fraction lies between 0 and 1, {test_fraction:g} does not")
     torch.set_num_threads(available_cpus())
     network, info, trained = _load(encoder, name, seed, sections["input"].get("channels"))
     if standardize and trained and standardize != trained:

@@ -1,10 +1,9 @@
 """`onlygood tasks`: the pretext tasks, and what each is good for."""
 
-import json as jsonlib
-
 import typer
 
 from onlygood.anomaly.tasks import ALL_TASKS
+from onlygood.deploy.runtime import jsontext
 
 
 def run(json: bool) -> int:
@@ -22,7 +21,7 @@ def run(json: bool) -> int:
             }
             for name, entry in ALL_TASKS.items()
         }
-        typer.echo(jsonlib.dumps(facts, indent=2, ensure_ascii=False))
+        typer.echo(jsontext.dumps(facts, indent=2, ascii=False))
         return 0
     width = max(map(len, ALL_TASKS)) + 2
     for name, entry in ALL_TASKS.items():

@@ -34,7 +34,7 @@ def prepare(directory: Path, seed: int, images: int) -> None:
             f"`onlygood demo {directory}/onlygood-demo`."
         )
     directory.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps({"seed": seed, "images": images}) + "\n", encoding="utf-8")
+    marker.write_text(json.dumps({"seed": seed, "images": images}, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _refuse_strangers(data: Path, marker: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.limits import SMALLEST_RATE
 
 Floats = NDArray[np.floating[Any]]
 
@@ -46,12 +47,8 @@ def threshold(calibration: Floats, alpha: float) -> float:
 def minimum_n(alpha: float) -> int:
     """Fewest calibration images that allow a verdict at rate ``alpha``: ``ceil(1/alpha) - 1``."""
     _check_rate(alpha)
-    n = max(math.ceil(1 / alpha) - 1, 1)
-    while _rank(n, alpha) == 0:  # 1/alpha was rounded down
-        n += 1
-    while n > 1 and _rank(n - 1, alpha) > 0:  # or up
-        n -= 1
-    return n
+    near = math.ceil(1 / alpha) - 1  # 1/alpha may have been rounded, either way
+    return next(n for n in range(max(near - 1, 1), near + 3) if _rank(n, alpha) > 0)
 
 
 def smallest_alpha(n: int) -> float:
@@ -82,8 +79,10 @@ def _rank(n: int, alpha: float) -> int:
 
 
 def _check_rate(alpha: float) -> None:
-    if not 0 < alpha < 1:
-        raise OnlygoodError(f"a false-alarm rate lies between 0 and 1, not {alpha:g}")
+    if not SMALLEST_RATE < alpha < 1:
+        raise OnlygoodError(
+            f"a false-alarm rate lies between 0 and 1, above {SMALLEST_RATE:g}; {alpha:g} does not"
+        )
 
 
 def _round_up(rate: float) -> str:

@@ -17,4 +17,8 @@ class ModelError(OnlygoodError):
 
 
 class Interrupted(OnlygoodError):  # noqa: N818 - nobody's error
-    """Stopped by a signal after the work was saved: the command line exits with 130, not 2."""
+    """Stopped by a signal after the work was saved: the command line exits with 128 + its number, not 2."""
+
+    def __init__(self, message: str, number: int = 2) -> None:
+        super().__init__(message)
+        self.code = 128 + number

@@ -51,5 +51,5 @@ class Ledger:
 
 
 def _key(path: str, size: Any, mtime_ns: Any, *settings: Any) -> bytes:
-    text = json.dumps([path, size, mtime_ns, *(rounded(value) for value in settings)])
+    text = json.dumps([path, size, mtime_ns, *(rounded(value) for value in settings)], allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -9,9 +9,9 @@ from onlygood.deploy.runtime.errors import OnlygoodError
 
 
 class Strict(BaseModel):
-    """Base of every config and metadata class: frozen, no unknown keys, errors for people."""
+    """Base of every config and metadata class: frozen, finite numbers, no unknown keys, errors for people."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: Any, source: str) -> Self:

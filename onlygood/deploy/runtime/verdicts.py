@@ -1,6 +1,5 @@
 """Rows of verdicts: what is said of each image, in which format, and the exit code that it comes to."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
+from onlygood.deploy.runtime import jsontext
 from onlygood.deploy.runtime.files import display
 
 SCHEMA = 1
@@ -236,7 +236,7 @@ def _json(row: Row, settings: Settings) -> str:
         "model": settings.model,
         "schema": SCHEMA,
     }
-    return json.dumps(_record(row) | extras)
+    return jsontext.dumps(_record(row) | extras)
 
 
 def rounded(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """What a probe found, with everything needed to find it again; JSON, and no torch to read it."""
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from onlygood.deploy.runtime import jsontext
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.metadata import InputSpec
 from onlygood.deploy.runtime.strict import Strict
@@ -65,7 +65,7 @@ class ProbeResult(Strict):
 
     def to_json(self) -> str:
         """Indented, with a newline at the end."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+        return jsontext.dumps(self.model_dump(mode="json"), indent=2, ascii=False) + "\n"
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -75,7 +75,7 @@ class ProbeResult(Strict):
             OnlygoodError: the file is missing or no result of a probe.
         """
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = jsontext.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise OnlygoodError(f"{path}: {error.strerror or error}") from None
         except ValueError:
