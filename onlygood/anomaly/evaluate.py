@@ -13,10 +13,10 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from onlygood.anomaly import metrics
 from onlygood.anomaly.datasets import Dataset, Sample, discover
+from onlygood.anomaly.masks import read_mask
 from onlygood.deploy.runtime.detector import Detector
 from onlygood.deploy.runtime.errors import ImageError, OnlygoodError
 from onlygood.deploy.runtime.files import display, mark_output
@@ -69,11 +69,12 @@ def evaluate(
 
     Images whose content the model was fitted or calibrated on are left out, if the model file lists their
     hashes; ``excluded_seen`` counts them, or is None if the file does not say. Unreadable images are named
-    and left out. Pixel metrics are None without masks. ``output`` is a folder for pictures, ``scores.csv``
-    and ``metrics.json``.
+    and left out. Of good images alone the rate of false alarms is measured, of anomalous ones alone that of
+    detections; what needs both is None then, as pixel metrics are without masks. ``output`` is a folder for
+    pictures, ``scores.csv`` and ``metrics.json``.
 
     Raises:
-        OnlygoodError: no data set, no model, or no good or no anomalous image left to test on.
+        OnlygoodError: no data set, no model, or no image left to test on.
     """
     dataset = discover(dataset_path, "test")
     detector = Detector.load(model_path, threads=threads)
@@ -81,7 +82,7 @@ def evaluate(
         mark_output(output, "report of an evaluation")
     hashes = detector.metadata.provenance.get("image_hashes")
     scores = score_samples(detector, dataset.samples, frozenset(hashes or ()), progress)
-    _check_kinds(dataset, scores)
+    _check_any(dataset, scores)
     result = _measure(detector, dataset, scores, seed)
     result["excluded_seen"] = None if hashes is None else scores.seen
     if output is not None:
@@ -123,20 +124,6 @@ def score_samples(
     return Scores(scored, heatmaps, unreadable, left_out, seconds)
 
 
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """A defect mask ``(H, W)``: grey values above 127, or above 0 if there are none (0/1 and class numbers).
-
-    Raises:
-        ImageError: the file cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            grey = np.asarray(image.convert("L"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"mask {display(path)}: {error}") from error
-    return grey > (127 if grey.max() > 127 else 0)
-
-
 def _read(
     samples: Sequence[Sample], spec: InputSpec, seen: frozenset[str], workers: int = 2
 ) -> Iterator[tuple[Sample, LoadedImage | ImageError | None]]:
@@ -168,29 +155,27 @@ def _mapped(file: IO[bytes], shape: tuple[int, int, int]) -> NDArray[np.float32]
     return np.memmap(file, np.float32, "r", shape=shape)
 
 
-def _check_kinds(dataset: Dataset, scores: Scores) -> None:
-    """Both kinds must be left, or the message says where they went."""
-    for label, kind in enumerate(("good", "anomalous")):
-        if len(scores.of(label)):
-            continue
-        found = sum(sample.label == label for sample in dataset.samples)
-        why = f"found {found} of them ({dataset.description})"
-        if scores.seen:
-            why += f"; {scores.seen} images were left out because the model was fitted on them"
-        if scores.unreadable:
-            why += f"; {len(scores.unreadable)} images could not be read"
-        raise OnlygoodError(
-            f"{dataset.root}: no {kind} images to test on: {why}. Evaluation needs good and anomalous images "
-            "that the model has not seen"
-        )
+def _check_any(dataset: Dataset, scores: Scores) -> None:
+    """Some image must be left, or the message says where they went."""
+    if scores.scored:
+        return
+    why = f"found {len(dataset.samples)} ({dataset.description})"
+    if scores.seen:
+        why += f"; {scores.seen} images were left out because the model was fitted on them"
+    if scores.unreadable:
+        why += f"; {len(scores.unreadable)} images could not be read"
+    raise OnlygoodError(
+        f"{dataset.root}: no images to test on: {why}. Evaluation needs images that the model has not seen"
+    )
 
 
 def _measure(detector: Detector, dataset: Dataset, scores: Scores, seed: int) -> dict[str, Any]:
-    """Everything that is said of the scores, as JSON values."""
+    """Everything that is said of the scores, as JSON values; None is what needs images that are missing."""
     good, bad = scores.of(0), scores.of(1)
     defects = [image.sample.defect for image in scores.scored if image.sample.label]
-    images = metrics.image_metrics(good, bad, seed=seed)
-    by_defect = metrics.per_defect(good, bad, defects, seed=seed)
+    both = len(good) > 0 and len(bad) > 0
+    images = metrics.image_metrics(good, bad, seed=seed) if both else None
+    by_defect = metrics.per_defect(good, bad, defects, seed=seed) if both else {}
     pixels = _measure_pixels(scores, detector.metadata.input, seed)
     threshold = detector.threshold()
     promised = detector.metadata.calibration.max_false_alarms
@@ -203,10 +188,10 @@ def _measure(detector: Detector, dataset: Dataset, scores: Scores, seed: int) ->
         "seed": seed,
         "n_good": len(good),
         "n_anomalous": len(bad),
-        "image_auroc": images.auroc._asdict(),
-        "image_ap": images.average_precision._asdict(),
-        "fpr95": images.fpr95._asdict(),
-        "f1_max": images.f1_max._asdict() | {"threshold": images.f1_threshold},
+        "image_auroc": images and images.auroc._asdict(),
+        "image_ap": images and images.average_precision._asdict(),
+        "fpr95": images and images.fpr95._asdict(),
+        "f1_max": images and images.f1_max._asdict() | {"threshold": images.f1_threshold},
         "per_defect": {
             name: {"auroc": found.value, "low": found.low, "high": found.high, "n": n}
             for name, (found, n) in by_defect.items()
@@ -222,8 +207,10 @@ def _measure(detector: Detector, dataset: Dataset, scores: Scores, seed: int) ->
     }
 
 
-def _achieved(scores: NDArray[np.float64], threshold: float) -> dict[str, float]:
-    """The share of images called anomalous, with its interval."""
+def _achieved(scores: NDArray[np.float64], threshold: float) -> dict[str, float | None]:
+    """The share of images called anomalous, with its interval; None without images."""
+    if len(scores) == 0:
+        return {"achieved": None, "low": None, "high": None}
     found = metrics.rate(int(np.sum(scores > threshold)), len(scores))
     return {"achieved": found.value, "low": found.low, "high": found.high}
 
@@ -231,41 +218,49 @@ def _achieved(scores: NDArray[np.float64], threshold: float) -> dict[str, float]
 def _measure_pixels(scores: Scores, spec: InputSpec, seed: int) -> dict[str, Any]:
     """Pixel metrics over the good images and the anomalous ones with a usable mask, at its size."""
     unusable: list[dict[str, str]] = []
-    if not any(image.sample.mask for image in scores.scored):
-        return {"pixel_auroc": None, "aupro": None, "pixel_binning_error": None, "unusable_masks": unusable}
-    curves = metrics.PixelCurves(metrics.sample_values(scores.heatmaps))
+    questioned: list[dict[str, str]] = []
     used = 0
-    for image, heatmap in zip(scores.scored, scores.heatmaps, strict=True):
-        if image.sample.label and image.sample.mask is None:
-            continue
-        try:
-            mask = _mask(image)
-        except ImageError as error:
-            unusable.append({"path": display(image.sample.path), "reason": str(error)})
-            continue
-        used += image.sample.label
-        height, width = mask.shape
-        across, down = width / image.width, height / image.height
-        left, upper, right, lower = paste_box(image.width, image.height, spec)
-        box = (left * across, upper * down, right * across, lower * down)
-        curves.add(metrics.on_image(heatmap, width, height, box), mask)
+    if any(image.sample.mask for image in scores.scored):
+        curves = metrics.PixelCurves(metrics.sample_values(scores.heatmaps))
+        for image, heatmap in zip(scores.scored, scores.heatmaps, strict=True):
+            if image.sample.label and image.sample.mask is None:
+                continue
+            try:
+                mask, question = _mask(image)
+            except ImageError as error:
+                unusable.append({"path": display(image.sample.path), "reason": str(error)})
+                continue
+            if question:
+                questioned.append({"path": display(image.sample.path), "reason": question})
+            used += image.sample.label
+            height, width = mask.shape
+            across, down = width / image.width, height / image.height
+            left, upper, right, lower = paste_box(image.width, image.height, spec)
+            box = (left * across, upper * down, right * across, lower * down)
+            curves.add(metrics.on_image(heatmap, width, height, box), mask)
     found = curves.metrics(seed=seed) if used else None
     return {
-        "pixel_auroc": found.auroc._asdict() if found else None,
-        "aupro": found.aupro._asdict() if found else None,
-        "pixel_binning_error": found.binning_error if found else None,
+        "pixel_auroc": found and found.auroc._asdict(),
+        "aupro": found and found.aupro._asdict(),
+        "pixel_binning_error": found and found.binning_error,
         "unusable_masks": unusable,
+        "questioned_masks": questioned,
     }
 
 
-def _mask(image: Scored) -> NDArray[np.bool_]:
-    """The image's mask ``(H, W)``, all False for a good image; ImageError if it shows no defect of it."""
+def _mask(image: Scored) -> tuple[NDArray[np.bool_], str]:
+    """The image's mask ``(H, W)``, all False for a good image, and what is odd about it.
+
+    ImageError if it shows no defect of this image.
+    """
     if image.sample.mask is None:
-        return np.zeros((image.height, image.width), bool)
+        return np.zeros((image.height, image.width), bool), ""
     mask = read_mask(image.sample.mask)
-    height, width = mask.shape
+    height, width = mask.defect.shape
     if abs(width * image.height / (height * image.width) - 1) > ASPECT_TOLERANCE:
         raise ImageError(f"the mask is {width} x {height} pixels, the image {image.width} x {image.height}")
-    if not mask.any():
+    if not mask.defect.any():
         raise ImageError("the mask is empty")
-    return mask
+    if mask.photo:
+        raise ImageError(mask.question)
+    return mask.defect, mask.question

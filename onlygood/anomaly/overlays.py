@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from onlygood.anomaly.evaluate import Scored, Scores, read_mask
+from onlygood.anomaly.evaluate import Scored, Scores
+from onlygood.anomaly.masks import read_mask
 from onlygood.anomaly.metrics import on_image
 from onlygood.deploy.runtime.errors import ImageError
 from onlygood.deploy.runtime.images import load_image, paste_box
@@ -40,10 +41,13 @@ def heat_range(scores: Scores) -> tuple[float, float]:
     """Heatmap values at which colour begins and is full, the same for all pictures.
 
     It begins at the 99 % quantile of the good images' values, so that what good images show stays clear, and
-    is full at the median of the anomalous images' highest values.
+    is full at the median of the anomalous images' highest values. Where one of the two kinds is missing, all
+    images stand in for it.
     """
     labels = np.array([image.sample.label for image in scores.scored])
-    good, bad = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    everything = np.arange(len(labels))
+    good, bad = (np.flatnonzero(labels == label) for label in (0, 1))
+    good, bad = (kind if len(kind) else everything for kind in (good, bad))
     enough = good[:: 1 + len(good) * scores.heatmaps[0].size // 8_000_000]
     low = float(np.quantile(scores.heatmaps[enough], 0.99))
     high = float(np.median([scores.heatmaps[index].max() for index in bad]))
@@ -97,7 +101,7 @@ def _mask(image: Scored, width: int, height: int) -> NDArray[np.bool_] | None:
     if image.sample.mask is None:
         return None
     try:
-        mask = read_mask(image.sample.mask)
+        mask = read_mask(image.sample.mask).defect
     except ImageError:
         return None  # it is named in the metrics
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))

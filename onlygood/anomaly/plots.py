@@ -53,13 +53,19 @@ STYLE: dict[Any, Any] = {
 
 
 def write_report(folder: Path, result: dict[str, Any], scores: Scores, spec: InputSpec) -> None:
-    """Write ``metrics.json``, ``scores.csv``, ``roc.png``, ``scores.png``, ``sheet.png``, ``overlays/``."""
+    """Write ``metrics.json``, ``scores.csv``, ``roc.png``, ``scores.png``, ``sheet.png``, ``overlays/``.
+
+    Without good or without anomalous images there is no ``roc.png``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = jsontext.dumps(result, indent=2) + "\n"
     _write(folder / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
     table = scores_table(scores, result["threshold"])
     _write(folder / "scores.csv", lambda path: path.write_bytes(table.encode("utf-8", "surrogateescape")))
-    _save(roc_figure(result, scores), folder / "roc.png")
+    if result["image_auroc"] is None:
+        (folder / "roc.png").unlink(missing_ok=True)  # of an earlier evaluation
+    else:
+        _save(roc_figure(result, scores), folder / "roc.png")
     _save(score_figure(result, scores), folder / "scores.png")
     rows = chosen(scores, result["threshold"], COLUMNS)
     heat = heat_range(scores)
@@ -119,8 +125,10 @@ def roc_figure(result: dict[str, Any], scores: Scores) -> Figure:
 def score_figure(result: dict[str, Any], scores: Scores) -> Figure:
     """Scores of the good images and of each defect type, one strip each, on one axis with the threshold."""
     threshold = result["threshold"]
-    kinds: list[tuple[str, NDArray[np.float64]]] = [("good", scores.of(0))]
-    for name in sorted(result["per_defect"], key=lambda name: -result["per_defect"][name]["auroc"]):
+    aurocs = {name: found["auroc"] for name, found in result["per_defect"].items()}  # none without good ones
+    defects = {image.sample.defect for image in scores.scored if image.sample.label}
+    kinds = [("good", scores.of(0))] if len(scores.of(0)) else []
+    for name in sorted(defects, key=lambda name: (-aurocs.get(name, 0.0), name)):
         kinds.append((name, _of_defect(scores, name)))
     everything = np.concatenate([values for _, values in kinds])
     with mpl.rc_context(STYLE):
@@ -128,13 +136,13 @@ def score_figure(result: dict[str, Any], scores: Scores) -> Figure:
         axes = figure.add_subplot()
         bins = _score_axis(axes, everything, threshold)
         for row, (name, values) in enumerate(kinds):
-            _strip(axes, -row, values, bins, GOOD if row == 0 else BAD)
+            _strip(axes, -row, values, bins, GOOD if name == "good" else BAD)
             flagged = int(np.sum(values > threshold))
-            verb = "false alarms" if row == 0 else "detected"
+            verb = "false alarms" if name == "good" else "detected"
             text = f"{flagged} of {len(values)} {verb}"
             axes.text(1.01, -row + 0.12, text, transform=axes.get_yaxis_transform(), color=LINE, va="bottom")
-            if row:
-                text = f"AUROC {result['per_defect'][name]['auroc']:.3f}"
+            if name in aurocs:
+                text = f"AUROC {aurocs[name]:.3f}"
                 axes.text(
                     1.01, -row + 0.08, text, transform=axes.get_yaxis_transform(), color=QUIET, va="top"
                 )

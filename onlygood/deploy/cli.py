@@ -103,6 +103,7 @@ def fit(
     resume: opt.ResumeTraining = False,
     work: opt.Work = None,
     overrides: opt.Overrides = None,
+    all_good: opt.AllGood = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Learn from a folder of good images and write one model file."""

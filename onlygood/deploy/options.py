@@ -160,6 +160,9 @@ Golden = Annotated[
 
 # Training
 GoodFolder = Annotated[Path, Argument(metavar="GOOD_DIR", help="Folder of good images.")]
+AllGood = Annotated[
+    bool, Option("--all-good", help="Images in folders whose names do not say it are good, too.")
+]
 ModelOutput = Annotated[Path, Option("-o", "--output", help="Model file to write.")]
 Recipe = Annotated[
     str | None, Option("--recipe", metavar="NAME|FILE", help="A recipe that comes along, or a YAML file.")

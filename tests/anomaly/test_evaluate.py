@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from onlygood.anomaly.evaluate import evaluate, read_mask
+from onlygood.anomaly.evaluate import evaluate
 from onlygood.deploy.commands import evaluate as command
 from onlygood.deploy.runtime.detector import Detector
-from onlygood.deploy.runtime.errors import ImageError, OnlygoodError
+from onlygood.deploy.runtime.errors import OnlygoodError
 
 
 def digest(path) -> str:
@@ -135,11 +135,12 @@ def test_images_that_the_model_was_fitted_on_are_left_out_whatever_their_name(ma
 
 
 def test_nothing_left_to_test_on_says_why(make_model, spots, draw, tmp_path):
-    hashes = [digest(path) for path in sorted((spots / "test/good").iterdir())]
-    with pytest.raises(OnlygoodError, match=r"no good images to test on: found 4 .* 4 images were left out"):
+    hashes = [digest(path) for path in sorted((spots / "test").rglob("*.png"))]
+    with pytest.raises(OnlygoodError, match=r"no images to test on: found 8 .*; 8 images were left out"):
         evaluate(make_model(provenance={"image_hashes": hashes}), spots)
-    draw("flat/0.png", 5)
-    with pytest.raises(OnlygoodError, match=r"no anomalous images to test on: found 0 .*flat folder"):
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat/0.png").write_bytes(b"")
+    with pytest.raises(OnlygoodError, match=r"found 1 .*flat folder.* 1 images could not be read"):
         evaluate(make_model(), tmp_path / "flat")
 
 
@@ -176,23 +177,62 @@ def test_a_report_inside_the_data_never_becomes_data(make_model, draw, tmp_path)
         evaluate(model, tmp_path / "d", output=tmp_path / "d")
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0, 127, 128, 255], [False, False, True, True]),  # grey, smoothed edges
-        ([0, 1, 0, 1], [False, True, False, True]),
-        ([0, 1, 2, 3], [False, True, True, True]),  # class numbers
-        ([0, 0, 0, 0], [False] * 4),
-    ],
-)
-def test_masks_by_their_values(tmp_path, values, expected):
-    Image.fromarray(np.array([values], np.uint8)).save(tmp_path / "m.png")
-    assert read_mask(tmp_path / "m.png").tolist() == [expected]
+def test_classes_of_every_grey_level_count(make_model, draw, tmp_path):
+    # Even images of 1024 pixels each, so that all pixels of one have the same heat: 30 good; 100 and 20 not.
+    draw("d/good/0.png", 30)
+    draw("d/bad/0.png", 100)
+    draw("d/bad/1.png", 20)
+    draw("d/masks/bad/0.png", 0, spots=[((0, 16, 0, 16), 255)])
+    draw("d/masks/bad/1.png", 0, spots=[((0, 16, 0, 16), 60), ((24, 32, 24, 32), 255)])
+    result = evaluate(make_model(), tmp_path / "d")
+    defect, good = {100: 256, 20: 256 + 64}, {30: 1024, 100: 1024 - 256, 20: 1024 - 320}
+    pairs = sum(d * g * ((a > b) + (a == b) / 2) for a, d in defect.items() for b, g in good.items())
+    exact = pairs / (576 * 2496)
+    assert exact == pytest.approx(0.45442, abs=1e-5)  # without the class of 60 it would be .72324
+    assert result["pixel_auroc"]["value"] == pytest.approx(exact, abs=1e-6)
 
 
-def test_mask_that_is_missing(tmp_path):
-    with pytest.raises(ImageError, match=r"m\.png"):
-        read_mask(tmp_path / "m.png")
+def test_inverted_masks_are_questioned_and_photographs_not_used(make_model, draw, tmp_path):
+    rng = np.random.default_rng(0)
+    draw("d/good/0.png", 10)
+    for i in range(3):
+        draw(f"d/spot/{i}.png", 10, spots=[((8, 16, 16, 24), 200)])
+    draw("d/masks/spot/0.png", 0, spots=[((8, 16, 16, 24), 255)])
+    draw("d/masks/spot/1.png", 255, spots=[((8, 16, 16, 24), 0)])
+    Image.fromarray(rng.integers(0, 256, (32, 32), np.uint8)).save(tmp_path / "d/masks/spot/2.png")
+    result = evaluate(make_model(), tmp_path / "d")
+    (questioned,), (unusable,) = result["questioned_masks"], result["unusable_masks"]
+    assert questioned["path"].endswith("1.png")
+    assert "94% of the image: is it inverted?" in questioned["reason"]
+    assert "photograph" in unusable["reason"]
+
+
+def test_good_images_alone_give_the_rate_of_false_alarms(make_model, draw, tmp_path):
+    for i, grey in enumerate((10, 20, 200, 30)):
+        draw(f"good/{i}.png", grey)
+    result = evaluate(make_model(), tmp_path / "good", output=tmp_path / "out")
+    assert result["false_alarms"]["achieved"] == 0.25
+    assert result["false_alarms"]["low"] == pytest.approx(1 - 0.975 ** (1 / 4))
+    assert result["detected"] == {"achieved": None, "low": None, "high": None}
+    missing = ("image_auroc", "image_ap", "fpr95", "f1_max", "pixel_auroc", "aupro", "pixel_binning_error")
+    assert [result[key] for key in missing] == [None] * len(missing)
+    assert result["per_defect"] == {}
+    assert (result["n_good"], result["n_anomalous"]) == (4, 0)
+    assert not (tmp_path / "out/roc.png").exists()
+    assert (tmp_path / "out/scores.png").exists()
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["detected"]["achieved"] is None
+
+
+def test_anomalous_images_alone_give_the_rate_of_detections(make_model, draw, tmp_path):
+    for i, grey in enumerate((10, 120, 200, 130)):
+        draw(f"test/dent/{i}.png", grey, spots=[((0, 8, 0, 8), 5)])
+        draw(f"ground_truth/dent/{i}.png", 0, spots=[((0, 8, 0, 8), 255)])
+    result = evaluate(make_model(), tmp_path / "test", output=tmp_path / "out")
+    assert result["detected"]["achieved"] == 0.75
+    assert result["false_alarms"]["achieved"] is None
+    assert result["false_alarms"]["promised"] == 0.1
+    assert result["pixel_auroc"]["value"] < 0.5  # the masks lie where it is darkest
+    assert result["per_defect"] == {}
 
 
 def run(model, dataset, **changes) -> int:
@@ -221,3 +261,14 @@ def test_command_names_unreadable_files_and_exits_with_2(make_model, spots, caps
     (spots / "test/good/[bold]x.png").write_bytes(b"")
     assert run(make_model(), spots) == 2
     assert "[bold]x.png: file is empty" in capsys.readouterr().err
+
+
+def test_command_prints_what_good_images_alone_can_tell(make_model, draw, capsys, tmp_path):
+    draw("good/0.png", 10)
+    assert run(make_model(), tmp_path / "good") == 0
+    out, err = capsys.readouterr()
+    rows = [line.split() for line in out.splitlines()]
+    assert ["good", "images", "flagged", "0.0%", "0.0%", "to", "97.5%"] in rows
+    assert "AUROC" not in out
+    assert "anomalous images flagged" not in out
+    assert "no anomalous images: only how many good images are flagged can be measured" in err

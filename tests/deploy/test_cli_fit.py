@@ -1,6 +1,7 @@
 """`fit` and `pretrain` through the command line: small trainings, one of them killed, and what is refused."""
 
 import hashlib
+import io
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from onlygood.deploy.cli import app
+from onlygood.deploy.commands.fit import _good_images
+from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import OUTPUT_MARKER
 from onlygood.deploy.runtime.modelfile import load_model
 
@@ -135,6 +138,51 @@ def test_what_cannot_work_is_told_before_training(
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "model.onnx").exists()
     assert not (tmp_path / "model.work" / "log.csv").exists()
+
+
+def equal_standing(good: Path, folder: Path) -> Path:
+    for index, path in enumerate(sorted(good.iterdir())):
+        copy = folder / f"cam{index % 2}" / path.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    return folder
+
+
+def test_folders_of_equal_standing_need_a_word(good: Path, tmp_path: Path) -> None:
+    data, model = equal_standing(good, tmp_path / "data"), tmp_path / "model.onnx"
+    refused = call("fit", data, "-o", model)
+    assert refused.exit_code == 2
+    assert f"onlygood fit {data} --all-good" in refused.stderr
+    wrong = ["--set", "encoder_weights=nowhere.safetensors"]  # stops before training
+    accepted = call("fit", data, "-o", model, "--all-good", *wrong)
+    assert f"as asked, the good ones to train on: {GOOD} good" in accepted.stderr
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_person_is_asked_once(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bool
+) -> None:
+    asked = []
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def confirm(question: str, **_: object) -> bool:
+        asked.append(question)
+        return answer
+
+    data = equal_standing(good, tmp_path / "data")
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setattr("typer.confirm", confirm)
+    if answer:
+        assert len(_good_images(data, all_good=False).samples) == GOOD
+    else:
+        with pytest.raises(OnlygoodError, match="cannot tell"):
+            _good_images(data, all_good=False)
+    assert len(asked) == 1
+    assert "cam0 (24), cam1 (24), and no name says which are good. Are all of these images good?" in asked[0]
 
 
 def test_the_work_folder_is_marked_as_ours_before_training(good: Path, tmp_path: Path) -> None:

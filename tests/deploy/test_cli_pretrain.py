@@ -11,6 +11,8 @@ from PIL import Image
 from safetensors import safe_open
 from typer.testing import Result
 
+from onlygood.deploy.runtime.files import mark_output
+
 SETTINGS = ["batch_size=4", "threads=1", "precision=fp32"]
 QUICK = ["--steps", "2", "-q", *(part for key in SETTINGS for part in ("--set", f"training.{key}"))]
 
@@ -41,6 +43,18 @@ def test_a_few_labels(tmp_path: Path, call: Callable[..., Result]) -> None:
     result = call("pretrain", "s4l", images, "--labelled", tmp_path / "labelled", "-o", encoder, *QUICK)
     assert result.exit_code == 0
     assert header(encoder) == {"encoder": "small", "channels": 3, "standardize": "fixed"}
+
+
+def test_neither_masks_nor_reports_are_learned_from(tmp_path: Path, call: Callable[..., Result]) -> None:
+    images = save_noise(tmp_path / "images", 5)
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save(images / "3_mask.png")
+    mark_output(images / "report", "report")
+    save_noise(images / "report" / "overlays", 2)
+    loud = [option for option in QUICK if option != "-q"]
+    result = call("pretrain", "rotation", images, "-o", tmp_path / "e.safetensors", *loud)
+    assert "5 images, 0 unreadable" in result.stderr
+    assert "1 masks lie beside their images, such as 3_mask.png" in result.stderr
+    assert "report: passed over, onlygood wrote it" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -71,19 +71,23 @@ def _print_text(result: dict[str, Any], console: Console) -> None:
     for name, key in _METRICS.items():
         if (found := result[key]) is not None:
             metrics.add_row(name, f"{found['value']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}")
-    console.print(metrics)
+    if metrics.row_count:
+        console.print(metrics)
     verdicts = _table(f"at the threshold {result['threshold']:.6g}", "share", "95 % interval")
     for name, key in (("good images flagged", "false_alarms"), ("anomalous images flagged", "detected")):
         found = result[key]
-        verdicts.add_row(name, f"{found['achieved']:.1%}", f"{found['low']:.1%} to {found['high']:.1%}")
-        if "promised" in found:
+        if found["achieved"] is not None:
+            spread = f"{found['low']:.1%} to {found['high']:.1%}"
+            verdicts.add_row(name, f"{found['achieved']:.1%}", spread)
+        if "promised" in found and found["achieved"] is not None:
             verdicts.add_row("  promised at most", f"{found['promised']:.1%}", "")
     console.print(verdicts)
     defects = _table("defect type", "AUROC", "95 % interval", "images")
     for name, found in result["per_defect"].items():
         spread = f"{found['low']:.3f} to {found['high']:.3f}"
         defects.add_row(printable(name), f"{found['auroc']:.3f}", spread, str(found["n"]))
-    console.print(defects)
+    if defects.row_count:
+        console.print(defects)
 
 
 def _table(first: str, *numbers: str) -> Table:
@@ -100,7 +104,18 @@ def _remarks(result: dict[str, Any], output: Path | None) -> Iterator[str]:
         yield f"{result['excluded_seen']} images were left out: the model was fitted or calibrated on them"
     if result["excluded_seen"] is None:
         yield "the model file lists no training images; make sure that none of them is in the data set"
-    for kind, name in (("unreadable", "unreadable"), ("unusable_masks", "mask not used")):
+    for count, missing, known in (
+        ("n_good", "good", "how many anomalous images are detected"),
+        ("n_anomalous", "anomalous", "how many good images are flagged"),
+    ):
+        if result[count] == 0:
+            yield f"no {missing} images: only {known} can be measured"
+    kinds = {
+        "unreadable": "unreadable",
+        "unusable_masks": "mask not used",
+        "questioned_masks": "mask used, but",
+    }
+    for kind, name in kinds.items():
         for item in result[kind]:
             yield f"{name}: {printable(item['path'])}: {printable(item['reason'])}"
     if output is not None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from onlygood.anomaly.datasets import discover
+from onlygood.anomaly.datasets import Dataset, discover
+from onlygood.anomaly.layouts import UnclearFoldersError
 from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides
 from onlygood.deploy.runtime.calibration import achieved_interval, threshold
 from onlygood.deploy.runtime.files import mark_output
@@ -29,6 +30,7 @@ def run(
     work: Path | None,
     overrides: list[str] | None,
     quiet: bool,
+    all_good: bool = False,
 ) -> None:
     """Fit, export and say what came out.
 
@@ -42,7 +44,7 @@ def run(
             typer.echo(words, err=True)
 
     resolved = resolve(recipe or DEFAULT_RECIPE, minutes, steps, seed, overrides)
-    good = discover(good_dir, part="train")
+    good = _good_images(good_dir, all_good=all_good)
     say(f"found {good.description}")
     say(
         f"recipe {resolved.name}: {resolved.description}"
@@ -88,6 +90,16 @@ def run(
     )
     typer.echo(f"wrote {output} ({size:.1f} MB)", err=quiet)
     say(f"next: onlygood check {output} NEW_IMAGES")
+
+
+def _good_images(folder: Path, *, all_good: bool) -> Dataset:
+    """The images to learn from; where only a person can tell which are good, a person at hand is asked."""
+    try:
+        return discover(folder, part="train", all_good=all_good)
+    except UnclearFoldersError as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(error.question, err=True)):
+            raise
+    return discover(folder, part="train", all_good=True)
 
 
 def resolve(

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,12 +82,7 @@ def run(
             found = _cut_tracks(directory, tracks, wanted, config.batch_size, progress)
             say(f"{found.tracks} tracks in {found.frames} frames; {found.skipped} frames are unreadable")
         directory, sections["input"]["size"] = tracks, [wanted.size, 2 * wanted.size]
-    findings = Findings()
-    paths = list(find_images([directory], findings=findings))
-    for folder in findings.ours:
-        say(f"{display(folder)}: passed over, onlygood wrote it")
-    if not paths:
-        raise OnlygoodError(f"{directory}: no images in it")
+    paths = _images(directory, say)
     spec, words = plan_input(
         InputConfig.parse(sections["input"], "--set input"), probe_images(paths), tile=32, stride=32
     )
@@ -107,6 +103,21 @@ def run(
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"wrote {output} after {result.steps} steps; log in {result.log}", err=quiet)
+
+
+def _images(directory: Path, say: Callable[[str], None]) -> list[Path]:
+    """Images to learn from: neither masks nor what onlygood wrote, and that is said."""
+    from onlygood.anomaly.mask_files import pair  # noqa: PLC0415
+
+    findings = Findings()
+    pairs = pair(list(find_images([directory], findings=findings)), directory)
+    for folder in findings.ours:
+        say(f"{display(folder)}: passed over, onlygood wrote it")
+    for note in pairs.notes:
+        say(note)
+    if not pairs.images:
+        raise OnlygoodError(f"{directory}: no images in it")
+    return pairs.images
 
 
 def _cut_tracks(

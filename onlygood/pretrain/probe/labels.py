@@ -1,8 +1,6 @@
 """Labelled images: folders ``<class>/<image>`` or a CSV list, with a test part that is given or split off."""
 
-import csv
 import hashlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import display, find_images
+from onlygood.deploy.runtime.files import Findings, as_on_disk, display, find_images
 from onlygood.pretrain.feed import Store
 from onlygood.pretrain.images import ImageStore
+from onlygood.pretrain.tables import parts_of, read_rows, read_text
 
 _TEST_NAMES = ("test", "val", "valid", "validation")  # the first that is there is the test part
 
@@ -85,18 +84,24 @@ def read_labelled(source: Path) -> Labelled:
         return _read_csv(source)
     if not source.is_dir():
         raise OnlygoodError(f"{source}: no such folder or CSV list")
-    test = next((name for name in _TEST_NAMES if (source / name).is_dir()), None)
-    if test is None or not (source / "train").is_dir():
-        paths, labels = _read_folder(source)
-        return Labelled(source, paths, labels, None, f"{source}: a folder a class, not yet split")
-    paths, labels = _read_folder(source / "train")
-    more, their = _read_folder(source / test)
+    folders = {child.name.lower(): child for child in sorted(source.iterdir()) if child.is_dir()}
+    tests = [name for name in _TEST_NAMES if name in folders]
+    if not tests or "train" not in folders:
+        paths, labels, passed_over = _read_folder(source)
+        words = f"{source}: a folder a class, not yet split{passed_over}"
+        return Labelled(source, paths, labels, None, words)
+    paths, labels, passed_over = _read_folder(folders["train"])
+    more, their, also = _read_folder(folders[tests[0]])
     parts = ["train"] * len(paths) + ["test"] * len(more)
-    return Labelled(source, paths + more, labels + their, parts, f"{source}: train and {test} as given")
+    words = f"{source}: train and {tests[0]} as given{passed_over}{also}"
+    words += "".join(f", {name} left out" for name in tests[1:])
+    return Labelled(source, paths + more, labels + their, parts, words)
 
 
-def _read_folder(folder: Path) -> tuple[list[Path], list[str]]:
-    paths = list(find_images([folder]))
+def _read_folder(folder: Path) -> tuple[list[Path], list[str], str]:
+    """Images, their classes, and a word on folders that onlygood itself wrote, which are no classes."""
+    findings = Findings()
+    paths = list(find_images([folder], findings=findings))
     if not paths:
         raise OnlygoodError(f"{folder}: no images in it")
     labels = [path.relative_to(folder).parts[0] for path in paths]
@@ -106,38 +111,33 @@ def _read_folder(folder: Path) -> tuple[list[Path], list[str]]:
             f"{folder}: {len(loose)} images, such as {display(loose[0].name)}, lie in no class's folder; "
             "put each image into a folder named after its class"
         )
-    return paths, labels
+    ours = "".join(f", {display(path.name)} passed over since onlygood wrote it" for path in findings.ours)
+    return paths, labels, ours
 
 
 def _read_csv(path: Path) -> Labelled:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise OnlygoodError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise OnlygoodError(f"{path}: neither a folder nor a text file in UTF-8") from None
-    header = text.split("\n", 1)[0]
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count))
-    names = [name.strip().lower() for name in rows.fieldnames or ()]
-    if not {"path", "label"} <= set(names):
-        raise OnlygoodError(f"{path}: the first line must name the columns path,label[,split]")
-    rows.fieldnames = names
-    paths, labels, parts = [], [], []
-    for row in rows:
-        cells = {name: (row[name] or "").strip() for name in names}
-        where = f"{path}, line {rows.line_num}"
-        if not cells["path"] or not cells["label"]:
-            raise OnlygoodError(f"{where}: path and label must not be empty")
-        if "split" in cells and cells["split"] not in ("train", *_TEST_NAMES):
-            raise OnlygoodError(f"{where}: split is train or test, not {cells['split']!r}")
-        paths.append(path.parent / cells["path"])
-        labels.append(cells["label"])
-        parts.append("train" if cells.get("split") == "train" else "test")
-    if not paths:
+    text = read_text(path)
+    rows = read_rows(path, text, ("path", "label"), "path,label[,split]")
+    if not rows:
         raise OnlygoodError(f"{path}: the list is empty")
-    given = "split" in names
-    words = "train and test as given" if given else "not yet split"
-    return Labelled(path, paths, labels, parts if given else None, f"{path}: a CSV list, {words}")
+    parts = parts_of(path, rows)
+    kept = [row for row, part in zip(rows, parts or ["train"] * len(rows), strict=True) if part]
+    words = "not yet split" if parts is None else "train and test as given"
+    if len(kept) < len(rows):
+        words += f", {len(rows) - len(kept)} for validation left out"
+    paths = [as_on_disk(path.parent / row.cells["path"]) for row in kept]
+    labels = _same_numbers([row.cells["label"] for row in kept])
+    given = None if parts is None else [part for part in parts if part]
+    return Labelled(path, paths, labels, given, f"{path}: a CSV list, {words}")
+
+
+def _same_numbers(labels: list[str]) -> list[str]:
+    """The labels; if all are whole numbers, 1 and 1.0 are one class."""
+    try:
+        numbers = [float(label) for label in labels]
+    except ValueError:
+        return labels
+    return [f"{number:.0f}" for number in numbers] if all(n.is_integer() for n in numbers) else labels
 
 
 def arrange(found: Labelled, store: ImageStore, *, seed: int, test_fraction: float = 0.2) -> Dataset:

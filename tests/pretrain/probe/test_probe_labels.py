@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.files import mark_output
 from onlygood.deploy.runtime.metadata import InputSpec
 from onlygood.pretrain.images import ImageStore
 from onlygood.pretrain.probe.labels import Dataset, Part, arrange, read_labelled, split_by_content
@@ -132,13 +133,50 @@ def test_a_list_with_and_without_a_split(tmp_path: Path, delimiter: str) -> None
         ("image,class\na.png,x\n", "path,label"),
         ("path,label\n", "empty"),
         ("path,label\na.png,\n", "line 2"),
-        ("path,label,split\na.png,x,tset\n", "not 'tset'"),
+        ("path,label,split\na.png,x,tset\nb.png,x,\n", r"holds 'tset' \(1\), '' \(1\); understood are train"),
+        ("path,label\na.png,x,y\n", "line 2: 3 columns where the header names 2"),
+        ("path,label,path\na.png,x,y\n", "names 'path' twice"),
     ],
 )
 def test_lists_that_cannot_be_read(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(OnlygoodError, match=words):
         read_labelled(tmp_path / "list.csv")
+
+
+def test_splits_and_numbers_however_they_are_written(tmp_path: Path) -> None:
+    for name in ("0", "1", "2", "3", "4", "e\u0301"):
+        write(tmp_path / f"{name}.png", ord(name[0]) - 48)
+    rows = ["0.png,0.0,Train", "1.png,1,TRAIN ", "2.png,0,test", "3.png,1.0,Test", "4.png,0,val"]
+    rows += ["\u00e9.png,1,training"]  # composed otherwise than on the disk
+    (tmp_path / "list.csv").write_text("\r\n".join(["\ufeffpath,label,split", *rows]), encoding="utf-8")
+    data = load(tmp_path / "list.csv")
+    assert data.classes == ("0", "1")
+    assert levels(data, data.train) == [0, 1, ord("e") - 48]
+    assert levels(data, data.test) == [2, 3]
+    assert "1 for validation left out" in data.description
+    (tmp_path / "list.csv").write_text("path,label,split\n0.png,x,train\n1.png,y,train\n4.png,x,valid\n")
+    data = load(tmp_path / "list.csv")
+    assert levels(data, data.test) == [4]
+
+
+def test_train_and_test_in_capitals_are_no_classes(tmp_path: Path) -> None:
+    for index, name in enumerate(["Train/x/a", "Train/y/b", "Test/x/c", "Val/y/d"]):
+        write(tmp_path / f"data/{name}.png", index)
+    data = load(tmp_path / "data")
+    assert data.classes == ("x", "y")
+    assert levels(data, data.test) == [2]
+    assert data.description.endswith("train and test as given, val left out")
+
+
+def test_what_onlygood_wrote_is_no_class(tmp_path: Path) -> None:
+    for index, name in enumerate(["x/a", "y/b", "x/c", "y/d"]):
+        write(tmp_path / f"data/{name}.png", index)
+    mark_output(tmp_path / "data/report", "report")
+    write(tmp_path / "data/report/roc.png", 9)
+    data = load(tmp_path / "data")
+    assert data.classes == ("x", "y")
+    assert "report passed over" in data.description
 
 
 def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
