@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from onlygood.anomaly.masks import read_mask
@@ -11,6 +12,8 @@ from onlygood.deploy.runtime.errors import ImageError
 from onlygood.deploy.runtime.files import display
 
 _LOOKED_AT = 8  # files that are opened to tell masks from photographs where names do not
+
+_Place = tuple[Path, tuple[str, ...] | None, str]
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,16 @@ def pair(files: Sequence[Path], home: Path) -> Pairs:
     trees: dict[Path, list[Path]] = defaultdict(list)
     loose: list[Path] = []
     for file in files:
-        tree = _tree(file, home)
+        tree = _tree(file.parent, home)
         (loose if tree is None else trees[tree]).append(file)
     notes = []
-    for tree in [tree for tree in trees if _photographs(trees[tree])]:
-        loose += trees.pop(tree)
-        notes.append(
-            f"{display(tree.name)} is taken as a class: its pictures look like photographs, not masks"
-        )
+    for name in sorted({tree.name for tree in trees}):
+        alike = [tree for tree in trees if tree.name == name]
+        if _photographs([file for tree in alike for file in trees[tree]]):
+            loose += [file for tree in alike for file in trees.pop(tree)]
+            notes.append(
+                f"{display(name)} is taken as a class: its pictures look like photographs, not masks"
+            )
     masks: dict[Path, list[Path]] = defaultdict(list)
     beside = _beside(loose)
     if _photographs([mask for mask, _ in beside]):
@@ -53,25 +58,24 @@ def pair(files: Sequence[Path], home: Path) -> Pairs:
     images = sorted(file for file in loose if file not in taken)
     if taken:
         notes.append(f"{len(taken)} masks lie beside their images, such as {display(min(taken).name)}")
-    by_stem: dict[str, list[Path]] = defaultdict(list)
-    for image in images:
-        by_stem[stem(image)].append(image)
+    places = _places(images, {tree.parent for tree in trees})
+    idle: Counter[str] = Counter()
     for tree, found in trees.items():
-        idle = 0
         for mask in found:
-            owner = _owner(mask, tree, by_stem)
+            owner = _owner(mask, tree, places)
             if owner is None:
-                idle += 1
+                idle[tree.name] += 1
             else:
                 masks[owner].append(mask)
-        if idle:
-            notes.append(f"{idle} masks belong to none of these images (in {display(tree.name)}, left out)")
+    for name, count in sorted(idle.items()):
+        notes.append(f"{count} masks belong to none of these images (in {display(name)}, left out)")
     return Pairs(images, masks, tuple(notes))
 
 
-def _tree(file: Path, home: Path) -> Path | None:
-    """The outermost folder of masks that a file lies in."""
-    folders = file.relative_to(home).parts[:-1]
+@lru_cache(1 << 16)
+def _tree(folder: Path, home: Path) -> Path | None:
+    """The outermost folder of masks below ``home`` that ``folder`` is, or lies in."""
+    folders = folder.relative_to(home).parts
     for depth, name in enumerate(folders, 1):
         if meaning(name) == "mask":
             return home.joinpath(*folders[:depth])
@@ -110,7 +114,7 @@ def _twins(files: Sequence[Path]) -> list[tuple[Path, Path]]:
 def _photographs(files: Sequence[Path]) -> bool:
     """Whether most of some files have as many shades as photographs; unreadable ones do not count."""
     votes: Counter[bool] = Counter()
-    for file in files[:: max(1, len(files) // _LOOKED_AT)]:
+    for file in files[:: -(-len(files) // _LOOKED_AT) or 1]:
         try:
             votes[read_mask(file).photo] += 1
         except ImageError:
@@ -118,29 +122,47 @@ def _photographs(files: Sequence[Path]) -> bool:
     return votes[True] > votes[False]
 
 
-def _owner(mask: Path, tree: Path, by_stem: dict[str, list[Path]]) -> Path | None:
+def _places(images: Sequence[Path], above: set[Path]) -> dict[_Place, list[Path]]:
+    """Images by a folder of ``above`` that they lie in, the folders right around them, and their stem.
+
+    All ends of the way down to the image are keys, the empty one too; None is for those without folders.
+    """
+    places: dict[_Place, list[Path]] = defaultdict(list)
+    for image in images:
+        name = stem(image)
+        for folder in above.intersection(image.parents):
+            way = _telling(image.parent, folder)
+            for start in range(len(way) + 1):
+                places[folder, way[start:], name].append(image)
+            if not way:
+                places[folder, None, name].append(image)
+    return places
+
+
+def _owner(mask: Path, tree: Path, places: dict[_Place, list[Path]]) -> Path | None:
     """The one image beside the ``tree`` that a mask in it belongs to."""
-    folders = _telling(mask, tree)
+    folders = _telling(mask.parent, tree)
     keys = [(folders, name) for name in (stem(mask), *image_stems(stem(mask)))]
     if folders:
         keys.append((folders[:-1], folders[-1]))  # a folder for each image
     for wanted, name in keys:
-        near = [image for image in by_stem.get(name, ()) if tree.parent in image.parents]
-        theirs = {image: _telling(image, tree.parent) for image in near}
-        alike = [image for image in near if theirs[image][-len(wanted) :] == wanted] if wanted else near
-        for few in _narrowed(alike or [image for image in near if not theirs[image]], theirs):
+        alike = places.get((tree.parent, wanted, name)) or places.get((tree.parent, None, name), [])
+        for few in _narrowed(alike, tree.parent):
             return few
     return None
 
 
-def _narrowed(images: Sequence[Path], folders: dict[Path, tuple[str, ...]]) -> Iterable[Path]:
+def _narrowed(images: Sequence[Path], above: Path) -> Iterable[Path]:
     """The only one, or the only one that no folder calls good, or the only one to test on."""
-    bad = [image for image in images if "good" not in map(meaning, folders[image])]
-    tests = [image for image in images if "test" in map(str.lower, folders[image])]
-    return next((few for few in (images, bad, tests) if len(few) == 1), ())
+    if len(images) <= 1:
+        return images
+    bad = [image for image in images if "good" not in map(meaning, _telling(image.parent, above))]
+    tests = [image for image in images if "test" in map(str.lower, _telling(image.parent, above))]
+    return next((few for few in (bad, tests) if len(few) == 1), ())
 
 
-def _telling(file: Path, above: Path) -> tuple[str, ...]:
-    """Folders of a file below ``above`` that say something, which ``images`` does not."""
-    folders = file.relative_to(above).parts[:-1]
+@lru_cache(1 << 16)
+def _telling(folder: Path, above: Path) -> tuple[str, ...]:
+    """Names of folders from ``above`` down to ``folder`` that say something, which ``images`` does not."""
+    folders = folder.relative_to(above).parts
     return tuple(composed(name) for name in folders if meaning(name) != "images")

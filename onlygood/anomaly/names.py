@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from pathlib import PurePath
 
 # Compared in lower case without spaces, dashes, underscores and dots.
@@ -20,6 +21,7 @@ _PREFIX = re.compile(rf"^({_OF_A_MASK})[-_. ]", re.IGNORECASE)
 _ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp)$", re.IGNORECASE)
 
 
+@lru_cache(4096)
 def meaning(name: str) -> str:
     """What a folder or label of this name means, of the keys above; "" if nothing."""
     return next((kind for kind, names in _NAMES.items() if re.fullmatch(names, plain(name))), "")

@@ -107,6 +107,7 @@ def judged_by_masks(
         notes.append(
             f"{changed} of {len(samples)} images have a mask that is not empty: taken as anomalous"
             + ", though they are called good" * named
+            + " (if masks mark something else than defects, move them elsewhere)" * (changed == len(samples))
         )
     if doubtful:
         notes.append(f"{len(doubtful)} masks of good images are not used, such as {doubtful[0]}")

@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_files import rows
 
 from onlygood.anomaly.datasets import Dataset, discover
+from onlygood.anomaly.masks import Mask, read_mask
 from onlygood.anomaly.names import image_stems
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import mark_output
@@ -111,6 +112,28 @@ def test_a_kind_of_defect_called_label_stays_one(tmp_path: Path, put: Put, name:
     found = discover(tmp_path, "test")
     assert [row[2] for row in rows(found)] == ["good", name, name]
     assert f"{name} is taken as a class: its pictures look like photographs, not masks" in found.description
+
+
+def test_looking_at_masks_is_bounded(tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of bad images' masks a few are opened, whether one folder holds all of them or each has its own."""
+    put("photo", "good/1.png", *(f"bad/{i}/images/{i}.png" for i in range(40)))
+    put("marks", *(f"bad/{i}/masks/{i}.png" for i in range(40)))
+    opened = []
+
+    def count(path: Path) -> Mask:
+        opened.append(path)
+        return read_mask(path)
+
+    monkeypatch.setattr("onlygood.anomaly.mask_files.read_mask", count)
+    assert sum(sample.mask is not None for sample in discover(tmp_path).samples) == 40
+    assert 0 < len(opened) <= 8
+
+
+def test_masks_of_the_part_itself_leave_nothing_and_that_is_explained(tmp_path: Path, put: Put) -> None:
+    put("photo", "images/1.png", "images/2.png")
+    put("marks", "masks/1.png", "masks/2.png")
+    with pytest.raises(OnlygoodError, match=r"no good images to train on; 2 of 2 .* move them elsewhere"):
+        discover(tmp_path, "train")
 
 
 def test_photographs_named_like_masks_stay_images(tmp_path: Path, put: Put) -> None:
