@@ -22,9 +22,10 @@ from onlygood.deploy.runtime.errors import ImageError, OnlygoodError
 from onlygood.deploy.runtime.files import display, mark_output
 from onlygood.deploy.runtime.images import LoadedImage, load_image, paste_box, read_bytes
 from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.pretrain.images import pixel_hash
 
 SCHEMA = 1
-HASH_DIGITS = 16  # of the SHA-256 of a training image, as the model file lists them
+HASH_DIGITS = 16  # of the SHA-256 of a training image's file and of its pixels, as the model file lists them
 ASPECT_TOLERANCE = 0.02  # a mask may have another size than its image, but not another shape
 
 Progress = Callable[[int, int], None]  # images done, images in all
@@ -67,11 +68,11 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score the test images of a data set and measure; the result can be written as JSON.
 
-    Images whose content the model was fitted or calibrated on are left out, if the model file lists their
-    hashes; ``excluded_seen`` counts them, or is None if the file does not say. Unreadable images are named
-    and left out. Of good images alone the rate of false alarms is measured, of anomalous ones alone that of
-    detections; what needs both is None then, as pixel metrics are without masks. ``output`` is a folder for
-    pictures, ``scores.csv`` and ``metrics.json``.
+    Images that the model was fitted or calibrated on, or whose pixels are equal to those of one, are left
+    out, if the model file lists their hashes; ``excluded_seen`` counts them, or is None if it does not.
+    Unreadable images are named and left out. Of good images alone the rate of false alarms is measured, of
+    anomalous ones alone that of detections; what needs both is None then, as pixel metrics are without
+    masks. ``output`` is a folder for pictures, ``scores.csv`` and ``metrics.json``.
 
     Raises:
         OnlygoodError: no data set, no model, or no image left to test on.
@@ -80,8 +81,10 @@ def evaluate(
     detector = Detector.load(model_path, threads=threads)
     if output is not None:
         mark_output(output, "report of an evaluation")
-    hashes = detector.metadata.provenance.get("image_hashes")
-    scores = score_samples(detector, dataset.samples, frozenset(hashes or ()), progress)
+    provenance = detector.metadata.provenance
+    hashes = provenance.get("image_hashes")
+    seen = frozenset([*(hashes or ()), *provenance.get("pixel_hashes", ())])
+    scores = score_samples(detector, dataset.samples, seen, progress)
     _check_any(dataset, scores)
     result = _measure(detector, dataset, scores, seed)
     result["excluded_seen"] = None if hashes is None else scores.seen
@@ -98,7 +101,7 @@ def score_samples(
     seen: frozenset[str] = frozenset(),
     progress: Progress | None = None,
 ) -> Scores:
-    """Score each sample whose content hash does not begin with one of ``seen``."""
+    """Score each sample unless the hash of its file or of its pixels begins with one of ``seen``."""
     scored: list[Scored] = []
     unreadable: list[tuple[Sample, str]] = []
     left_out = 0
@@ -134,7 +137,8 @@ def _read(
             data = read_bytes(sample.path)
             if hashlib.sha256(data).hexdigest()[:HASH_DIGITS] in seen:
                 return None
-            return load_image(data, spec)
+            image = load_image(data, spec)
+            return None if pixel_hash(image.pixels)[:HASH_DIGITS] in seen else image
         except ImageError as error:
             return error
 

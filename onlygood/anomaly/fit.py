@@ -57,10 +57,10 @@ def fit(
 ) -> Fitted:
     """Pretrain on the good images, fit the head on the same ones, and leave the calibration images untouched.
 
-    Of exact copies one counts: with copies the calibration would promise more than it saw. Where a list names
-    groups (parts photographed several times), no group is both trained and calibrated on: the calibration
-    must be as new to the model as the parts to come. ``work`` holds the log and the checkpoint that
-    ``resume`` goes on from; ``say`` receives each choice in words.
+    Of copies, also of those saved anew, one counts: with copies the calibration would promise more than it
+    saw. Where a list names groups (parts photographed several times), no group is both trained and
+    calibrated on: the calibration must be as new to the model as the parts to come. ``work`` holds the log
+    and the checkpoint that ``resume`` goes on from; ``say`` receives each choice in words.
 
     Raises OnlygoodError before anything is trained where the recipe and the images do not go together.
     """
@@ -80,7 +80,7 @@ def fit(
         say(f"skipped {path}: {reason}")
     unique = np.unique(store.hashes, return_index=True)[1]
     if copies := len(store) - len(unique):
-        say(f"{copies} exact copies of other images, such as {store.duplicates[0][1]}, are left out")
+        say(f"{copies} copies of other images (equal pixels), such as {store.duplicates[0][1]}, are left out")
     split = plan_split(recipe, len(unique), rate)
     say(split.words)
     groups = {sample.path: sample.group for sample in good.samples}

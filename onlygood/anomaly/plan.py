@@ -68,7 +68,7 @@ def plan_split(recipe: Recipe, images: int, rate: float | None) -> Split:
     target = wish if wish is not None else DEFAULT_RATE
     most = images - max(FEWEST, images // 2)
     if images < 2 * FEWEST:
-        raise OnlygoodError(f"{images} readable good images are too few: {2 * FEWEST} are the least")
+        raise OnlygoodError(f"{images} different good images are too few: {2 * FEWEST} are the least")
     count = min(most, max(round(images * recipe.calibration.fraction), minimum_n(target)))
     if count < minimum_n(target):
         smallest = smallest_alpha(count)

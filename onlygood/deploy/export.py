@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from onlygood import __version__
 from onlygood.anomaly.detector import Detector
+from onlygood.anomaly.evaluate import HASH_DIGITS
 from onlygood.anomaly.fit import Fitted, spread
 from onlygood.deploy.runtime.detector import open_session
 from onlygood.deploy.runtime.errors import OnlygoodError
@@ -188,7 +189,8 @@ def _provenance(fitted: Fitted) -> dict[str, Any]:
         },
         "seed": fitted.recipe.training.seed,
         "images_fingerprint": store.fingerprint,
-        "image_hashes": sorted(store.hashes[i][:16] for i in seen),
+        "image_hashes": sorted(store.file_hashes[i][:HASH_DIGITS] for i in seen),
+        "pixel_hashes": sorted(store.pixel_hashes[i][:HASH_DIGITS] for i in seen),
         "images": {
             "train": len(fitted.train_ids),
             "calibration": len(fitted.calibration_ids),

@@ -35,7 +35,7 @@ from onlygood.deploy.runtime.images import (
 from onlygood.deploy.runtime.metadata import InputSpec
 from onlygood.deploy.runtime.threads import available_cpus
 
-CACHE_VERSION = 1  # raise it whenever the same files would give other pixels or another index
+CACHE_VERSION = 2  # raise it whenever the same files would give other pixels or another index
 _BATCH = 32  # images queued per worker, so that memory is constant and an interrupt is heard soon
 
 _GREY_TOLERANCE = 4  # grey levels
@@ -49,13 +49,19 @@ class _Entry:
     """What became of one file; row ``i`` of the pixels belongs to entry ``i``, good or bad."""
 
     path: str  # for people who read the index
-    sha256: str = ""  # of the file's content
+    file_hash: str = ""  # SHA-256 of the file's content
+    pixel_hash: str = ""  # and of the pixels as kept
     error: str = ""
     notes: tuple[str, ...] = ()
 
 
 class ImageStore:
-    """The readable images of a list of files, uint8 ``(n, H, W, C)``, in the list's order."""
+    """The readable images of a list of files, uint8 ``(n, H, W, C)``, in the list's order.
+
+    Images whose pixels are equal as the model sees them are one image, however often and with whatever else
+    in the file it was saved: they share their ``hashes``, which are the smallest of their files' hashes. So
+    what is split by ``hashes`` does not depend on the model's size, unless there are copies.
+    """
 
     def __init__(
         self, paths: Sequence[Path], spec: InputSpec, entries: Sequence[_Entry], pixels: NDArray[np.uint8]
@@ -64,11 +70,13 @@ class ImageStore:
         good = [row for row, entry in enumerate(entries) if not entry.error]
         self.spec = spec
         self.paths = [paths[row] for row in good]
-        self.hashes = [entries[row].sha256 for row in good]
+        self.file_hashes = [entries[row].file_hash for row in good]
+        self.pixel_hashes = [entries[row].pixel_hash for row in good]
+        self.hashes = _one_name_each(self.file_hashes, self.pixel_hashes)
         self.bad = [(path, e.error) for path, e in zip(paths, entries, strict=True) if e.error]
         self.notes = [(path, note) for path, e in zip(paths, entries, strict=True) for note in e.notes]
         self.duplicates = _duplicates(self.paths, self.hashes)
-        self.fingerprint = _sha256_json([sorted(self.hashes), spec.model_dump()])
+        self.fingerprint = _sha256_json([sorted(self.file_hashes), spec.model_dump()])
         self._rows = np.array(good, dtype=np.int64)
         self._pixels = pixels
 
@@ -159,7 +167,8 @@ def _decode_all(
         except ImageError as error:
             return _Entry(str(path), error=str(error))
         pixels[row] = image.pixels
-        return _Entry(str(path), hashlib.sha256(data).hexdigest(), notes=image.notes)
+        hashes = hashlib.sha256(data).hexdigest(), pixel_hash(image.pixels)
+        return _Entry(str(path), *hashes, notes=image.notes)
 
     entries = list(_map(decode, range(len(paths)), workers, "decoding", progress))
     if all(entry.error for entry in entries):
@@ -243,8 +252,21 @@ def _open_cache(
     return (entries, pixels) if whole and len(entries) == len(paths) else None
 
 
+def pixel_hash(pixels: NDArray[np.uint8]) -> str:
+    """SHA-256 of one image as the model sees it, ``(H, W, C)``: of copies that were saved anew too."""
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def _one_name_each(file_hashes: Sequence[str], pixel_hashes: Sequence[str]) -> list[str]:
+    """For each image the smallest of the hashes of all files that hold the same pixels."""
+    smallest: dict[str, str] = {}
+    for name, pixels in zip(file_hashes, pixel_hashes, strict=True):
+        smallest[pixels] = min(name, smallest.get(pixels, name))
+    return [smallest[pixels] for pixels in pixel_hashes]
+
+
 def _duplicates(paths: Sequence[Path], hashes: Sequence[str]) -> list[list[Path]]:
-    """Groups of files with the same content, in the files' order."""
+    """Groups of files that hold the same image, in the files' order."""
     groups = defaultdict(list)
     for path, digest in zip(paths, hashes, strict=True):
         groups[digest].append(path)

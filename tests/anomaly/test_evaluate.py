@@ -134,6 +134,18 @@ def test_images_that_the_model_was_fitted_on_are_left_out_whatever_their_name(ma
     assert (none["excluded_seen"], none["n_good"]) == (0, 5)
 
 
+def test_images_that_were_saved_anew_are_left_out_by_their_pixels(make_model, spots):
+    """A copy in another format has another file's hash, and the same pixels."""
+    train = spots / "train/good/0.png"
+    with Image.open(train) as image:
+        pixels = np.asarray(image)
+        image.save(spots / "test/good/anew.bmp")
+    assert digest(train) != digest(spots / "test/good/anew.bmp")
+    known = {"image_hashes": [digest(train)], "pixel_hashes": [hashlib.sha256(pixels).hexdigest()[:16]]}
+    said = evaluate(make_model(provenance=known), spots)
+    assert (said["excluded_seen"], said["n_good"]) == (1, 4)
+
+
 def test_nothing_left_to_test_on_says_why(make_model, spots, draw, tmp_path):
     hashes = [digest(path) for path in sorted((spots / "test").rglob("*.png"))]
     with pytest.raises(OnlygoodError, match=r"no images to test on: found 8 .*; 8 images were left out"):

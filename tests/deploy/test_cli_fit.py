@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner, Result
 
 from onlygood.deploy.cli import app
@@ -205,8 +206,23 @@ def test_too_few_images_and_bad_ones_are_told(good: Path, tmp_path: Path) -> Non
     result = call("fit", few, "-o", tmp_path / "model.onnx", "--set", "input.side=64")
     assert result.exit_code == 2
     assert "broken.png" in result.stderr
-    assert "1 exact copies" in result.stderr
+    assert "1 copies of other images (equal pixels)" in result.stderr
     assert "8" in result.stderr.splitlines()[-1]
+
+
+def test_one_picture_saved_sixty_times_is_one_image(good: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    with Image.open(good / "00.png") as image:
+        for index in range(60):
+            text = PngInfo()
+            text.add_text("Comment", str(index))
+            image.save(copies / f"{index:02}.png", pnginfo=text)
+    result = call("fit", copies, "-o", tmp_path / "model.onnx", "--set", "input.side=64")
+    assert result.exit_code == 2
+    assert "59 copies of other images" in result.stderr
+    assert "1 different good images are too few" in result.stderr
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_a_group_is_never_both_trained_and_calibrated_on(good: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.images import ReadOptions, load_image
@@ -69,7 +70,44 @@ def test_rows_are_what_the_reader_reads_in_order(folder: Path, cache: Path) -> N
     want = np.stack([load_image(paths[i], SPEC).pixels for i in ids])
     np.testing.assert_array_equal(store.batch(ids), want)
     assert (len(store), store.paths, store.spec) == (70, paths, SPEC)
-    assert store.hashes == [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert store.hashes == store.file_hashes
+    assert store.file_hashes == [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert store.pixel_hashes[3] == hashlib.sha256(want[1].tobytes()).hexdigest()
+
+
+def save_anew(path: Path, to: Path, number: int) -> Path:
+    """The same pixels in another file: another line of text, another compression, or another format."""
+    text = PngInfo()
+    text.add_text("Comment", f"copy {number}")
+    with Image.open(path) as image:
+        if number:
+            image.save(to, "PNG", pnginfo=text, compress_level=number)
+        else:
+            image.save(to, "BMP")
+    return to
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_one_picture_saved_anew_is_one_image(folder: Path, cache: Path, reopened: bool) -> None:
+    first, other = save(folder / "first.png", 0), save(folder / "other.png", 1)
+    copies = [save_anew(first, folder / f"copy{i}.png", i) for i in range(6)]
+    for _ in range(1 + reopened):
+        store = ImageStore.build([first, other, *copies], SPEC, cache)
+    assert len(set(store.file_hashes)) == 8
+    assert len(set(store.pixel_hashes)) == len(set(store.hashes)) == 2
+    assert store.hashes[0] == min(store.file_hashes[:1] + store.file_hashes[2:])
+    assert store.hashes[1] == store.file_hashes[1]
+    assert store.duplicates == [[first, *copies]]
+    assert store.fingerprint != ImageStore.build([first, other], SPEC, cache).fingerprint
+
+
+def test_names_of_contents_depend_on_the_size_only_where_there_are_copies(folder: Path, cache: Path) -> None:
+    """So that encoders of different input sizes are probed on the same split."""
+    paths = [save(folder / f"{i}.png", i) for i in range(3)]
+    small = SPEC.model_copy(update={"height": 16})
+    one, other = (ImageStore.build(paths, spec, cache) for spec in (SPEC, small))
+    assert one.hashes == other.hashes
+    assert one.pixel_hashes != other.pixel_hashes
 
 
 def test_a_batch_is_a_copy(folder: Path, cache: Path) -> None:

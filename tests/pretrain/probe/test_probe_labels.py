@@ -112,6 +112,18 @@ def test_contradictions_are_left_out_and_leaks_are_named(tmp_path: Path) -> None
     assert "1 test images are in train too" in data.notes[1]
 
 
+def test_copies_that_were_saved_anew_stay_together_and_contradict(tmp_path: Path) -> None:
+    """A BMP and a PNG of the same pixels are one content: neither split apart nor of two classes."""
+    for index in range(20):
+        for ending in ("png", "bmp"):
+            write(tmp_path / f"data/{index % 2}/{index}.{ending}", index)
+    write(tmp_path / "data/1/lie.bmp", 0)
+    data = load(tmp_path / "data")
+    assert set(levels(data, data.train)).isdisjoint(levels(data, data.test))
+    assert 0 not in levels(data, data.train) + levels(data, data.test)
+    assert "3 images left out" in data.notes[0]
+
+
 @pytest.mark.parametrize("delimiter", [",", ";"])
 def test_a_list_with_and_without_a_split(tmp_path: Path, delimiter: str) -> None:
     for index in range(4):
