@@ -1,35 +1,146 @@
-"""Where rows go: stdout, a device, or a file that is there whole or not at all."""
+"""Where results go: checked before any work is done, and there whole or not at all."""
 
 import io
 import os
+import re
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.files import display
+
+_DESCRIPTOR = re.compile(r"/dev/std(?:out|err)|(?:/dev|/proc/self)/fd/\d+")
+
+
+def check_output(
+    output: Path, *, inputs: Iterable[Path] = (), device: bool = False, make_folders: bool = False
+) -> None:
+    """Refuse, before any work is done, a file that could not be written in the end, or that is read.
+
+    Args:
+        output: what -o named.
+        inputs: files that the command reads; missing ones are no matter.
+        device: pipes and devices will do.
+        make_folders: folders that are missing on the way to it will be made.
+
+    Raises:
+        OnlygoodError: why not.
+    """
+    name = display(output)
+    if _DESCRIPTOR.fullmatch(str(output)) and device:
+        return
+    try:
+        there = output.exists()
+        if output.is_dir():
+            raise OnlygoodError(f"{name} is a folder; name a file in it")
+        if there and not output.is_file():
+            if device:
+                return
+            raise OnlygoodError(f"{name} is not a regular file")
+    except OSError as error:  # a name that is too long
+        raise OnlygoodError(f"{name}: cannot be written: {error.strerror}") from None
+    if there:
+        if not os.access(output, os.W_OK):
+            raise OnlygoodError(f"{name} is write-protected")
+        check_not_among(output, inputs)
+    folder = output.resolve().parent
+    if not folder.is_dir() and not make_folders:
+        raise OnlygoodError(f"{name}: there is no folder {display(folder)}")
+    _check_writable(folder, name)
+
+
+def check_folder(output: Path) -> None:
+    """Refuse, before any work is done, a folder that could not be made or written into."""
+    if output.exists() and not output.is_dir():
+        raise OnlygoodError(f"{display(output)} is a file; name a folder")
+    _check_writable(output.resolve(), display(output))
+
+
+def work_folder(output: Path, work: Path | None, inputs: Iterable[Path]) -> Path:
+    """``work``, or the folder beside ``output`` where its training works; both are checked."""
+    check_output(output, inputs=inputs, make_folders=True)
+    folder = work or output.with_suffix(".work")
+    check_folder(folder)
+    return folder
+
+
+def check_not_among(output: Path, inputs: Iterable[Path]) -> None:
+    """Raise OnlygoodError if the existing file ``output`` is one of the ``inputs``, by whatever name."""
+    for _ in passed_on(inputs, output):
+        pass
+
+
+def passed_on(inputs: Iterable[Path], output: Path | None) -> Iterator[Path]:
+    """The ``inputs`` one by one; raises OnlygoodError at one that is ``output``, if that exists."""
+    target = _identity(output) if output is not None else None
+    for path in inputs:
+        if target is not None and _identity(path) == target:
+            raise OnlygoodError(f"{display(path)} is read, and -o would overwrite it: give another -o")
+        yield path
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What is the same under all names of a regular file; None where there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if path.is_file() else None
+
+
+def _check_writable(folder: Path, name: str) -> None:
+    """Try it: permissions do not tell of read-only disks, nor of root."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OnlygoodError(
+            f"{name}: nothing can be written in {display(folder)}: {error.strerror or error}"
+        ) from None
+
 
 @contextmanager
-def destination(output: Path | None, format: str, *, append: bool) -> Iterator[TextIO]:
-    """The stream for rows: stdout, a file to append to, or one that appears only once complete."""
+def destination(output: Path | None, format: str) -> Iterator[TextIO]:
+    """The stream for rows: stdout, a pipe or device, or a file that appears only once complete."""
     errors = "backslashreplace" if format == "text" else "surrogateescape"
     if output is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8", errors=errors, newline="")
         yield sys.stdout
         return
-    target = output.resolve()  # of a link, the file
-    special = target.exists() and not target.is_file()  # /dev/stdout, a pipe
-    if append or special:
-        with target.open("a", encoding="utf-8", errors=errors, newline="") as stream:
-            yield stream
-        return
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", errors=errors, newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        if (descriptor := _descriptor(output)) is not None:  # not resolved: it leads to "pipe:[4026]"
+            with open(os.dup(descriptor), "w", encoding="utf-8", errors=errors, newline="") as stream:  # noqa: PTH123
+                yield stream
+            return
+        if output.exists() and not output.is_file():
+            with output.open("w", encoding="utf-8", errors=errors, newline="") as stream:
+                yield stream
+            return
+        target = output.resolve()  # of a link, the file
+        temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("w", encoding="utf-8", errors=errors, newline="") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename is None and not isinstance(error, BrokenPipeError):
+            error.filename = str(output)  # else nobody knows which of the files is meant
+        raise
+
+
+def _descriptor(output: Path) -> int | None:
+    """The number of the open file that ``/dev/stdout``, ``/dev/fd/63`` (of ``>(gzip)``) and such mean."""
+    if not _DESCRIPTOR.fullmatch(str(output)):
+        return None
+    return {"stdout": 1, "stderr": 2}.get(output.name) or int(output.name)

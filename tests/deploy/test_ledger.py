@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,87 @@ def test_ledger_leaves_other_peoples_files_alone(tmp_path: Path, text: str) -> N
     with pytest.raises(OnlygoodError, match="line 1 is not a row"):
         Ledger(file, SETTINGS)
     assert file.read_text() == text
+
+
+FOREIGN = [
+    b'{"path": "x", "note": "mine"}',
+    b'{"path": "x"}',
+    b'{"path": "x", "status": "open", "who": "me"}',
+    b'{"path": "x", "status": "open", "who": "me"}\n',
+    b'{"path": "x", "mi',
+    b'{"path": 7',
+    b'{"paths": ["x"]}',
+    b"{}",
+    b'["x"]',
+    b"my notes, which no newline ends",
+    b"\x93\0\xff" * 100,
+    b'{"path": "' + b"x" * (1 << 20),
+    b"[" * 100_000 + b"\n",
+]
+
+
+@pytest.mark.parametrize("data", FOREIGN)
+def test_a_foreign_file_is_as_it_was_byte_for_byte(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "mine.jsonl"
+    for before in (b"", lines(image(tmp_path, "a.png")).encode()):
+        file.write_bytes(before + data)
+        with pytest.raises(OnlygoodError, match="is not a row of"):
+            Ledger(file, SETTINGS)
+        assert file.read_bytes() == before + data
+
+
+def test_only_a_regular_file_can_be_a_ledger(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path, tmp_path / "fifo", Path("/dev/null")):
+        with pytest.raises(OnlygoodError, match="not a regular file"):
+            Ledger(path, SETTINGS)
+
+
+def test_a_second_run_is_told_who_writes(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    with Ledger(file, SETTINGS) as first:
+        with pytest.raises(OnlygoodError, match=rf"written by another run \(process {os.getpid()}\)"):
+            Ledger(file, SETTINGS)
+        first.stream.write("{}\n")
+    file.write_bytes(b"")
+    Ledger(file, SETTINGS).stream.close()  # free again
+
+
+def test_a_lock_holds_also_where_the_ledger_is_read_meanwhile(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    with Ledger(file, SETTINGS):
+        assert file.read_bytes() == b""  # closing this handle must not let the lock go
+        with pytest.raises(OnlygoodError, match="being written"):
+            Ledger(file, SETTINGS)
+
+
+def test_a_refused_ledger_holds_no_lock(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("notes\n")
+    for _ in range(2):
+        with pytest.raises(OnlygoodError, match="line 1"):
+            Ledger(file, SETTINGS)
+
+
+@pytest.mark.parametrize("room", [0, 1, 40])
+def test_a_row_that_does_not_fit_is_taken_back(tmp_path: Path, room: int) -> None:
+    """On a full disk a write gets in partly: half a row would make the ledger a foreign file."""
+    file, row = tmp_path / "rows.jsonl", lines(image(tmp_path, "a.png"))
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from onlygood.deploy.runtime.ledger import Ledger\n"
+        "from onlygood.deploy.runtime.verdicts import Settings\n"
+        "path, row, room = Path(sys.argv[1]), sys.argv[2] + '\\n', int(sys.argv[3])\n"
+        "with Ledger(path, Settings('abcdef012345', 0.85, 16)) as ledger:\n"
+        "    ledger.stream.write(row)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (len(row) + room,) * 2)\n"
+        "    try:\n"
+        "        ledger.stream.write(row)\n"
+        "    except OSError as error:\n"
+        "        print('full')\n"
+    )
+    command = [sys.executable, "-c", code, file, row.rstrip("\n"), str(room)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    assert (result.stdout, result.stderr) == ("full\n", "")
+    assert file.read_text() == row

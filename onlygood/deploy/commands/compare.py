@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from onlygood.deploy.destination import check_output
 from onlygood.deploy.runtime import jsontext
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import display
@@ -53,6 +54,8 @@ def run(*, results: list[Path], output: Path | None, format: str, quiet: bool) -
     """
     if output is not None and output.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise OnlygoodError(f"{display(output)}: the picture's name ends in .png, .svg or .pdf")
+    if output is not None:
+        check_output(output, inputs=results)
     loaded = [ProbeResult.load(path) for path in results]
     if not loaded:
         raise OnlygoodError("no results to compare")

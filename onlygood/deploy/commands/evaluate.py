@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from onlygood.anomaly import evaluate
+from onlygood.deploy.destination import check_folder
 from onlygood.deploy.runtime import jsontext
 from onlygood.deploy.runtime.verdicts import printable
 
@@ -36,6 +37,8 @@ def run(
     quiet: bool,
 ) -> int:
     """Print the metrics; returns 2 if an image could not be read, because the rest is not the whole."""
+    if output is not None:
+        check_folder(output)
     with _progress(quiet) as progress:
         result = evaluate.evaluate(
             model, dataset, output=output, threads=threads, seed=seed, progress=progress

@@ -11,6 +11,7 @@ import typer
 from onlygood.anomaly.datasets import Dataset, discover
 from onlygood.anomaly.layouts import UnclearFoldersError
 from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides
+from onlygood.deploy.destination import work_folder
 from onlygood.deploy.runtime.calibration import achieved_interval, threshold
 from onlygood.deploy.runtime.files import mark_output
 
@@ -45,12 +46,15 @@ def run(
 
     resolved = resolve(recipe or DEFAULT_RECIPE, minutes, steps, seed, overrides)
     good = _good_images(good_dir, all_good=all_good)
+    read = [good_dir, *(sample.path for sample in good.samples), Path(recipe or DEFAULT_RECIPE)]
+    if resolved.encoder_weights is not None:
+        read.append(Path(resolved.encoder_weights))
+    folder = work_folder(output, work, read)
     say(f"found {good.description}")
     say(
         f"recipe {resolved.name}: {resolved.description}"
         + ("" if recipe else " (the default; --recipe changes it)")
     )
-    folder = work or output.with_suffix(".work")
     mark_output(folder, "work of a training")
 
     from onlygood.anomaly.fit import fit  # noqa: PLC0415 - torch only once the input is known to be good

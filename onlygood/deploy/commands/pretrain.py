@@ -10,6 +10,7 @@ import typer
 
 from onlygood.anomaly.recipe import parse_overrides, set_key
 from onlygood.deploy.commands.fit import calm_openmp
+from onlygood.deploy.destination import work_folder
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import Findings, display, find_images, mark_output
 from onlygood.pretrain.config import TrainConfig
@@ -58,7 +59,8 @@ def run(
         if not quiet:
             typer.echo(words, err=True)
 
-    entry, work = find_task(task, ALL_TASKS), output.with_suffix(".work")
+    entry = find_task(task, ALL_TASKS)
+    work = work_folder(output, None, find_images([directory] if labelled is None else [directory, labelled]))
     sections: dict[str, dict[str, Any]] = {"training": {}, "task": {}, "input": {"side": SIDE}}
     if entry.tracks:
         sections["tracks"] = {}

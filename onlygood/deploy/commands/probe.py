@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from onlygood.anomaly.recipe import parse_overrides, set_key
 from onlygood.deploy.commands.compare import print_table
 from onlygood.deploy.commands.fit import calm_openmp
 from onlygood.deploy.commands.pretrain import SIDE
+from onlygood.deploy.destination import check_output
 from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import display
+from onlygood.deploy.runtime.files import display, find_images
 from onlygood.deploy.runtime.threads import available_cpus
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ def run(
         if section not in sections or not rest:
             raise OnlygoodError(f"--set {key}: begin with {', '.join(f'{section}.' for section in sections)}")
         set_key(sections, key, value)
+    if output is not None:
+        check_output(output, inputs=chain([Path(encoder)], find_images([labelled])))
     config = protocol_config(protocol, sections["probe"])
     if standardize not in (None, "image", "fixed"):
         raise OnlygoodError(f"--standardize is image or fixed, not {standardize!r}")

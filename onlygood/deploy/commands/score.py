@@ -1,20 +1,20 @@
 """`onlygood score` and `onlygood check`: every image to a row; `check` shows what is not normal."""
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from onlygood.deploy.destination import destination
+from onlygood.deploy.copies import Copies
+from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.runtime.detector import Detector
 from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import Findings, as_on_disk, find_images, mark_output, read_list
+from onlygood.deploy.runtime.files import Findings, as_on_disk, find_images, read_list
 from onlygood.deploy.runtime.images import DEFAULT_MAX_PIXELS, ReadOptions
 from onlygood.deploy.runtime.ledger import Ledger
 from onlygood.deploy.runtime.metadata import InputSpec
@@ -77,7 +77,6 @@ def run(**typed: Any) -> int:
     settings = Settings(
         detector.file.sha256[:12], _threshold(detector, options), spec.bit_depth, options.any_frame
     )
-    ledger = Ledger(options.output, settings) if options.resume and options.output else None
     workers = options.workers or available_cpus()
     reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS)
     say = Messages(
@@ -89,40 +88,53 @@ def run(**typed: Any) -> int:
         f"model {settings.model}, threshold {settings.threshold:.6g}, {options.provider} with"
         f" {options.threads} threads, {workers} decoding threads"
     )
-
-    if options.copy_flagged is not None:
-        mark_output(options.copy_flagged, "copies of flagged images")
+    if options.output is not None:
+        read = [path for path in (options.model, options.files_from) if path is not None]
+        check_output(options.output, inputs=read, device=not options.resume)
+    copies = None if options.copy_flagged is None else Copies(options.copy_flagged)
     counts, findings = Counts(), Findings()
-    paths = _not_done(_at_least_one(_paths(options, findings)), ledger, counts)
-    rows = score_images(
-        detector,
-        paths,
-        settings.threshold,
-        spec=spec,
-        options=reader,
-        workers=workers,
-        any_frame=options.any_frame,
-    )
-    try:
-        with closing(rows), destination(options.output, format, append=options.resume) as stream:
-            writer = make_writer(format, stream, settings, color=_colored(options.color, stream))
-            for row in rows:
-                counts.add(row.status)
-                if _wanted(row, options, ledger):
-                    writer.write(row)
-                    stream.flush()
-                if options.copy_flagged is not None and row.status in _FLAGGED:
-                    _copy(row.path, options.copy_flagged)
-                say.row(row, counts)
-            writer.finish()
-    except KeyboardInterrupt:
-        say.summary(counts)
-        raise
+    found = passed_on(_at_least_one(_paths(options, findings)), options.output)
+    with _rows_file(options, format, settings) as (stream, ledger):
+        rows = score_images(
+            detector,
+            _not_done(found, ledger, counts, copies),
+            settings.threshold,
+            spec=spec,
+            options=reader,
+            workers=workers,
+            any_frame=options.any_frame,
+        )
+        writer = make_writer(format, stream, settings, color=_colored(options.color, stream))
+        try:
+            with closing(rows):
+                for row in rows:
+                    counts.add(row.status)
+                    if _wanted(row, options, ledger):
+                        writer.write(row)
+                        stream.flush()
+                    if copies is not None and row.status in _FLAGGED:
+                        copies.add(row.path)
+                    say.row(row, counts)
+                writer.finish()
+        except KeyboardInterrupt:
+            say.summary(counts)
+            raise
     say.summary(counts)
     say.findings(findings)
     skip = options.on_error == "skip"
     code = exit_code(counts, judge=options.judge, skip_errors=skip, exit_zero=options.exit_zero)
     return 2 if findings.empty else code  # a mistyped folder beside others must not pass a gate
+
+
+@contextmanager
+def _rows_file(options: Options, format: str, settings: Settings) -> Iterator[tuple[TextIO, Ledger | None]]:
+    """Where rows go, and with --resume what is known already."""
+    if options.resume and options.output is not None:
+        with Ledger(options.output, settings) as ledger:
+            yield ledger.stream, ledger
+        return
+    with destination(options.output, format) as stream:
+        yield stream, None
 
 
 def _wanted(row: Row, options: Options, ledger: Ledger | None) -> bool:
@@ -191,28 +203,24 @@ def _at_least_one(paths: Iterator[Path]) -> Iterator[Path]:
     return chain([first], paths)
 
 
-def _not_done(paths: Iterator[Path], ledger: Ledger | None, counts: Counts) -> Iterator[Path]:
-    """Paths that no earlier run has a verdict on, to be tried again; the others are counted."""
+def _not_done(
+    paths: Iterator[Path], ledger: Ledger | None, counts: Counts, copies: Copies | None
+) -> Iterator[Path]:
+    """Paths that no earlier run has a verdict on, to be tried again; the others are counted.
+
+    Of those the flagged ones get a copy, where an earlier run could not finish it.
+    """
     for path in paths:
         status = None if ledger is None else ledger.find(path)
         if status in (None, Status.ERROR, Status.UNUSABLE):
             yield path
-        else:
-            counts.add(status, earlier=True)
-
-
-# --- where rows go
+            continue
+        counts.add(status, earlier=True)
+        if copies is not None and status in _FLAGGED:
+            copies.repair(path)
 
 
 def _colored(when: str, stream: TextIO) -> bool:
     if when == "auto":
         return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return when == "always"
-
-
-def _copy(path: Path, folder: Path) -> None:
-    """Copy a flagged image below ``folder``, under its own path, so that equal names do not collide."""
-    parts = ["_" if part == ".." else part for part in path.parts if part != path.anchor]
-    target = folder.joinpath(*parts)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(path, target)

@@ -1,0 +1,53 @@
+"""Copies of flagged images, each whole or not there."""
+
+import os
+import shutil
+from pathlib import Path
+
+from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.files import display, mark_output
+
+
+class Copies:
+    """A folder of copies, under the images' own paths, so that equal names do not collide."""
+
+    def __init__(self, folder: Path) -> None:
+        mark_output(folder, "copies of flagged images")
+        self._folder = folder
+
+    def add(self, image: Path) -> None:
+        """Copy an image, in place of an earlier copy.
+
+        Raises:
+            OnlygoodError: it cannot be read or written whole; what was there before is still there.
+        """
+        target = self._target(image)
+        temporary = target.with_name(f".{os.getpid()}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(image, temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            written, wanted = temporary.stat().st_size, image.stat().st_size
+            if written != wanted:
+                raise OnlygoodError(
+                    f"{display(image)} changed while it was copied: {wanted:,} bytes, of which {written:,}"
+                    " arrived; is it still being written?"
+                )
+            temporary.replace(target)
+        except OSError as error:
+            raise OnlygoodError(
+                f"{display(image)} cannot be copied to {display(target)}: {error.strerror or error}"
+            ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def repair(self, image: Path) -> None:
+        """Copy an image that an earlier run flagged, unless its copy is there whole."""
+        target = self._target(image)
+        if not target.is_file() or target.stat().st_size != image.stat().st_size:
+            self.add(image)
+
+    def _target(self, image: Path) -> Path:
+        parts = ["_" if part == ".." else part for part in image.parts if part != image.anchor]
+        return self._folder.joinpath(*parts)
