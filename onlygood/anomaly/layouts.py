@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onlygood.anomaly.mask_files import Pairs, pair
-from onlygood.anomaly.names import meaning, plain
+from onlygood.anomaly.names import composed, meaning, plain
 from onlygood.anomaly.samples import Found, Sample, judged_by_masks, some
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import IMAGE_SUFFIXES, Findings, display, find_images
@@ -56,10 +56,12 @@ def from_folder(root: Path, *, all_good: bool = False) -> Found:
 
 
 def _told_apart(root: Path, findings: Findings) -> Pairs:
-    """Images below ``root`` and their masks, which may lie beside a folder called train, test or images."""
+    """Images below ``root`` and their masks, which may lie beside a root called train, test, images, bad."""
     files = [path for path in find_images([root], findings=findings) if path != root]  # root: not listable
     beside: list[Path] = []
-    if root.name not in ("", "..") and (plain(root.name) in _PARTS or meaning(root.name) == "images"):
+    if root.name not in ("", "..") and (
+        plain(root.name) in _PARTS or meaning(root.name) in ("images", "bad")
+    ):
         siblings = sorted(child for child in root.parent.iterdir() if child.is_dir() and child != root)
         beside = list(find_images(child for child in siblings if meaning(child.name) == "mask"))
     if not beside:
@@ -94,7 +96,7 @@ def _entered(root: Path, images: Sequence[Path]) -> Path:
 
 def _classes(image: Path, root: Path) -> tuple[str, ...]:
     """Folders of an image below ``root`` that say something."""
-    return tuple(name for name in image.relative_to(root).parts[:-1] if meaning(name) != "images")
+    return tuple(composed(name) for name in image.relative_to(root).parts[:-1] if meaning(name) != "images")
 
 
 @dataclass(frozen=True)

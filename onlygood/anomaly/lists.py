@@ -7,7 +7,7 @@ from os.path import commonpath
 from pathlib import Path
 
 from onlygood.anomaly.mask_files import pair
-from onlygood.anomaly.names import meaning, plain
+from onlygood.anomaly.names import composed, meaning, plain
 from onlygood.anomaly.samples import Found, Sample, judged_by_masks
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import as_on_disk, display
@@ -130,4 +130,4 @@ def _defect(row: Row, label: int) -> str:
         raise OnlygoodError(f"{row.where}: the label {text!r} means good, but the defect is {defect!r}")
     if label == 1 and meaning(defect) == "good":
         raise OnlygoodError(f"{row.where}: the label {text!r} means anomalous, but the defect is {defect!r}")
-    return defect if label else "good"
+    return composed(defect) if label else "good"

@@ -1,7 +1,7 @@
 """Which files are masks, and of which images: told by names, beside the image or in a folder of masks."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,14 +62,15 @@ def pair(files: Sequence[Path], home: Path) -> Pairs:
     idle: Counter[str] = Counter()
     for tree, found in trees.items():
         for mask in found:
-            owner = _owner(mask, tree, places)
-            if owner is None:
-                idle[tree.name] += 1
-            else:
+            owners = _owners(mask, tree, places)
+            idle[tree.name] += not owners
+            for owner in owners:
                 masks[owner].append(mask)
-    for name, count in sorted(idle.items()):
-        notes.append(f"{count} masks belong to none of these images (in {display(name)}, left out)")
-    return Pairs(images, masks, tuple(notes))
+    for name, count in sorted((+idle).items()):
+        notes.append(
+            f"{count} masks belong to none of these images, or to several (in {display(name)}, left out)"
+        )
+    return Pairs(images, {image: masks[image] for image in images if image in masks}, tuple(notes))
 
 
 @lru_cache(1 << 16)
@@ -83,12 +84,15 @@ def _tree(folder: Path, home: Path) -> Path | None:
 
 
 def _beside(files: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Masks with the image in the same folder whose name theirs extends."""
-    at = {(file.parent, stem(file)): file for file in reversed(files)}
+    """Masks with the image in the same folder whose name theirs extends, in each format it is saved in."""
+    at: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for file in files:
+        at[file.parent, stem(file)].append(file)
     found = []
     for file in files:
-        owners = [at.get((file.parent, name)) for name in image_stems(stem(file))]
-        found += [(file, owner) for owner in owners if owner is not None][:1]
+        places = [(file.parent, name) for name in image_stems(stem(file))]
+        owners = next((at[place] for place in places if place in at), [])
+        found += [(file, owner) for owner in owners]
     return found
 
 
@@ -139,26 +143,24 @@ def _places(images: Sequence[Path], above: set[Path]) -> dict[_Place, list[Path]
     return places
 
 
-def _owner(mask: Path, tree: Path, places: dict[_Place, list[Path]]) -> Path | None:
-    """The one image beside the ``tree`` that a mask in it belongs to."""
+def _owners(mask: Path, tree: Path, places: dict[_Place, list[Path]]) -> Sequence[Path]:
+    """The one image beside the ``tree`` that a mask in it belongs to, in each format that it is saved in."""
     folders = _telling(mask.parent, tree)
     keys = [(folders, name) for name in (stem(mask), *image_stems(stem(mask)))]
     if folders:
         keys.append((folders[:-1], folders[-1]))  # a folder for each image
     for wanted, name in keys:
         alike = places.get((tree.parent, wanted, name)) or places.get((tree.parent, None, name), [])
-        for few in _narrowed(alike, tree.parent):
-            return few
-    return None
+        if owners := _narrowed(alike, tree.parent):
+            return owners
+    return ()
 
 
-def _narrowed(images: Sequence[Path], above: Path) -> Iterable[Path]:
-    """The only one, or the only one that no folder calls good, or the only one to test on."""
-    if len(images) <= 1:
-        return images
+def _narrowed(images: Sequence[Path], above: Path) -> Sequence[Path]:
+    """Those of the only folder, or of the only one that nothing calls good, or the only one to test on."""
     bad = [image for image in images if "good" not in map(meaning, _telling(image.parent, above))]
     tests = [image for image in images if "test" in map(str.lower, _telling(image.parent, above))]
-    return next((few for few in (bad, tests) if len(few) == 1), ())
+    return next((few for few in (images, bad, tests) if len({image.parent for image in few}) == 1), ())
 
 
 @lru_cache(1 << 16)

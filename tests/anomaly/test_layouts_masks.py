@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from tiny_files import rows
 
 from onlygood.anomaly.datasets import Dataset, discover
+from onlygood.anomaly.mask_files import pair
 from onlygood.anomaly.masks import Mask, read_mask
 from onlygood.anomaly.names import image_stems
 from onlygood.deploy.runtime.errors import OnlygoodError
@@ -103,7 +106,7 @@ def test_masks_of_nothing_are_said(tmp_path: Path, put: Put) -> None:
     put("marks", "labels/x.png", "labels/y.png")
     found = discover(tmp_path)
     assert len(found.samples) == 2
-    assert "2 masks belong to none of these images (in labels, left out)" in found.description
+    assert "2 masks belong to none of these images, or to several (in labels, left out)" in found.description
 
 
 @pytest.mark.parametrize("name", ["label", "mask"])
@@ -216,6 +219,13 @@ def test_a_folder_of_masks_for_each_image(tmp_path: Path, put: Put) -> None:
     assert found.samples[1].mask == tmp_path / "ground_truth/logical/1/000.png"
 
 
+@pytest.mark.parametrize("mask", ["images/1_mask.png", "masks/1.png"])
+def test_a_mask_belongs_to_each_copy_of_its_image(tmp_path: Path, put: Put, mask: str) -> None:
+    put("photo", "images/1.png", "images/1.jpg", "images/2.png")
+    put("marks", mask)
+    assert labels(discover(tmp_path)) == {"images/1.jpg": 1, "images/1.png": 1, "images/2.png": 0}
+
+
 def test_of_several_masks_the_first_that_marks_something_counts(tmp_path: Path, put: Put) -> None:
     put("photo", "a.png", "b.png")
     put("empty", "a_mask_1.png", "b_mask_1.png", "b_mask_2.png")
@@ -245,6 +255,23 @@ def test_masks_match_however_accents_are_composed(tmp_path: Path, put: Put, form
     put("marks", f"masks/{mask}.png", unicodedata.normalize(other, "flat/å_mask.png"))
     assert sum(sample.mask is not None for sample in discover(tmp_path).samples) == 2
     assert [row[1] for row in rows(discover(tmp_path / "flat"))] == [1]
+
+
+def test_kinds_of_defects_are_one_however_accents_are_composed(tmp_path: Path, put: Put) -> None:
+    put("photo", "train/good/1.png", "test/good/1.png", "bad/1.png")
+    for form in ("NFC", "NFD"):
+        put("photo", unicodedata.normalize(form, f"test/fêlé/{form}.png"))
+    (tmp_path / "l.csv").write_text("path,label,defect\nbad/1.png,1,fe\u0302le\u0301\n", encoding="utf-8")
+    for found in (discover(tmp_path, "test"), discover(tmp_path / "l.csv")):
+        kinds = {sample.defect for sample in found.samples if sample.label}
+        assert kinds == {unicodedata.normalize("NFC", "fêlé")}
+
+
+def test_masks_beside_a_folder_of_bad_images(tmp_path: Path, put: Put) -> None:
+    put("photo", "d/good/1.png", "d/defective/1.png")
+    put("marks", "d/masks/defective/1.png")
+    (sample,) = discover(tmp_path / "d/defective").samples
+    assert sample.mask == tmp_path / "d/masks/defective/1.png"
 
 
 def test_what_onlygood_wrote_is_no_class_and_said(tmp_path: Path, put: Put) -> None:
@@ -303,6 +330,31 @@ def test_folders_of_equal_standing_are_good_on_request(tmp_path: Path, put: Put)
     with pytest.raises(OnlygoodError, match="--all-good"):
         discover(tmp_path / "divided", "train")
     assert len(discover(tmp_path / "divided", "train", all_good=True).samples) == 2
+
+
+NAMES = st.sampled_from(["a", "b", "good", "bad", "masks", "labels", "images", "test", "train"])
+FILES = st.sampled_from(["1.png", "1.jpg", "2.png", "1_mask.png", "2_GT.bmp", "mask_1.png"])
+
+
+@given(
+    st.sets(
+        st.tuples(st.lists(NAMES, max_size=3), FILES).map(lambda two: "/".join([*two[0], two[1]])), min_size=1
+    )
+)
+def test_every_file_is_an_image_a_mask_or_counted(names: set[str]) -> None:
+    home = Path("/nowhere")
+    files = [home / name for name in sorted(names)]
+    pairs = pair(files, home)
+    masks = {mask for several in pairs.masks.values() for mask in several}
+    assert not masks & set(pairs.images)
+    assert set(pairs.masks) <= set(pairs.images)
+    idle = sum(int(note.split()[0]) for note in pairs.notes if "belong to none" in note)
+    assert len(pairs.images) + len(masks) + idle == len(files)
+    again = pair(files[::-1], home)  # whatever the order
+    assert (again.images, {i: sorted(m) for i, m in again.masks.items()}) == (
+        pairs.images,
+        {i: sorted(m) for i, m in pairs.masks.items()},
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def _read_folder(folder: Path) -> tuple[list[Path], list[str], str]:
     paths = list(find_images([folder], findings=findings))
     if not paths:
         raise OnlygoodError(f"{folder}: no images in it")
-    labels = [path.relative_to(folder).parts[0] for path in paths]
+    labels = [normalize("NFC", path.relative_to(folder).parts[0]) for path in paths]
     loose = [path for path in paths if path.parent == folder]
     if loose:
         raise OnlygoodError(
@@ -126,7 +127,7 @@ def _read_csv(path: Path) -> Labelled:
     if len(kept) < len(rows):
         words += f", {len(rows) - len(kept)} for validation left out"
     paths = [as_on_disk(path.parent / row.cells["path"]) for row in kept]
-    labels = _same_numbers([row.cells["label"] for row in kept])
+    labels = _same_numbers([normalize("NFC", row.cells["label"]) for row in kept])
     given = None if parts is None else [part for part in parts if part]
     return Labelled(path, paths, labels, given, f"{path}: a CSV list, {words}")
 

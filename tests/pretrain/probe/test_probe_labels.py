@@ -181,6 +181,12 @@ def test_train_and_test_in_capitals_are_no_classes(tmp_path: Path) -> None:
     assert data.description.endswith("train and test as given, val left out")
 
 
+def test_a_class_is_one_however_accents_are_composed(tmp_path: Path) -> None:
+    for index, name in enumerate(["train/\u00e9/a", "train/y/b", "test/e\u0301/c"]):
+        write(tmp_path / f"data/{name}.png", index)
+    assert load(tmp_path / "data").classes == ("y", "\u00e9")
+
+
 def test_what_onlygood_wrote_is_no_class(tmp_path: Path) -> None:
     for index, name in enumerate(["x/a", "y/b", "x/c", "y/d"]):
         write(tmp_path / f"data/{name}.png", index)
