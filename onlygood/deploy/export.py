@@ -1,7 +1,6 @@
 """A fitted detector to one sealed ONNX file, refused where onnxruntime and torch disagree."""
 
 import logging
-import os
 import platform
 import time
 import warnings
@@ -19,6 +18,7 @@ from onlygood import __version__
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.evaluate import HASH_DIGITS
 from onlygood.anomaly.fit import Fitted, spread
+from onlygood.deploy.clock import source_date, without_times
 from onlygood.deploy.runtime.detector import open_session
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.frames import Frame, measure, objection, ranges
@@ -176,12 +176,24 @@ def compare(detector: Detector, infer: Infer, images: NDArray[np.uint8]) -> floa
 
 
 def _provenance(fitted: Fitted) -> dict[str, Any]:
-    """Where the detector comes from; SOURCE_DATE_EPOCH makes the date reproducible."""
-    training, store = fitted.training, fitted.store
-    moment = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    """Where the detector comes from; without what the clock says where SOURCE_DATE_EPOCH is set."""
+    training, store, date = fitted.training, fitted.store, source_date()
     seen = np.concatenate([fitted.train_ids, fitted.calibration_ids])
+    summary = {
+        "steps": training.steps,
+        "seconds": round(training.seconds, 1),
+        "cpu_seconds": round(training.cpu_seconds, 1),
+        "precision": training.precision,
+        "precision_reason": training.precision_reason,
+        "device": training.device,
+        "threads": training.threads,
+        "metrics": training.metrics,
+        "warnings": training.warnings,
+    }
+    if date is not None:
+        summary = without_times(summary)
     return {
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() if date is None else date)),
         "onlygood": __version__,
         "python": platform.python_version(),
         "libraries": {
@@ -196,14 +208,7 @@ def _provenance(fitted: Fitted) -> dict[str, Any]:
             "calibration": len(fitted.calibration_ids),
             "bad": len(store.bad),
         },
-        "training": {
-            "steps": training.steps,
-            "seconds": round(training.seconds, 1),
-            "cpu_seconds": round(training.cpu_seconds, 1),
-            "precision": training.precision,
-            "metrics": training.metrics,
-            "warnings": training.warnings,
-        },
+        "training": summary,
     }
 
 

@@ -26,7 +26,7 @@ from onlygood.pretrain.config import TrainConfig
 from onlygood.pretrain.feed import Feed, Store
 from onlygood.pretrain.health import diagnose, spread
 from onlygood.pretrain.logs import TrainLog
-from onlygood.pretrain.precision import Precision, autocast, bf16_pays
+from onlygood.pretrain.precision import Choice, Precision, autocast, choose
 from onlygood.pretrain.process import Ranks, mix, reproducible, stop_requests
 from onlygood.pretrain.tasks.base import Output, Task
 
@@ -45,6 +45,9 @@ class TrainResult:
     images_per_second: float
     data_wait: float  # share of the time that training stood still for want of images
     precision: Precision
+    precision_reason: str
+    device: str  # "cpu" or the kind of accelerator
+    threads: int
     metrics: dict[str, float]  # the last row of the log
     warnings: list[str]
     log: Path
@@ -97,6 +100,9 @@ def train(
         images_per_second=(run.step - start) * config.batch_size / seconds,
         data_wait=min(1.0, feed.waited / seconds),
         precision=run.precision,
+        precision_reason=run.reason,
+        device=ranks.device.type,
+        threads=torch.get_num_threads(),
         metrics=dict(log.rows[-1]) if log.rows else {},
         warnings=diagnose(log.rows, task.classes, config.batch_size, features),
         log=log.path,
@@ -123,7 +129,11 @@ class _Run:
         self.step = self.saved_step = int(numbers["step"])
         self.seconds, self.cpu_seconds = float(numbers["seconds"]), float(numbers["cpu_seconds"])
         task.to(memory_format=torch.channels_last)  # convolutions of either precision are faster so
-        self.precision: Precision = saved.scalars["precision"] if saved else self._choose_precision()
+        self.precision, self.reason = (
+            Choice(saved.scalars["precision"], saved.scalars.get("precision_reason", "as before"))
+            if saved
+            else self._choose_precision()
+        )
         self.optimizer = _optimizer(task, config)
         if saved:
             ckpt.restore(saved, task, self.optimizer)
@@ -210,7 +220,8 @@ class _Run:
         self.saved_step = self.step
         if self.ranks.rank == 0:
             numbers = {"step": self.step, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
-            scalars = {**numbers, "precision": self.precision, "identity": self.identity}
+            precision = {"precision": self.precision, "precision_reason": self.reason}
+            scalars = {**numbers, **precision, "identity": self.identity}
             ckpt.save_checkpoint(self.path, self.task, self.optimizer, scalars)
 
     def _diverged(self, what: str) -> OnlygoodError:
@@ -220,12 +231,15 @@ class _Run:
         advice = f"Try lr {self.config.lr / 3:.2g} in another folder, a longer warm-up{fp32}"
         return OnlygoodError(f"{what} (learning rate {lr:.2g}); {kept}. {advice}")
 
-    def _choose_precision(self) -> Precision:
-        """As configured, or as timing says; processes that disagree take bf16."""
+    def _choose_precision(self) -> Choice:
+        """As configured, or as the processor is; where processes disagree, all take fp32."""
         if self.config.precision != "auto":
-            return self.config.precision
-        pays = bf16_pays(self.task, self.feed, self.config.seed)
-        return "bf16" if self.ranks.agree(float(pays))[0] else "fp32"
+            return Choice(self.config.precision, "as configured")
+        choice = choose(self.task, self.feed, self.config.seed)
+        refused = self.ranks.agree(float(choice.precision == "fp32"))[0]
+        if refused and choice.precision == "bf16":
+            return Choice("fp32", "since another process cannot take bf16")
+        return choice
 
 
 def _optimizer(task: Task, config: TrainConfig) -> torch.optim.Optimizer:

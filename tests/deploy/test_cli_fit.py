@@ -92,6 +92,36 @@ def test_killed_and_resumed_is_as_never_interrupted(good: Path, whole: Path, tmp
     assert not (work / "checkpoint.safetensors").exists()
 
 
+def test_the_same_command_writes_the_same_bytes(good: Path, tmp_path: Path) -> None:
+    """In processes that hash strings differently, from other folders, with or without cached pixels."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000", "ONLYGOOD_CACHE": str(tmp_path / "cache")}
+    files = []
+    for seed in ("1", "2"):
+        model = tmp_path / f"out{seed}" / "model.onnx"
+        model.parent.mkdir()
+        command = [sys.executable, "-m", "onlygood", "fit", os.path.relpath(good, model.parent), *SMALL]
+        command += ["-o", "model.onnx", "--set", "training.precision=auto"]
+        subprocess.run(  # noqa: S603
+            command, check=True, cwd=model.parent, env=environment | {"PYTHONHASHSEED": seed}
+        )
+        files.append(model.read_bytes())
+    assert files[0] == files[1]
+    provenance = load_model(model).metadata.provenance
+    assert provenance["created"] == "2023-11-14T22:13:20Z"
+    assert not {"seconds", "cpu_seconds"} & provenance["training"].keys()
+
+
+@pytest.mark.parametrize("moment", ["", "yesterday", "-1", "1e9", "٣", "9" * 30])
+def test_a_source_date_that_is_none_is_told_before_training(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", moment)
+    result = call("fit", good, "-o", tmp_path / "model.onnx", *SMALL)
+    assert result.exit_code == 2
+    assert "SOURCE_DATE_EPOCH" in result.stderr
+    assert not (tmp_path / "model.work" / "log.csv").exists()
+
+
 def test_the_model_verifies_scores_and_knows_where_it_comes_from(
     good: Path, whole: Path, tmp_path: Path
 ) -> None:

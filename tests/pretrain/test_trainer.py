@@ -330,27 +330,23 @@ def test_weight_decay_reaches_the_groups(tmp_path: Path) -> None:
     assert torch.equal(task.encoder.norm.weight, before.encoder.norm.weight)
 
 
-@pytest.mark.parametrize(("speed_up", "chosen"), [(1.4, "bf16"), (1.2, "fp32")])
-def test_precision_is_timed_once_and_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speed_up: float, chosen: str
+@pytest.mark.parametrize(("unit", "chosen"), [("amx_bf16", "bf16"), ("", "fp32")])
+def test_precision_is_chosen_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str, chosen: str
 ) -> None:
-    races = []
-
-    def timed(one: Callable[[], None], other: Callable[[], None]) -> tuple[float, float]:
-        one(), other()
-        races.append(1)
-        return speed_up, 1.0
-
-    monkeypatch.setattr("onlygood.pretrain.precision.race", timed)
+    """A resume elsewhere goes on in the precision of the start: half a training in each would be neither."""
+    monkeypatch.setattr("onlygood.pretrain.precision.bf16_unit", lambda device: unit)
     probed = Toy({2: send(signal.SIGTERM)})
     with pytest.raises(Interrupted):
         run(probed, tmp_path / "auto", precision="auto")
     assert probed.count == 3  # the trial steps left no trace
+    monkeypatch.setattr("onlygood.pretrain.precision.bf16_unit", lambda device: "" if unit else "amx_bf16")
     resumed, plain = Toy(), Toy()
-    assert run(resumed, tmp_path / "auto", precision="auto", resume=True).precision == chosen
-    run(plain, tmp_path / "plain", precision=chosen)
+    result = run(resumed, tmp_path / "auto", precision="auto", resume=True)
+    assert result.precision == chosen
+    assert (unit or "no bf16 instructions") in result.precision_reason
+    assert run(plain, tmp_path / "plain", precision=chosen).precision_reason == "as configured"
     assert same(resumed, plain)
-    assert len(races) == 1
 
 
 def test_log_rows_are_means_since_the_last_row(tmp_path: Path) -> None:

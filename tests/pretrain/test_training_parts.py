@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.config import TrainConfig
 from onlygood.pretrain.feed import Feed
 from onlygood.pretrain.logs import TrainLog, read_rows, status
-from onlygood.pretrain.precision import bf16_pays, race
+from onlygood.pretrain.precision import bf16_unit, choose, sound_in_bf16
 from onlygood.pretrain.process import Ranks, mix, stop_requests
 from onlygood.pretrain.tasks.base import Output, Task
 
@@ -91,14 +90,6 @@ def test_a_second_signal_acts_as_before() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_race_takes_turns_and_keeps_to_its_budget() -> None:
-    times = iter([0.0, 0.3, 0.4, 0.5, 0.9, 99.0])  # steps of .3 and .1, .1 and .4 s; then the budget is over
-    steps: list[str] = []
-    best = race(lambda: steps.append("a"), lambda: steps.append("b"), 0.9, lambda: next(times))
-    assert best == (pytest.approx(0.1), pytest.approx(0.1))
-    assert steps == ["a", "b", "a", "b"]
-
-
 class Fickle(Task):
     """A gradient that is ``slope`` in bf16, and 1 in fp32."""
 
@@ -116,15 +107,62 @@ class Fickle(Task):
         return Output(value)
 
 
-@pytest.mark.parametrize(("slope", "expected"), [(1.0, True), (float("nan"), False)])
-def test_bf16_must_be_faster_and_sound(monkeypatch: pytest.MonkeyPatch, slope: float, expected: bool) -> None:
-    def bf16_wins(one: Callable[[], None], other: Callable[[], None]) -> tuple[float, float]:
-        one()
-        other()
-        return 2.0, 1.0
+CAPABILITIES = "torch.cpu.get_capabilities"
+NATIVE = "torch.cuda.is_bf16_supported"
 
-    monkeypatch.setattr("onlygood.pretrain.precision.race", bf16_wins)
-    assert bf16_pays(Fickle(slope), feed(), 0) is expected
+
+@pytest.mark.parametrize(
+    ("features", "slope", "chosen", "words"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, 1.0, "bf16", "has amx_bf16"),
+        ({"amx_bf16": False, "avx512_bf16": True}, 1.0, "bf16", "has avx512_bf16"),
+        ({"amx_bf16": False, "avx512_bf16": False, "avx2": True}, 1.0, "fp32", "no bf16 instructions"),
+        ({"bf16": True, "sve_bf16": True}, 1.0, "fp32", "no bf16 instructions"),  # Arm: not measured
+        ({"amx_bf16": True}, float("nan"), "fp32", "not sound"),
+        ({"amx_bf16": True}, float("inf"), "fp32", "not sound"),
+    ],
+)
+def test_precision_follows_the_processor_and_soundness(
+    monkeypatch: pytest.MonkeyPatch, features: dict[str, bool], slope: float, chosen: str, words: str
+) -> None:
+    monkeypatch.setattr(CAPABILITIES, lambda: features)
+    task = Fickle(slope)
+    choice = choose(task, feed(), 0)
+    assert choice.precision == chosen
+    assert words in choice.reason
+    assert task.weight.grad is None
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_task_without_bf16_kernels_is_trained_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoKernel(Fickle):
+        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+            raise RuntimeError("not implemented for BFloat16")
+
+    monkeypatch.setattr(CAPABILITIES, lambda: {"amx_bf16": True})
+    assert choose(NoKernel(1.0), feed(), 0).precision == "fp32"
+
+
+def test_gradients_that_a_kernel_leaves_unset_are_seen_without_luck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that the allocator hands out is mostly zero in a young process; that must not pass as sound."""
+
+    class Unset(Fickle):
+        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+            value = self.weight.sum()
+            value.register_hook(torch.empty_like)
+            return Output(value)
+
+    assert not sound_in_bf16(Unset(1.0), feed(), 0)
+    assert sound_in_bf16(Fickle(1.0), feed(), 0)
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16 cores"), (False, "")])
+def test_gpus_that_emulate_bf16_do_not_take_it(
+    monkeypatch: pytest.MonkeyPatch, native: bool, expected: str
+) -> None:
+    monkeypatch.setattr(NATIVE, lambda including_emulation: native and not including_emulation)
+    assert bf16_unit(torch.device("cuda")) == expected
+    assert bf16_unit(torch.device("meta")) == ""
 
 
 def test_log_drops_rows_after_the_checkpoint_and_cut_lines(tmp_path: Path) -> None:

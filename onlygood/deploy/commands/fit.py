@@ -11,6 +11,7 @@ import typer
 from onlygood.anomaly.datasets import Dataset, discover
 from onlygood.anomaly.layouts import UnclearFoldersError
 from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides
+from onlygood.deploy.clock import source_date
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.runtime.calibration import achieved_interval, threshold
 from onlygood.deploy.runtime.files import mark_output
@@ -39,6 +40,7 @@ def run(
     can be fitted on it without training again) and which images, by their SHA-256, were held out.
     """
     calm_openmp()
+    source_date()  # a wrong one is told before training, and before numpy stumbles over it
 
     def say(words: str) -> None:
         if not quiet:
@@ -68,7 +70,7 @@ def run(
     say(
         f"trained {result.steps} steps in {result.seconds / 60:.1f} min "
         f"({result.cpu_seconds / 60:.1f} CPU min), {result.images_per_second:.0f} images/s, "
-        f"{result.data_wait:.0%} waiting for data, {result.precision}"
+        f"{result.data_wait:.0%} waiting for data; {result.precision}, {result.precision_reason}"
     )
     for warning in result.warnings:
         say(f"warning: {warning}")

@@ -102,6 +102,7 @@ def run(
     result = train(pretext, store, config, work, resume=resume, progress=progress)
     save_weights(pretext.encoder, output, standardize=pretext.standardize)
     (work / FILE_NAME).unlink(missing_ok=True)
+    say(f"trained in {result.precision}, {result.precision_reason}")
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"wrote {output} after {result.steps} steps; log in {result.log}", err=quiet)
