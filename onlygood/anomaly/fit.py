@@ -20,6 +20,7 @@ from onlygood.anomaly.regions import create_regions
 from onlygood.anomaly.svdd import SVDDTask
 from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.pretrain.cachedir import find_cache
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.images import ImageStore, probe_images
 from onlygood.pretrain.tasks.base import Task
@@ -75,6 +76,8 @@ def fit(
     )  # what does not fit is told before training
     if task.classifier is None and "logprob" in recipe.head.names:
         raise OnlygoodError(NEEDS_CLASSIFIER)
+    if note := find_cache().note:
+        say(note)
     store = ImageStore.build(paths, spec, progress=progress)
     for path, reason in store.bad:
         say(f"skipped {path}: {reason}")

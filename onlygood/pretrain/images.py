@@ -1,7 +1,7 @@
 """A folder of images, decoded once and kept as uint8 in a memory map.
 
-The cache is a folder per data set, ``pixels.npy`` and ``index.json``, under ``$ONLYGOOD_CACHE`` or else
-``$XDG_CACHE_HOME/onlygood``. Its name is a hash of everything that the pixels depend on, files' sizes and
+The cache is a folder per data set, ``pixels.npy`` and ``index.json``, in the folder that ``cachedir.py``
+finds. Its name is a hash of everything that the pixels depend on, files' sizes and
 modification times included. Deleting it is always safe.
 """
 
@@ -34,6 +34,7 @@ from onlygood.deploy.runtime.images import (
 )
 from onlygood.deploy.runtime.metadata import InputSpec
 from onlygood.deploy.runtime.threads import available_cpus
+from onlygood.pretrain.cachedir import REMEDY, find_cache
 
 CACHE_VERSION = 2  # raise it whenever the same files would give other pixels or another index
 _BATCH = 32  # images queued per worker, so that memory is constant and an interrupt is heard soon
@@ -103,7 +104,7 @@ class ImageStore:
         Args:
             paths: the files, in the order that ids shall count them.
             spec: size, channels, resize policy and bit depth of the pixels kept.
-            cache: folder of all caches.
+            cache: folder of all caches, if it is not the user's own.
             workers: decoding threads; by default the CPUs that are ours.
             progress: show a bar on stderr, if that is a terminal.
             options: limits of the reader.
@@ -113,7 +114,7 @@ class ImageStore:
         """
         if not paths:
             raise OnlygoodError("no images: the list of files is empty")
-        root = cache or default_cache()
+        root = cache or find_cache().path
         home = root / _key(paths, spec, options)
         if found := _open_cache(home, paths, spec):
             return cls(paths, spec, *found)
@@ -127,19 +128,11 @@ class ImageStore:
                 _publish(unfinished, home)
         except OSError as error:
             raise OnlygoodError(
-                f"cannot write the image cache under {display(root)}: {error.strerror or error}; "
-                "set ONLYGOOD_CACHE to a folder with room for it"
+                f"cannot write the image cache under {display(root)}: {error.strerror or error}; {REMEDY}"
             ) from error
         if found := _open_cache(home, paths, spec):
             return cls(paths, spec, *found)
         raise OnlygoodError(f"the image cache {display(home)} was removed while being opened; run again")
-
-
-def default_cache() -> Path:
-    """``$ONLYGOOD_CACHE``, else ``onlygood`` under ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    if own := os.environ.get("ONLYGOOD_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onlygood"
 
 
 # --- decoding

@@ -111,6 +111,29 @@ def test_the_same_command_writes_the_same_bytes(good: Path, tmp_path: Path) -> N
     assert not {"seconds", "cpu_seconds"} & provenance["training"].keys()
 
 
+def test_a_user_without_home_and_entry_fits(good: Path, tmp_path: Path) -> None:
+    """As in containers that run as any number: nothing asks for a home, neither ours nor a library."""
+    code = """
+import pwd
+def unknown(_): raise KeyError("uid not found")
+pwd.getpwuid = unknown
+from onlygood.deploy.entry import main
+main()
+"""
+    hidden = ("HOME", "USER", "LOGNAME", "USERNAME", "LNAME", "ONLYGOOD_CACHE", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment |= {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", code, "fit", str(good), "-o", "model.onnx", *SMALL[:-2]]
+    command.remove("--quiet")
+    run = subprocess.run(  # noqa: S603
+        command, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert f"there is no home folder: decoded images are kept in {tmp_path}/onlygood-" in run.stderr
+    assert (tmp_path / "model.onnx").is_file()
+    assert not (tmp_path / "~").exists()
+
+
 @pytest.mark.parametrize("moment", ["", "yesterday", "-1", "1e9", "٣", "9" * 30])
 def test_a_source_date_that_is_none_is_told_before_training(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str

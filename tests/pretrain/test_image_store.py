@@ -19,7 +19,7 @@ from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.images import ReadOptions, load_image
 from onlygood.deploy.runtime.metadata import InputSpec
 from onlygood.pretrain import images
-from onlygood.pretrain.images import ImageStore, default_cache, probe_images
+from onlygood.pretrain.images import ImageStore, probe_images
 
 SPEC = InputSpec(height=8, width=12, channels=3)
 
@@ -266,17 +266,6 @@ def test_interrupted_building_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         ImageStore.build([save(folder / "0.png", 0)], SPEC, cache)
     assert not list(cache.iterdir())
-
-
-def test_place_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/h")
-    for name in ("ONLYGOOD_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    assert default_cache() == Path("/h/.cache/onlygood")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert default_cache() == Path("/x/onlygood")
-    monkeypatch.setenv("ONLYGOOD_CACHE", "/o")
-    assert default_cache() == Path("/o")
 
 
 def test_nothing_is_written_to_stdout_or_a_stderr_that_is_no_terminal(

@@ -49,6 +49,7 @@ def run(
     from onlygood.anomaly.plan import plan_input  # noqa: PLC0415
     from onlygood.anomaly.recipe import InputConfig  # noqa: PLC0415
     from onlygood.anomaly.tasks import ALL_TASKS  # noqa: PLC0415
+    from onlygood.pretrain.cachedir import find_cache  # noqa: PLC0415
     from onlygood.pretrain.checkpoint import FILE_NAME  # noqa: PLC0415
     from onlygood.pretrain.encoders import create_encoder, save_weights  # noqa: PLC0415
     from onlygood.pretrain.images import ImageStore, probe_images  # noqa: PLC0415
@@ -88,6 +89,8 @@ def run(
     spec, words = plan_input(
         InputConfig.parse(sections["input"], "--set input"), probe_images(paths), tile=32, stride=32
     )
+    if note := find_cache().note:
+        say(note)
     store = ImageStore.build(paths, spec, progress=progress)
     say(f"{len(store)} images, {len(store.bad)} unreadable; {words}")
     pretext = create_task(

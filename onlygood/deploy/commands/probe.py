@@ -54,6 +54,7 @@ def run(
 
     from onlygood.anomaly.plan import plan_input  # noqa: PLC0415
     from onlygood.anomaly.recipe import InputConfig  # noqa: PLC0415
+    from onlygood.pretrain.cachedir import find_cache  # noqa: PLC0415
     from onlygood.pretrain.checkpoint import write_atomically  # noqa: PLC0415
     from onlygood.pretrain.images import ImageStore, probe_images  # noqa: PLC0415
     from onlygood.pretrain.probe.features import FrozenEncoder  # noqa: PLC0415
@@ -87,6 +88,8 @@ def run(
         raise OnlygoodError(
             f"{encoder} takes {info.channels} channel(s), --set input.channels another number"
         )
+    if note := find_cache().note:
+        say(note)
     store = ImageStore.build(found.paths, spec, progress=not quiet)
     data = arrange(found, store, seed=split_seed, test_fraction=test_fraction)
     say(f"{data.description}; {len(data.classes)} classes")
