@@ -9,6 +9,7 @@ from onlygood.deploy.runtime.metadata import InputSpec
 from onlygood.pretrain.images import Probe
 
 DEFAULT_RATE = 0.01
+OTHER_SHAPE = 1.25  # an image whose aspect is so many times the input's looks visibly distorted
 LONGEST = 4.0  # the longer side at most so many times the shorter
 FEWEST = 10  # good images to train on
 
@@ -28,7 +29,7 @@ def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> 
 
     "auto" keeps the median aspect ratio and never enlarges: the shorter side becomes ``config.side`` px at
     most, and both sides ``tile`` plus a multiple of ``stride``. Squashing every part to a square loses thin
-    defects on long parts.
+    defects on long parts. Where images have several shapes one size fits some of them only, which is said.
     """
     channels = config.channels
     if channels == "auto":
@@ -47,6 +48,13 @@ def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> 
         height, width = config.size
         words = f"input {width}×{height} px, as the recipe says; images are {native} at the median"
     words += ", greyscale" if channels == 1 else ", RGB"
+    share = probe.other_shapes(width, height, OTHER_SHAPE)
+    if config.resize != "pad" and share > 0:
+        fate = "are squeezed or stretched" if config.resize == "stretch" else "lose what hangs over"
+        words += (
+            f"; {share:.0%} of the images have another shape (by more than {OTHER_SHAPE - 1:.0%}) and {fate}: "
+            "--set input.resize=pad keeps them whole"
+        )
     spec = InputSpec(
         height=height, width=width, channels=channels, resize=config.resize, bit_depth=config.bit_depth
     )

@@ -273,10 +273,24 @@ def _duplicates(paths: Sequence[Path], hashes: Sequence[str]) -> list[list[Path]
 class Probe:
     """What a list of images is like; sizes in pixels."""
 
-    median_width: int
-    median_height: int
+    sizes: tuple[tuple[int, int], ...]  # width and height of each readable image
     grey: bool  # no colour, whatever the channels are called
     sixteen_bit: bool  # some file has more than 8 bits a channel
+
+    @property
+    def median_width(self) -> int:
+        """Half of the images are at most so wide."""
+        return int(np.median([width for width, _ in self.sizes]))
+
+    @property
+    def median_height(self) -> int:
+        """Half of the images are at most so high."""
+        return int(np.median([height for _, height in self.sizes]))
+
+    def other_shapes(self, width: int, height: int, factor: float) -> float:
+        """The share of images whose width over height differs from this one by more than ``factor``."""
+        ratios = np.array([w / h for w, h in self.sizes]) * height / width
+        return float(np.mean(np.maximum(ratios, 1 / ratios) > factor))
 
 
 def probe_images(paths: Sequence[Path], sample: int = 64, progress: bool = True) -> Probe:
@@ -293,8 +307,7 @@ def probe_images(paths: Sequence[Path], sample: int = 64, progress: bool = True)
     colour = [path for path, h in zip(paths, seen, strict=True) if isinstance(h, Header) and not h.grey]
     spread = np.unique(np.linspace(0, len(colour) - 1, min(sample, len(colour))).astype(int))
     return Probe(
-        median_width=int(np.median([header.width for header in headers])),
-        median_height=int(np.median([header.height for header in headers])),
+        sizes=tuple((header.width, header.height) for header in headers),
         grey=all(_map(_is_grey, [colour[i] for i in spread], available_cpus(), "sampling", progress)),
         sixteen_bit=any(header.sixteen_bit for header in headers),
     )

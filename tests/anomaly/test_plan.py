@@ -16,7 +16,7 @@ RECIPE = Recipe()
 
 
 def probe(width: int, height: int, *, grey: bool = False) -> Probe:
-    return Probe(width, height, grey=grey, sixteen_bit=False)
+    return Probe(((width, height),), grey=grey, sixteen_bit=False)
 
 
 # --- input --------------------------------------------------------------------
@@ -64,6 +64,39 @@ def test_what_the_recipe_says_is_taken() -> None:
     spec, words = plan_input(config, probe(500, 500), tile=64, stride=16)
     assert (spec.height, spec.width, spec.channels, spec.resize, spec.bit_depth) == (48, 96, 1, "pad", 12)
     assert "input 96×48 px, as the recipe says" in words
+
+
+def shapes(*sizes: tuple[int, int]) -> Probe:
+    return Probe(sizes, grey=True, sixteen_bit=False)
+
+
+@pytest.mark.parametrize(
+    ("resize", "fate"),
+    [("stretch", "squeezed or stretched"), ("crop", "lose what hangs over"), ("pad", None)],
+)
+def test_images_of_other_shapes_are_said_and_pad_is_offered(resize: str, fate: str | None) -> None:
+    """Half portrait, half landscape: no size fits both."""
+    half = shapes(*[(600, 800)] * 30, *[(800, 600)] * 30)
+    spec, words = plan_input(InputConfig(resize=resize), half, tile=32, stride=32)
+    assert (spec.width, spec.height) == (224, 224)  # the medians are 700 each
+    assert ("100% of the images have another shape" in words) == (fate is not None)
+    assert ("--set input.resize=pad" in words) == (fate is not None)
+    assert fate is None or fate in words
+
+
+def test_the_share_of_other_shapes_by_hand() -> None:
+    mixed = shapes(*[(400, 300)] * 6, (300, 400), (1000, 300), (450, 300), (500, 300))
+    # Against 4:3 the ratios are 1, 0.5625, 2.5, 1.125 and 1.25, which is not more than 1.25.
+    assert mixed.other_shapes(400, 300, 1.25) == pytest.approx(0.2)
+    assert mixed.other_shapes(300, 300, 1.25) == pytest.approx(1.0)
+    _, words = plan_input(InputConfig(size=(300, 400)), mixed, tile=64, stride=16)
+    assert "20% of the images have another shape" in words
+
+
+@given(st.integers(128, 4000), st.floats(1, 1.5), st.booleans())
+def test_nothing_is_said_of_images_of_one_moderate_shape(shorter: int, ratio: float, upright: bool) -> None:
+    sides = (shorter, round(shorter * ratio)) if upright else (round(shorter * ratio), shorter)
+    assert "another shape" not in plan_input(InputConfig(), probe(*sides), tile=64, stride=16)[1]
 
 
 @pytest.mark.parametrize(("grey", "channels", "word"), [(True, 1, "greyscale"), (False, 3, "RGB")])
