@@ -52,7 +52,7 @@ def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> 
     if config.resize != "pad" and share > 0:
         fate = "are squeezed or stretched" if config.resize == "stretch" else "lose what hangs over"
         words += (
-            f"; {share:.0%} of the images have another shape (by more than {OTHER_SHAPE - 1:.0%}) and {fate}: "
+            f"; {share:.0%} of the images have another shape (by over {OTHER_SHAPE - 1:.0%}) and {fate}: "
             "--set input.resize=pad keeps them whole"
         )
     spec = InputSpec(
