@@ -19,12 +19,13 @@ from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.evaluate import HASH_DIGITS
 from onlygood.anomaly.fit import Fitted, spread
 from onlygood.deploy.clock import source_date, without_times
-from onlygood.deploy.runtime.detector import open_session
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.frames import Frame, measure, objection, ranges
 from onlygood.deploy.runtime.metadata import Calibration, Frames, InputSpec, Metadata, Parity, SelfTest
-from onlygood.deploy.runtime.modelfile import METADATA_KEY, seal
+from onlygood.deploy.runtime.modelfile import seal
+from onlygood.deploy.runtime.onnxscan import METADATA_KEY
 from onlygood.deploy.runtime.selftest import generated_images
+from onlygood.deploy.runtime.session import open_session
 from onlygood.pretrain.checkpoint import write_atomically
 from onlygood.pretrain.images import ImageStore
 

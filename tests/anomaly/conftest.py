@@ -11,7 +11,8 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from onlygood.deploy.runtime.metadata import Metadata
-from onlygood.deploy.runtime.modelfile import METADATA_KEY, seal
+from onlygood.deploy.runtime.modelfile import seal
+from onlygood.deploy.runtime.onnxscan import METADATA_KEY
 
 SIDE = 32
 CELLS = 4

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from onlygood.deploy.cli import app
 from onlygood.deploy.runtime.metadata import Metadata
-from onlygood.deploy.runtime.modelfile import METADATA_KEY, seal
+from onlygood.deploy.runtime.modelfile import seal
+from onlygood.deploy.runtime.onnxscan import METADATA_KEY
 from onlygood.deploy.runtime.selftest import generated_images
 
 SIDE = 8

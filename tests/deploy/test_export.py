@@ -11,7 +11,7 @@ from onlygood.anomaly.recipe import HeadConfig, RegionsConfig
 from onlygood.anomaly.regions import create_regions
 from onlygood.deploy.export import IR_VERSION, OPSET, TOLERANCE, compare, session, to_onnx
 from onlygood.deploy.runtime.metadata import InputSpec
-from onlygood.deploy.runtime.modelfile import ALLOWED_OPS
+from onlygood.deploy.runtime.onnxscan import ALLOWED_OPS
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task

@@ -46,9 +46,9 @@ def test_no_number_becomes_null_at_any_depth() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("NaN", "NaN is not a number"),
-        ("[Infinity]", "Infinity is not a number"),
-        ('{"a": -Infinity}', "-Infinity is not a number"),
+        ("NaN", "NaN is not a finite number"),
+        ("[Infinity]", "Infinity is not a finite number"),
+        ('{"a": -Infinity}', "-Infinity is not a finite number"),
         ("1e999", "1e999 is too large a number"),
         ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
         ("[" * 100_000, "nested too deeply"),

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper
 
 from onlygood.deploy.runtime.errors import ModelError
 from onlygood.deploy.runtime.metadata import InputSpec, Metadata
-from onlygood.deploy.runtime.modelfile import METADATA_KEY, check_seal, load_model, scan, seal
+from onlygood.deploy.runtime.modelfile import check_seal, load_model, seal
+from onlygood.deploy.runtime.onnxscan import METADATA_KEY, scan
 from onlygood.deploy.runtime.selftest import generated_images, replay
 from onlygood.deploy.runtime.verify import verify
 
@@ -275,3 +276,59 @@ def test_golden_images_test_the_decoder_too(tiny: Path, grey: Callable[..., Path
     for nonsense in ("", "a,b\n1,2\n", "path,score\n"):
         table.write_text(nonsense)
         assert not names(tiny, golden=table.parent)["golden"]
+
+
+def golden_detail(tiny: Path, folder: Path) -> str:
+    *_, last = verify(tiny, golden=folder)
+    assert last.name == "golden"
+    return ("ok: " if last.passed else "failed: ") + last.detail
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "in/a.png",
+        "golden/in/a.png",
+        "somewhere/else/golden/in/a.png",
+        "/data/golden/in/a.png",
+        "../golden/in/a.png",
+        "./in/a.png",
+        "golden\\in\\a.png",
+        "C:\\data\\golden\\in\\a.png",
+    ],
+)
+def test_golden_paths_of_another_place_lead_to_the_same_image(
+    tiny: Path, grey: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    grey("golden/in/a.png", 51)
+    grey("golden/a.png", 250)  # a shorter end of the same path, another image
+    (tmp_path / "golden" / "scores.csv").write_text(f"path,score\n{name},0.2\n")
+    assert golden_detail(tiny, tmp_path / "golden").startswith("ok: 1 scores within")
+
+
+def test_golden_images_that_are_not_there_are_said(
+    tiny: Path, grey: Callable[..., Path], tmp_path: Path
+) -> None:
+    outside = grey("outside.png", 51)
+    grey("golden/a.png", 51)
+    table = tmp_path / "golden" / "scores.csv"
+    for name in ("parts/b.png", str(outside), "../outside.png"):
+        table.write_text(f"path,score\n{name},0.2\n")
+        detail = golden_detail(tiny, table.parent)
+        assert f"scores.csv names {name}, and no file in {table.parent} ends so" in detail
+    table.write_text("path,score\na.png,nan\n")
+    assert "a score is no finite number" in golden_detail(tiny, table.parent)
+
+
+def test_scores_written_into_the_folder_are_its_golden_table(
+    tiny: Path, grey: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any
+) -> None:
+    grey("G/a.png", 51)
+    grey("G/sub/a.png", 77)
+    monkeypatch.chdir(tmp_path)
+    assert call("score", tiny, "G", "-o", "G/scores.csv", "--any-frame").exit_code == 0
+    for place, folder in ((tmp_path, "G"), (tmp_path / "G", "."), (tmp_path / "G/sub", "..")):
+        monkeypatch.chdir(place)
+        result = call("verify", tiny, "--golden", folder)
+        assert result.exit_code == 0
+        assert "golden     2 scores within" in result.stdout

@@ -3,11 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import onlygood
-from onlygood.deploy.runtime.detector import Detector, available_providers, open_session
+from onlygood.deploy.runtime.detector import Detector
 from onlygood.deploy.runtime.errors import ImageError, ModelError, OnlygoodError
 from onlygood.deploy.runtime.images import ReadOptions
+from onlygood.deploy.runtime.session import available_providers, open_session
 from onlygood.deploy.runtime.stream import score_images
 from onlygood.deploy.runtime.verdicts import Row, Status
 
@@ -46,6 +48,52 @@ def test_many_images_give_a_list_in_order(tiny: Path, grey: Grey) -> None:
 
 def test_arrays_of_any_size_are_resized_as_files_are(tiny: Path) -> None:
     assert Detector.load(tiny).score(np.full((50, 31, 3), 51, np.uint8)).score == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "LA", "1"])
+def test_pillow_images_score_as_their_files(tiny: Path, tmp_path: Path, mode: str) -> None:
+    detector = Detector.load(tiny)
+    noise = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    path = tmp_path / "x.tif"
+    Image.fromarray(noise).convert(mode).save(path)
+    expected = detector.score(path)
+    with Image.open(path) as image:
+        before = (image.mode, image.info.copy())
+        found = detector.score([image, image])
+        assert (image.mode, image.info) == before
+    assert [result.score for result in found] == [expected.score] * 2
+    assert (found[0].heatmap == expected.heatmap).all()
+
+
+def test_a_pillow_image_is_turned_upright(tiny: Path, tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[:4, 4:] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # by 180 degrees
+    Image.fromarray(pixels).save(tmp_path / "x.png", exif=exif)
+    with Image.open(tmp_path / "x.png") as image:
+        assert Detector.load(tiny).score(image).heatmap.tolist() == [[0, 0], [1, 0]]
+
+
+def test_pillow_images_that_cannot_be_read_are_errors_in_words(tiny: Path, tmp_path: Path) -> None:
+    detector = Detector.load(tiny)
+    for mode in ("I", "F", "I;16"):
+        with pytest.raises(ImageError, match=rf"mode '{mode}' does not say how many of its bits are used"):
+            detector.score(Image.new(mode, (8, 8)))
+    path = tmp_path / "cut.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    with Image.open(path) as image, pytest.raises(ImageError, match="the Pillow image cannot be read"):
+        detector.score(image)
+
+
+def test_arrays_are_red_green_blue(make_tiny: MakeTiny) -> None:
+    """The model takes grey: by ITU-R 601 red weighs 0.299 and blue 0.114."""
+    detector, red = Detector.load(make_tiny()), np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 255
+    assert detector.score(red).score == pytest.approx(0.299, abs=0.002)
+    assert detector.score(red[..., ::-1]).score == pytest.approx(0.114, abs=0.002)
+    assert detector.score(Image.fromarray(red)).score == detector.score(red).score
 
 
 def test_infer_takes_batches(tiny: Path) -> None:

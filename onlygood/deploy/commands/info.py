@@ -8,10 +8,10 @@ import numpy as np
 import typer
 
 from onlygood.deploy.runtime import calibration, jsontext
-from onlygood.deploy.runtime.detector import available_providers
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.metadata import Frames
 from onlygood.deploy.runtime.modelfile import ModelFile, load_model
+from onlygood.deploy.runtime.session import available_providers
 from onlygood.deploy.runtime.verdicts import printable
 
 
@@ -48,8 +48,10 @@ def _verdicts(scores: calibration.Floats, rate: float) -> dict[str, Any]:
 def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
     metadata, spec = file.metadata, file.metadata.input
     scores, test = metadata.calibration.scores, metadata.self_test
-    yield f"{printable(metadata.name)}: an onlygood detector, sealed and unchanged"
+    yield f"{printable(metadata.name)}: an onlygood detector"
     yield ""
+    yield _line("checked", "structure, metadata, and by the seal that no byte changed since it was set")
+    yield _line("", "not run: `onlygood verify` tells whether this device computes the same scores")
     color = "RGB" if spec.channels == 3 else "grey"
     yield _line("input", f"{spec.width} × {spec.height} {color}, {spec.resize}")
     yield _line("", f"16-bit images are {spec.bit_depth} bits deep")

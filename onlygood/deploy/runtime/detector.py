@@ -1,23 +1,26 @@
 """A model file at work: images in, scores, p-values, verdicts and heatmaps out."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Self, overload
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
+from PIL import ImageOps
 
 from onlygood.deploy.runtime import calibration, frames
 from onlygood.deploy.runtime.errors import ImageError, ModelError
 from onlygood.deploy.runtime.images import DEFAULTS, ReadOptions, load_image, resize
-from onlygood.deploy.runtime.metadata import Metadata
+from onlygood.deploy.runtime.metadata import InputSpec, Metadata
 from onlygood.deploy.runtime.modelfile import ModelFile, load_model
+from onlygood.deploy.runtime.session import check_signature, in_words, open_session
 
-Image = Path | str | NDArray[np.uint8]
-Images = Sequence[Path | NDArray[np.uint8]] | list[str] | tuple[str, ...]  # a str is itself a Sequence[str]
+Image = Path | str | NDArray[np.uint8] | PIL.Image.Image
+# a str is itself a Sequence[str]
+Images = Sequence[Path | NDArray[np.uint8] | PIL.Image.Image] | list[str] | tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,7 @@ class Detector:
         try:
             scores, heatmaps = self._session.run(["score", "heatmap"], {"images": images})
         except Exception as error:  # onnxruntime's classes share no base but this
-            raise ModelError(f"the model could not be run: {_first_line(error)}") from error
+            raise ModelError(f"the model could not be run: {in_words(error)}") from error
         return scores, heatmaps
 
     @overload
@@ -102,10 +105,12 @@ class Detector:
     def score(
         self, images: Image | Images, *, alpha: float | None = None, options: ReadOptions = DEFAULTS
     ) -> Result | list[Result]:
-        """Judge one image (a path, or uint8 ``(H, W)`` or ``(H, W, C)`` of any size), or each of several.
+        """Judge one image (a path, a Pillow image, or an array of any size), or each of several.
 
-        Several are a sequence, or one array ``(N, H, W, C)``. ``alpha`` is the highest false-alarm rate, by
-        default the model's own.
+        Arrays are uint8 ``(H, W)`` or ``(H, W, C)``, their colours in the order red, green, blue: OpenCV's
+        frames are blue first, and are turned by ``frame[..., ::-1]``. Pillow images are 8 bits deep; their
+        EXIF orientation is applied. Several are a sequence, or one array ``(N, H, W, C)``. ``alpha`` is the
+        highest false-alarm rate, by default the model's own.
 
         Raises:
             ImageError: an image cannot be read; the message says which and why.
@@ -114,6 +119,8 @@ class Detector:
         limit = self.threshold(alpha)
         if isinstance(images, Path | str):
             return self._judge(self._read(images, options), limit)
+        if isinstance(images, PIL.Image.Image):
+            return self._judge(_from_pillow(images, self.metadata.input), limit)
         if isinstance(images, np.ndarray) and images.ndim < 4:
             return self._judge(resize(images, self.metadata.input), limit)
         return [self.score(image, alpha=alpha, options=options) for image in images]
@@ -132,63 +139,14 @@ class Detector:
         return Result(score, self.p_value(score), score > limit, self.objection(pixels), heatmaps[0])
 
 
-def _onnxruntime() -> Any:
-    """Import onnxruntime with its telemetry off: its wheels ship it on, and write a device id under HOME."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime  # noqa: PLC0415 - must follow the line above
-
-    return onnxruntime
-
-
-def available_providers() -> list[str]:
-    """Short names of the execution providers that this onnxruntime was built with."""
-    return list(_providers(_onnxruntime()))
-
-
-def _providers(ort: Any) -> dict[str, str]:
-    """Execution providers: "cpu" for "CPUExecutionProvider", and so on."""
-    return {name.removesuffix("ExecutionProvider").lower(): name for name in ort.get_available_providers()}
-
-
-def open_session(data: bytes, *, threads: int = 1, provider: str = "cpu") -> Any:
-    """An onnxruntime session over the model in ``data``; raises ModelError in words for people."""
-    ort = _onnxruntime()
-    providers = _providers(ort)
-    wanted = providers.get(provider.lower())
-    if wanted is None:
-        raise ModelError(f"no execution provider {provider!r} here; available: {', '.join(providers)}")
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Waiting threads sleep: 3 % slower, and an idle camera burns no CPU.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors; they are raised as well
-    try:
-        session = ort.InferenceSession(data, options, providers=[wanted])
-    except Exception as error:  # onnxruntime's classes share no base but this
-        raise ModelError(f"onnxruntime cannot load the model: {_first_line(error)}") from error
-    if (active := session.get_providers()[0]) != wanted:
-        raise ModelError(f"the execution provider {provider!r} did not start; {active} would run instead")
-    return session
-
-
-def check_signature(session: Any, metadata: Metadata) -> None:
-    """Inputs and outputs must be those of the contract, in the sizes that the metadata say."""
-    spec = metadata.input
-    images = ("images", "tensor(uint8)", [spec.height, spec.width, spec.channels])
-    outputs = [("score", "tensor(float)", []), ("heatmap", "tensor(float)", list(metadata.heatmap))]
-    if _signature(session.get_inputs()) != [images] or _signature(session.get_outputs()) != outputs:
-        raise ModelError(
-            f"the graph maps {_signature(session.get_inputs())} to {_signature(session.get_outputs())}"
-            f" where the metadata promise {[images]} to {outputs}"
+def _from_pillow(image: PIL.Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
+    """The pixels ``(H, W, C)`` of an image that somebody else opened, which stays as it is."""
+    if image.mode.startswith(("I", "F")):
+        raise ImageError(
+            f"a Pillow image of mode {image.mode!r} does not say how many of its bits are used: give the path"
+            " of its file, or an array of 8 bits"
         )
-
-
-def _signature(values: Any) -> list[tuple[str, str, list[Any]]]:
-    """Name, type and shape behind the batch dimension of a session's inputs or outputs."""
-    return [(value.name, value.type, list(value.shape[1:])) for value in values]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+    try:
+        return resize(ImageOps.exif_transpose(image), spec)
+    except Exception as error:  # whatever a decoder throws that starts to work only now
+        raise ImageError(f"the Pillow image cannot be read: {error}") from error

@@ -39,7 +39,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a number")
+    raise ValueError(f"{constant} is not a finite number")
 
 
 def _parse_float(text: str) -> float:

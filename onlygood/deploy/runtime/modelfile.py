@@ -1,40 +1,27 @@
 """The model file before anything runs it: read once, scanned without the onnx package, sealed.
 
-The scan walks the protobuf wire format of ``onnx.proto`` and refuses what a detector never needs and an
-attacker might: weights in other files, control flow, functions, custom operators. onnxruntime then loads
-the very bytes that were scanned and hashed.
+onnxruntime then loads the very bytes that were scanned and hashed.
 """
 
 import hashlib
 import itertools
-import math
+import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import stat
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, overload
 
-from pydantic import ValidationError
-
+from onlygood.deploy.runtime import jsontext
 from onlygood.deploy.runtime.errors import ModelError, OnlygoodError
-from onlygood.deploy.runtime.metadata import Metadata
+from onlygood.deploy.runtime.metadata import SCHEMA_VERSION, Metadata, upgrade
+from onlygood.deploy.runtime.onnxscan import Structure, scan
 
-METADATA_KEY = "onlygood"
+LARGEST = 2**31 - 1  # bytes: protobuf reads no more
 UNSEALED = "0" * 64
 
-# Arithmetic on tensors and nothing else: no Loop, If or Scan, which can run for ever; no Random*, no strings.
-_OPS = """
-Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat Constant
-ConstantOfShape Conv ConvTranspose Cos CumSum DepthToSpace DequantizeLinear Div Einsum Elu Equal Erf Exp
-Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater
-GreaterOrEqual GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization
-LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max MaxPool Mean Min Mish Mod Mul
-Neg Not OneHot Or PRelu Pad Pow QuantizeLinear Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum
-ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize
-Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Softsign
-SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile TopK Transpose Trilu Unsqueeze Where
-"""
-ALLOWED_OPS = frozenset(_OPS.split())
-
+_LOOK_FIRST = 1 << 24  # bytes of a file that is read without a look at what it holds
+_PAGE = 1 << 16
 _SEAL = re.compile(rb'"seal":\s?"([0-9a-f]{64})"')
 
 
@@ -47,16 +34,6 @@ class ModelFile:
     sha256: str
     ir_version: int
     opset: int
-
-
-@dataclass
-class Structure:
-    """What the scan of the graph's container finds; ``metadata`` is the span of our JSON in the file."""
-
-    ir_version: int = 0
-    opset: int = 0
-    metadata: tuple[int, int] | None = None
-    operators: set[str] = field(default_factory=set)
 
 
 def load_model(path: Path | str, sha256: str | None = None) -> ModelFile:
@@ -77,11 +54,61 @@ def load_model(path: Path | str, sha256: str | None = None) -> ModelFile:
 
 
 def read(path: Path | str) -> bytes:
-    """The file's bytes."""
+    """The file's bytes. Of a large file the structure is looked at first, for a few pages' cost.
+
+    Raises:
+        ModelError: no regular file, one that is too large for ONNX, or a large one that is none of ours.
+    """
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb", buffering=0, opener=_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelError("not a regular file: a model is no folder, pipe or device")
+            size = status.st_size
+            if size > LARGEST:
+                raise ModelError(f"{size:,} bytes are more than the {LARGEST:,} that an ONNX file can have")
+            if size > _LOOK_FIRST:
+                scan(_Pages(file, size))
+            file.seek(0)
+            data = file.read(size)
     except OSError as error:
         raise ModelError(f"the model file cannot be read: {error.strerror}") from None
+    if len(data) != size:
+        raise ModelError("the file changed while it was read; is it still being copied?")
+    return data
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for somebody to write into a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+class _Pages:
+    """A file of which only what is looked at is read."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self._size = size
+        self._number, self._page = -1, b""
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, where: int, /) -> int: ...
+
+    @overload
+    def __getitem__(self, where: slice, /) -> bytes: ...
+
+    def __getitem__(self, where: int | slice, /) -> int | bytes:
+        if isinstance(where, slice):
+            self._file.seek(where.start)
+            return self._file.read(where.stop - where.start)
+        number, offset = divmod(where, _PAGE)
+        if number != self._number:
+            self._file.seek(number * _PAGE)
+            self._number, self._page = number, self._file.read(_PAGE)
+        return self._page[offset]
 
 
 def check_sha256(data: bytes, expected: str | None = None) -> str:
@@ -93,20 +120,26 @@ def check_sha256(data: bytes, expected: str | None = None) -> str:
 
 
 def read_metadata(data: bytes, structure: Structure) -> Metadata:
-    """The validated metadata, with calibration scores that are finite and ascending."""
+    """The validated metadata, with calibration scores in ascending order."""
     if structure.metadata is None:
         raise ModelError("no onlygood metadata: an ONNX model, but not one that `onlygood fit` wrote")
     start, end = structure.metadata
     try:
-        metadata = Metadata.model_validate_json(data[start:end])
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ModelError(f"the metadata are not valid ({where}: {first['msg']})") from None
-    scores = metadata.calibration.scores
-    ascending = all(low <= high for low, high in itertools.pairwise(scores))
-    if not ascending or not all(map(math.isfinite, scores)):
-        raise ModelError("the calibration scores are not finite numbers in ascending order")
+        values = jsontext.loads(data[start:end])
+    except ValueError as error:
+        raise ModelError(f"the metadata are not JSON ({error})") from None
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if type(version) is int and version > SCHEMA_VERSION:  # said first: newer files have newer keys
+        raise ModelError(
+            f"written by a newer onlygood (schema {str(version)[:20]}); this one reads 1 to {SCHEMA_VERSION}:"
+            " upgrade onlygood"
+        )
+    try:
+        metadata = Metadata.parse_json(jsontext.dumps(upgrade(values)), "the metadata are not valid")
+    except OnlygoodError as error:
+        raise ModelError(str(error)) from None
+    if any(low > high for low, high in itertools.pairwise(metadata.calibration.scores)):
+        raise ModelError("the metadata are not valid: calibration.scores are not in ascending order")
     return metadata
 
 
@@ -146,133 +179,3 @@ def _unsealed_hash(data: bytes, start: int, end: int) -> str:
     digest.update(UNSEALED.encode())
     digest.update(memoryview(data)[end:])
     return digest.hexdigest()
-
-
-# --- The scan. Numbers are field numbers of onnx.proto; a span is (start, end) in the file. -----------------
-
-Span = tuple[int, int]
-_DATA_LOCATION, _EXTERNAL_DATA = 14, 13
-
-
-def scan(data: bytes) -> Structure:
-    """Walk the ModelProto; raises ModelError for anything that a detector's file does not hold."""
-    found = Structure()
-    try:
-        for number, value in _fields(data, (0, len(data))):
-            match number, value:
-                case 1, int():
-                    found.ir_version = value
-                case 7, (_, _):
-                    _scan_graph(data, value, found)
-                case 8, (_, _):
-                    _scan_opset(data, value, found)
-                case 14, (_, _):
-                    _scan_property(data, value, found)
-                case ((20 | 25), _):
-                    raise ModelError("the model holds functions or training steps, which are not allowed")
-    except (IndexError, UnicodeDecodeError):
-        raise ModelError(_NOT_ONNX) from None
-    if not found.operators:
-        raise ModelError(_NOT_ONNX)
-    return found
-
-
-_NOT_ONNX = "not a loadable ONNX model (empty, truncated or corrupted); copy or export it again"
-
-
-def _scan_graph(data: bytes, span: Span, found: Structure) -> None:
-    for number, value in _fields(data, span):
-        match number, value:
-            case 1, (_, _):
-                _scan_node(data, value, found)
-            case 5, (_, _):
-                _scan_tensor(data, value)
-            case 15, _:
-                raise ModelError("the model holds sparse weights, which are not allowed")
-
-
-def _scan_node(data: bytes, span: Span, found: Structure) -> None:
-    for number, value in _fields(data, span):
-        match number, value:
-            case 4, (start, end):
-                operator = data[start:end].decode()
-                if operator not in ALLOWED_OPS:
-                    raise ModelError(f"the model uses the operator {operator!r}, which is not allowed")
-                found.operators.add(operator)
-            case 5, (_, _):
-                _scan_attribute(data, value)
-            case 7, (start, end) if end > start:
-                domain = data[start:end].decode()
-                raise ModelError(f"the model uses operators of {domain!r}; only standard ones are allowed")
-
-
-def _scan_attribute(data: bytes, span: Span) -> None:
-    for number, value in _fields(data, span):
-        match number, value:
-            case ((5 | 10), (_, _)):
-                _scan_tensor(data, value)
-            case ((6 | 11 | 22 | 23), _):
-                raise ModelError("the model holds an inner graph or sparse weights, which are not allowed")
-
-
-def _scan_tensor(data: bytes, span: Span) -> None:
-    for number, value in _fields(data, span):
-        if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0):
-            raise ModelError("the model keeps weights in another file; an onlygood model is one file")
-
-
-def _scan_opset(data: bytes, span: Span, found: Structure) -> None:
-    domain, version = b"", 0
-    for number, value in _fields(data, span):
-        match number, value:
-            case 1, (start, end):
-                domain = data[start:end]
-            case 2, int():
-                version = value
-    if domain in (b"", b"ai.onnx"):
-        found.opset = version
-
-
-def _scan_property(data: bytes, span: Span, found: Structure) -> None:
-    key, content = b"", (0, 0)
-    for number, value in _fields(data, span):
-        match number, value:
-            case 1, (start, end):
-                key = data[start:end]
-            case 2, (_, _):
-                content = value
-    if key == METADATA_KEY.encode():
-        if found.metadata is not None:
-            raise ModelError("the model holds onlygood metadata twice")
-        found.metadata = content
-
-
-def _fields(data: bytes, span: Span) -> Iterator[tuple[int, int | Span]]:
-    """Fields of the message in ``span``: numbers as they are, everything longer as its span."""
-    at, end = span
-    while at < end:
-        tag, at = _varint(data, at)
-        number, wire = tag >> 3, tag & 7
-        value: int | Span
-        if wire == 0:
-            value, at = _varint(data, at)
-        elif wire in (1, 2, 5):
-            length, at = (8, at) if wire == 1 else (4, at) if wire == 5 else _varint(data, at)
-            value, at = (at, at + length), at + length
-        else:
-            raise ModelError(_NOT_ONNX)
-        if at > end or not 0 < number < 1 << 29:
-            raise ModelError(_NOT_ONNX)
-        yield number, value
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number that starts at ``at``, and where the next thing starts."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-    raise ModelError(_NOT_ONNX)

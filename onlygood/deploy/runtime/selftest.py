@@ -16,21 +16,24 @@ from onlygood.deploy.runtime.metadata import InputSpec
 
 def generated_images(spec: InputSpec, count: int = 4) -> NDArray[np.uint8]:
     """``(count, H, W, C)`` images: ramps, checkers, rings and dither, by turns and ever finer."""
+    return np.stack([generated_image(spec, index) for index in range(count)])
+
+
+def generated_image(spec: InputSpec, index: int) -> NDArray[np.uint8]:
+    """The image ``(H, W, C)`` of this number."""
     y, x, channel = np.ogrid[: spec.height, : spec.width, : spec.channels]
-    images = np.empty((count, spec.height, spec.width, spec.channels), np.uint8)
-    for index in range(count):
-        finer = index // 4 + 1
-        match index % 4:
-            case 0:
-                image = finer * (x * 255 // spec.width + y * 128 // spec.height) + 40 * channel
-            case 1:
-                image = (x * finer // 4 + y * finer // 4 + channel) % 2 * 200 + 20
-            case 2:
-                image = ((2 * x - spec.width) ** 2 + (2 * y - spec.height) ** 2) * finer // 64 + 85 * channel
-            case _:
-                image = (x * 7919 + y * 104729 + channel * 1299709 + finer) * 2654435761 % 2**32 // 2**24
-        images[index] = image % 256
-    return images
+    finer = index // 4 + 1
+    match index % 4:
+        case 0:
+            image = finer * (x * 255 // spec.width + y * 128 // spec.height) + 40 * channel
+        case 1:
+            image = (x * finer // 4 + y * finer // 4 + channel) % 2 * 200 + 20
+        case 2:
+            image = ((2 * x - spec.width) ** 2 + (2 * y - spec.height) ** 2) * finer // 64 + 85 * channel
+        case _:
+            image = (x * 7919 + y * 104729 + channel * 1299709 + finer) * 2654435761 % 2**32 // 2**24
+    eight: NDArray[np.uint8] = (image % 256).astype(np.uint8)
+    return eight
 
 
 def replay(scores: NDArray[Any], expected: Sequence[float], tolerance: float) -> float:

@@ -3,9 +3,19 @@
 import difflib
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from onlygood.deploy.runtime.errors import OnlygoodError
+
+
+def _whole(value: Any) -> Any:
+    if type(value) is not int:
+        raise ValueError("Input should be a valid integer")
+    return value
+
+
+WHOLE = BeforeValidator(_whole)  # for Literal, which takes True for 1 and 2.0 for 2
+_MOST_PROBLEMS = 5  # that are told at once
 
 
 class Strict(BaseModel):
@@ -19,8 +29,23 @@ class Strict(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            problems = "; ".join(_explain(cls, problem) for problem in error.errors())
-            raise OnlygoodError(f"{source}: {problems}") from None
+            raise cls._explained(error, source) from None
+
+    @classmethod
+    def parse_json(cls, text: str, source: str) -> Self:
+        """Validate JSON as a machine wrote it: no text for a number, no fraction for a count."""
+        try:
+            return cls.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            raise cls._explained(error, source) from None
+
+    @classmethod
+    def _explained(cls, error: ValidationError, source: str) -> OnlygoodError:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        words = [_explain(cls, problem) for problem in problems[:_MOST_PROBLEMS]]
+        if more := len(problems) - len(words):
+            words.append(f"and {more} more")
+        return OnlygoodError(f"{source}: {'; '.join(words)}")
 
 
 def _explain(model: type[BaseModel], problem: Any) -> str:

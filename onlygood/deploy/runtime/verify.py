@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,12 @@ from onlygood.deploy.runtime.modelfile import (
     check_sha256,
     read,
     read_metadata,
-    scan,
 )
-from onlygood.deploy.runtime.selftest import generated_images, replay
+from onlygood.deploy.runtime.onnxscan import scan
+from onlygood.deploy.runtime.selftest import generated_image, replay
+from onlygood.deploy.runtime.verdicts import printable
+
+_TABLE = "scores.csv"
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,9 @@ class Check:
 def verify(path: Path, *, sha256: str | None = None, golden: Path | None = None) -> Iterator[Check]:
     """Yield the checks as they are made; the first that fails is the last, since the rest would rest on it.
 
-    ``golden`` is a folder of images with the ``scores.csv`` (columns path, relative to the folder, and score)
-    that `onlygood score` wrote where the model was made: it tests this device's image decoder as well.
+    ``golden`` is a folder of images with the ``scores.csv`` (columns path and score) that `onlygood score`
+    wrote where the model was made: it tests this device's image decoder as well. Of a path the longest end
+    counts that leads to a file in the folder, since the table was written somewhere else.
     """
     name = "file"
     try:
@@ -62,12 +66,13 @@ def verify(path: Path, *, sha256: str | None = None, golden: Path | None = None)
         yield Check(name, True, "onnxruntime loads it; inputs and outputs are as promised")
         name = "self-test"
         test = metadata.self_test
-        generated = generated_images(metadata.input, len(test.scores))
+        generated = (generated_image(metadata.input, index) for index in range(len(test.scores)))
         yield Check(name, True, _replay(detector, generated, test.scores))
         if golden is not None:
             name = "golden"
-            expected = _golden_scores(golden / "scores.csv")
-            images = (_load(golden, image, metadata.input) for image in expected)
+            expected = _golden_scores(golden / _TABLE)
+            found = [_find(golden, image) for image in expected]
+            images = (_load(image, metadata.input) for image in found)
             yield Check(name, True, _replay(detector, images, list(expected.values())))
     except (ModelError, ImageError) as error:
         yield Check(name, False, str(error))
@@ -92,11 +97,27 @@ def _golden_scores(table: Path) -> dict[str, float]:
         raise ModelError(f"{table}: not a table with the columns path and score ({error})") from None
     if not expected:
         raise ModelError(f"{table}: no scores")
+    if not np.isfinite(list(expected.values())).all():
+        raise ModelError(f"{table}: a score is no finite number")
     return expected
 
 
-def _load(folder: Path, name: str, spec: InputSpec) -> NDArray[np.uint8]:
+def _find(folder: Path, name: str) -> Path:
+    """The file in ``folder`` that the path ``name``, of another folder or machine, means."""
+    for parts in (Path(name).parts, PureWindowsPath(name).parts):
+        for start in range(len(parts)):
+            below = Path(*parts[start:])
+            path = as_on_disk(folder / below)
+            if not below.is_absolute() and ".." not in below.parts and path.is_file():
+                return path
+    raise ModelError(
+        f"{printable(folder / _TABLE)} names {printable(name)}, and no file in {printable(folder)} ends so:"
+        " give the folder that was scored, with its images"
+    )
+
+
+def _load(path: Path, spec: InputSpec) -> NDArray[np.uint8]:
     try:
-        return load_image(as_on_disk(folder / name), spec).pixels
+        return load_image(path, spec).pixels
     except ImageError as error:
-        raise ImageError(f"{name}: {error}") from None
+        raise ImageError(f"{printable(path)}: {error}") from None
