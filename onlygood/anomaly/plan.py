@@ -55,9 +55,8 @@ def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> 
             f"; {share:.0%} of the images have another shape (by over {OTHER_SHAPE - 1:.0%}) and {fate}: "
             "--set input.resize=pad keeps them whole"
         )
-    spec = InputSpec(
-        height=height, width=width, channels=channels, resize=config.resize, bit_depth=config.bit_depth
-    )
+    chosen = {"height": height, "width": width, "channels": channels}
+    spec = InputSpec.parse(chosen | config.model_dump(include={"resize", "bit_depth"}), "input")
     return spec, words
 
 

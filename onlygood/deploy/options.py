@@ -106,6 +106,13 @@ Rows = Annotated[
 RowsOutput = Annotated[
     Path | None, Option("-o", "--output", help="Write rows to this file, which appears once complete.")
 ]
+SpreadsheetSafe = Annotated[
+    bool,
+    Option(
+        "--spreadsheet-safe",
+        help="CSV: put a ' before names that begin with = + - @, which spreadsheets run as formulas.",
+    ),
+]
 ResumeRows = Annotated[
     bool, Option("--resume", help="Go on with the JSONL file of -o, which gets a row for every image.")
 ]

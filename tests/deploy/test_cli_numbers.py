@@ -180,3 +180,9 @@ def test_the_message_says_what_would_be_right() -> None:
     for value in (0.0, -1.0, 5.1, math.nan, math.inf):
         with pytest.raises(typer.BadParameter, match=r"is not a number above 0 and at most 5$"):
             check(value)
+
+
+@pytest.mark.parametrize("change", ["size=[4, 4]", "size=[100000, 8]", "size=[-1, 8]", "side=9999", "side=8"])
+def test_sizes_that_no_model_file_may_have_are_refused_with_the_recipe(change: str) -> None:
+    with pytest.raises(OnlygoodError, match=r"recipe surfaces: input\.si"):
+        load_recipe("surfaces", parse_overrides([f"input.{change}"]))
