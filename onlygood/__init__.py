@@ -6,13 +6,13 @@ __version__ = "0.1.0"
 __all__ = ["Detector", "__version__"]
 
 if TYPE_CHECKING:
-    from onlygood.deploy.runtime.detector import Detector
+    from onlygood.runtime.model.detector import Detector
 
 
 def __getattr__(name: str) -> Any:
     """Import the runtime only when it is asked for, so that ``import onlygood`` costs nothing."""
     if name == "Detector":
-        from onlygood.deploy.runtime.detector import Detector  # noqa: PLC0415
+        from onlygood.runtime.model.detector import Detector  # noqa: PLC0415
 
         return Detector
     raise AttributeError(f"module 'onlygood' has no attribute {name!r}")

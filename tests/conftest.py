@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+pytest_plugins = ["hand_made"]
+
 settings.register_profile("busy", deadline=None)  # machines are shared: slow is no failure
 settings.load_profile("busy")
 

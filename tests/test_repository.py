@@ -127,7 +127,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         return {IMPORTED_AS.get(item.name, item.name.replace("-", "_")) for item in requirements(*parts)}
 
     assert imported(ROOT / "onlygood") == modules("base", "train") - IMPORTED_BY_TORCH
-    assert imported(ROOT / "onlygood/deploy/runtime") <= modules("base")
+    assert imported(ROOT / "onlygood/runtime") <= modules("base")
 
 
 def test_one_version() -> None:

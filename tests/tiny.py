@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from onlygood.anomaly.tasks import ALL_TASKS
-from onlygood.pretrain.config import TrainConfig
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.logs import read_rows
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
-from onlygood.pretrain.trainer import TrainResult, train
+from onlygood.pretrain.training.config import TrainConfig
+from onlygood.pretrain.training.logs import read_rows
+from onlygood.pretrain.training.trainer import TrainResult, train
 
 SIDE = 24
 BATCH = 32

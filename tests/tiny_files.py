@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from onlygood.anomaly.datasets import Dataset
+from onlygood.anomaly.data.datasets import Dataset
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from onlygood.pretrain.colour import lab_to_srgb
+from onlygood.pretrain.views.color import lab_to_srgb
 
 
 def lit(seed: int, count: int, side: int) -> Tensor:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from onlygood.anomaly.heads import Head
-from onlygood.anomaly.outputs import Outputs
+from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.regions import Regions, Tiles
 from onlygood.pretrain.tasks.base import Task
-from onlygood.pretrain.views import to_float
+from onlygood.pretrain.views.views import to_float
 
 _BATCH_PIXELS = 4_000_000  # pixels of regions that go through the encoder at once while fitting
 

@@ -10,22 +10,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlygood.anomaly.datasets import Dataset, split_good
+from onlygood.anomaly.data.datasets import Dataset, split_good
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.heads import create_head
 from onlygood.anomaly.heads.logprob import NEEDS_CLASSIFIER
 from onlygood.anomaly.plan import Split, plan_input, plan_split
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
-from onlygood.anomaly.svdd import SVDDTask
 from onlygood.anomaly.tasks import ALL_TASKS
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.cachedir import find_cache
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.images import ImageStore, probe_images
+from onlygood.pretrain.data.cachedir import find_cache
+from onlygood.pretrain.data.store import ImageStore, probe_images
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
-from onlygood.pretrain.trainer import TrainResult, train
+from onlygood.pretrain.tasks.svdd import SVDDTask
+from onlygood.pretrain.training.trainer import TrainResult, train
+from onlygood.runtime.errors import OnlygoodError
 
 _REGIONS_TO_FIT = 200_000  # region features that a head is fitted on, at most
 

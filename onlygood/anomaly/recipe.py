@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.limits import SMALLEST_RATE
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.config import TrainConfig
+from onlygood.pretrain.training.config import TrainConfig
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.limits import SMALLEST_RATE
+from onlygood.runtime.strict import Strict
 
 Pixels = Annotated[int, Field(ge=8, le=8192)]  # as a model file may have
 HeadName = Literal["logprob", "gaussian", "knn", "centre"]

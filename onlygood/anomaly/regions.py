@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.anomaly.recipe import RegionsConfig
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.runtime.errors import OnlygoodError
 
 
 class WholeImage(nn.Module):

@@ -5,7 +5,7 @@ from onlygood.pretrain.tasks.registry import TASKS, Entry
 ALL_TASKS: dict[str, Entry] = {
     **TASKS,
     "svdd": Entry(
-        "onlygood.anomaly.svdd:SVDD",
+        "onlygood.pretrain.tasks.svdd:SVDD",
         "Deep SVDD, Ruff et al. 2018",
         "comparison; one-class features without a pretext task",
         cost=0.5,

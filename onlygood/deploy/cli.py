@@ -15,8 +15,8 @@ import typer
 from onlygood import __version__
 from onlygood.deploy import options as opt
 from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
-from onlygood.deploy.runtime.errors import Interrupted, OnlygoodError
-from onlygood.deploy.runtime.files import display
+from onlygood.runtime.errors import Interrupted, OnlygoodError
+from onlygood.runtime.files import display
 
 app = typer.Typer(
     name="onlygood",

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.runtime.errors import OnlygoodError
 
 _BY_THE_CLOCK = frozenset({"seconds", "cpu_seconds", "images_per_second", "data_wait"})
 _LAST_MOMENT = 253_402_300_799  # the end of the year 9999

@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import display, mark_output
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.files import display, mark_output
 
 
 class Copies:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import display
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.files import display
 
 _DESCRIPTOR = re.compile(r"/dev/std(?:out|err)|(?:/dev|/proc/self)/fd/\d+")
 

@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 
 from onlygood import __version__
 from onlygood.anomaly.detector import Detector
-from onlygood.anomaly.evaluate import HASH_DIGITS
+from onlygood.anomaly.evaluation.evaluate import HASH_DIGITS
 from onlygood.anomaly.fit import Fitted, spread
 from onlygood.deploy.clock import source_date, without_times
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.frames import Frame, measure, objection, ranges
-from onlygood.deploy.runtime.metadata import Calibration, Frames, InputSpec, Metadata, Parity, SelfTest
-from onlygood.deploy.runtime.modelfile import seal
-from onlygood.deploy.runtime.onnxscan import METADATA_KEY
-from onlygood.deploy.runtime.selftest import generated_images
-from onlygood.deploy.runtime.session import open_session
-from onlygood.pretrain.checkpoint import write_atomically
-from onlygood.pretrain.images import ImageStore
+from onlygood.pretrain.data.store import ImageStore
+from onlygood.pretrain.training.checkpoint import write_atomically
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.model.frames import Frame, measure, objection, ranges
+from onlygood.runtime.model.metadata import Calibration, Frames, InputSpec, Metadata, Parity, SelfTest
+from onlygood.runtime.model.modelfile import seal
+from onlygood.runtime.model.onnxscan import METADATA_KEY
+from onlygood.runtime.model.selftest import generated_images
+from onlygood.runtime.model.session import open_session
 
 OPSET = 18  # the floor of torch's exporter; onnxruntime's CUDA provider lacks some newer kernels
 IR_VERSION = 10  # read by onnxruntime from 1.18 on

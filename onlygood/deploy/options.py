@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, BadParameter, Option
 
-from onlygood.deploy.runtime.limits import (
+from onlygood.runtime.limits import (
     LARGEST_IMAGE,
     LARGEST_SEED,
     MOST_MINUTES,

@@ -10,9 +10,9 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
-from onlygood.deploy.runtime.metadata import Metadata
-from onlygood.deploy.runtime.modelfile import seal
-from onlygood.deploy.runtime.onnxscan import METADATA_KEY
+from onlygood.runtime.model.metadata import Metadata
+from onlygood.runtime.model.modelfile import seal
+from onlygood.runtime.model.onnxscan import METADATA_KEY
 
 SIDE = 32
 CELLS = 4

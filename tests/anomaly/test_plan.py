@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from onlygood.anomaly.plan import DEFAULT_RATE, FEWEST, LONGEST, plan_input, plan_split
 from onlygood.anomaly.recipe import InputConfig, Recipe
-from onlygood.deploy.runtime.calibration import minimum_n, smallest_alpha
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.images import Probe
+from onlygood.pretrain.data.store import Probe
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.model.calibration import minimum_n, smallest_alpha
 
 RECIPE = Recipe()
 

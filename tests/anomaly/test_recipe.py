@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onlygood.anomaly.fit import build_task
 from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides, recipe_names, set_key
 from onlygood.anomaly.regions import create_regions
-from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.runtime.errors import OnlygoodError
 
 
 @pytest.fixture

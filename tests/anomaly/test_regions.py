@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from onlygood.anomaly.recipe import RegionsConfig
 from onlygood.anomaly.regions import Cells, Regions, Tiles, WholeImage, create_regions
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.encoders import Encoder, create_encoder
+from onlygood.pretrain.networks.encoders import Encoder, create_encoder
+from onlygood.runtime.errors import OnlygoodError
 
 
 def patches(stride: int, dim: int = 5) -> Encoder:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from onlygood.deploy.copies import Copies
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import OUTPUT_MARKER
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.files import OUTPUT_MARKER
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from onlygood.deploy import destination as module
 from onlygood.deploy.destination import check_folder, check_output, destination, passed_on
-from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.runtime.errors import OnlygoodError
 
 
 def refusal(check: Callable[[], None]) -> str:

@@ -10,11 +10,11 @@ from onlygood.anomaly.heads import create_head
 from onlygood.anomaly.recipe import HeadConfig, RegionsConfig
 from onlygood.anomaly.regions import create_regions
 from onlygood.deploy.export import IR_VERSION, OPSET, TOLERANCE, compare, session, to_onnx
-from onlygood.deploy.runtime.metadata import InputSpec
-from onlygood.deploy.runtime.onnxscan import ALLOWED_OPS
-from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
+from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.model.onnxscan import ALLOWED_OPS
 
 SPEC = InputSpec(height=48, width=64, channels=1)
 HEADS = [["logprob"], ["gaussian"], ["knn"], ["centre"], ["logprob", "gaussian"]]

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from torch import Tensor, nn
 
-from onlygood.anomaly.outputs import Outputs
+from onlygood.anomaly.heads.outputs import Outputs
 
 
 class Head(nn.Module, ABC):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from onlygood.anomaly.heads.base import Head
-from onlygood.anomaly.outputs import Outputs
+from onlygood.anomaly.heads.outputs import Outputs
 
 _SAMPLE = 20_000  # regions that a spread is measured on, at most
 

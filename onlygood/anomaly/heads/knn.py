@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from onlygood.anomaly.heads.base import Head, plain_features
-from onlygood.anomaly.outputs import Outputs
+from onlygood.anomaly.heads.outputs import Outputs
 
 CANDIDATES = 30_000  # regions that the coreset is chosen from
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from onlygood.anomaly.heads.base import Head
-from onlygood.anomaly.outputs import Outputs
-from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.anomaly.heads.outputs import Outputs
+from onlygood.runtime.errors import OnlygoodError
 
 NEEDS_CLASSIFIER = (
     "the head 'logprob' needs a pretext task with a classifier, such as defects, cutpaste or rotation"

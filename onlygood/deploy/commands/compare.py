@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from onlygood.deploy.destination import check_output
-from onlygood.deploy.runtime import jsontext
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import display
-from onlygood.deploy.runtime.verdicts import printable
 from onlygood.pretrain.probe.result import ProbeResult
+from onlygood.runtime import jsontext
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.files import display
+from onlygood.runtime.rows.verdicts import printable
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")  # Okabe and Ito
 _MARKERS = "osD^vPX"
@@ -148,7 +148,7 @@ def write_plot(results: Sequence[ProbeResult], path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
-    from onlygood.anomaly.plots import STYLE  # noqa: PLC0415
+    from onlygood.anomaly.evaluation.plots import STYLE  # noqa: PLC0415
 
     found = lines(results)
     panels = list(dict.fromkeys((line.protocol, line.measure) for line in found))

@@ -11,7 +11,7 @@ from onlygood.deploy.demo.dataset import Counts, write
 from onlygood.deploy.demo.defects import KINDS
 from onlygood.deploy.demo.folder import prepare
 from onlygood.deploy.options import Color, MetricsFormat, OnError, RowFormat
-from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.runtime.errors import OnlygoodError
 
 FEWEST_IMAGES = 40
 """With fewer good images nothing is left to calibrate on after training."""

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from onlygood.anomaly import evaluate
+from onlygood.anomaly.evaluation import evaluate
 from onlygood.deploy.destination import check_folder
-from onlygood.deploy.runtime import jsontext
-from onlygood.deploy.runtime.verdicts import printable
+from onlygood.runtime import jsontext
+from onlygood.runtime.rows.verdicts import printable
 
 _METRICS = {
     "image AUROC": "image_auroc",

@@ -8,13 +8,13 @@ from typing import Any
 
 import typer
 
-from onlygood.anomaly.datasets import Dataset, discover
-from onlygood.anomaly.layouts import UnclearFoldersError
+from onlygood.anomaly.data.datasets import Dataset, discover
+from onlygood.anomaly.data.layouts import UnclearFoldersError
 from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides
 from onlygood.deploy.clock import source_date
 from onlygood.deploy.destination import work_folder
-from onlygood.deploy.runtime.calibration import achieved_interval, threshold
-from onlygood.deploy.runtime.files import mark_output
+from onlygood.runtime.files import mark_output
+from onlygood.runtime.model.calibration import achieved_interval, threshold
 
 DEFAULT_RECIPE = "surfaces"
 
@@ -61,8 +61,8 @@ def run(
 
     from onlygood.anomaly.fit import fit  # noqa: PLC0415 - torch only once the input is known to be good
     from onlygood.deploy.export import export, odd_frames  # noqa: PLC0415
-    from onlygood.pretrain.checkpoint import FILE_NAME, save_state, write_atomically  # noqa: PLC0415
-    from onlygood.pretrain.encoders import save_weights  # noqa: PLC0415
+    from onlygood.pretrain.networks.encoders import save_weights  # noqa: PLC0415
+    from onlygood.pretrain.training.checkpoint import FILE_NAME, save_state, write_atomically  # noqa: PLC0415
 
     progress = not quiet and sys.stderr.isatty()
     fitted = fit(resolved, good, folder, rate=max_false_alarms, resume=resume, progress=progress, say=say)

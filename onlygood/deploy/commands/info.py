@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import typer
 
-from onlygood.deploy.runtime import calibration, jsontext
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.metadata import Frames
-from onlygood.deploy.runtime.modelfile import ModelFile, load_model
-from onlygood.deploy.runtime.session import available_providers
-from onlygood.deploy.runtime.verdicts import printable
+from onlygood.runtime import jsontext
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.model import calibration
+from onlygood.runtime.model.metadata import Frames
+from onlygood.runtime.model.modelfile import ModelFile, load_model
+from onlygood.runtime.model.session import available_providers
+from onlygood.runtime.rows.verdicts import printable
 
 
 def run(model: Path, max_false_alarms: float | None, json: bool) -> int:

@@ -11,15 +11,15 @@ import typer
 from onlygood.anomaly.recipe import parse_overrides, set_key
 from onlygood.deploy.commands.fit import calm_openmp
 from onlygood.deploy.destination import work_folder
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import Findings, display, find_images, mark_output
-from onlygood.pretrain.config import TrainConfig
+from onlygood.pretrain.training.config import TrainConfig
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.files import Findings, display, find_images, mark_output
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onlygood.deploy.runtime.metadata import InputSpec
-    from onlygood.pretrain.tracking import Summary, TracksConfig
+    from onlygood.pretrain.video.tracking import Summary, TracksConfig
+    from onlygood.runtime.model.metadata import InputSpec
 
 SIDE = 224  # the shorter side of the images, at most
 
@@ -49,12 +49,12 @@ def run(
     from onlygood.anomaly.plan import plan_input  # noqa: PLC0415
     from onlygood.anomaly.recipe import InputConfig  # noqa: PLC0415
     from onlygood.anomaly.tasks import ALL_TASKS  # noqa: PLC0415
-    from onlygood.pretrain.cachedir import find_cache  # noqa: PLC0415
-    from onlygood.pretrain.checkpoint import FILE_NAME  # noqa: PLC0415
-    from onlygood.pretrain.encoders import create_encoder, save_weights  # noqa: PLC0415
-    from onlygood.pretrain.images import ImageStore, probe_images  # noqa: PLC0415
+    from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
+    from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
+    from onlygood.pretrain.networks.encoders import create_encoder, save_weights  # noqa: PLC0415
     from onlygood.pretrain.tasks.registry import create_task, find_task  # noqa: PLC0415
-    from onlygood.pretrain.trainer import train  # noqa: PLC0415
+    from onlygood.pretrain.training.checkpoint import FILE_NAME  # noqa: PLC0415
+    from onlygood.pretrain.training.trainer import train  # noqa: PLC0415
 
     def say(words: str) -> None:
         if not quiet:
@@ -77,7 +77,7 @@ def run(
     progress = not quiet and sys.stderr.isatty()
     mark_output(work, "work of a training")
     if entry.tracks:
-        from onlygood.pretrain.tracking import TracksConfig  # noqa: PLC0415
+        from onlygood.pretrain.video.tracking import TracksConfig  # noqa: PLC0415
 
         wanted = TracksConfig.parse(sections["tracks"], "--set tracks")
         tracks = work / "tracks"
@@ -113,7 +113,7 @@ def run(
 
 def _images(directory: Path, say: Callable[[str], None]) -> list[Path]:
     """Images to learn from: neither masks nor what onlygood wrote, and that is said."""
-    from onlygood.anomaly.mask_files import pair  # noqa: PLC0415
+    from onlygood.anomaly.data.mask_files import pair  # noqa: PLC0415
 
     findings = Findings()
     pairs = pair(list(find_images([directory], findings=findings)), directory)
@@ -130,7 +130,7 @@ def _cut_tracks(
     source: Path, tracks: Path, config: "TracksConfig", batch_size: int, progress: bool
 ) -> "Summary":
     """Cut what moves out of the video into the folder ``tracks``, and say so where that is little."""
-    from onlygood.pretrain.tracking import extract  # noqa: PLC0415
+    from onlygood.pretrain.video.tracking import extract  # noqa: PLC0415
 
     shutil.rmtree(tracks, ignore_errors=True)
     found = extract(source, tracks, config, progress)
@@ -147,9 +147,9 @@ def _read_labelled(source: Path, spec: "InputSpec", progress: bool) -> "tuple[Te
     import numpy as np  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    from onlygood.pretrain.images import ImageStore  # noqa: PLC0415
+    from onlygood.pretrain.data.labels import read_labelled  # noqa: PLC0415
+    from onlygood.pretrain.data.store import ImageStore  # noqa: PLC0415
     from onlygood.pretrain.probe.features import read  # noqa: PLC0415
-    from onlygood.pretrain.probe.labels import read_labelled  # noqa: PLC0415
 
     found = read_labelled(source)
     store = ImageStore.build(found.paths, spec, progress=progress)

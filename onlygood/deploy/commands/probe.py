@@ -14,14 +14,14 @@ from onlygood.deploy.commands.compare import print_table
 from onlygood.deploy.commands.fit import calm_openmp
 from onlygood.deploy.commands.pretrain import SIDE
 from onlygood.deploy.destination import check_output
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import display, find_images
-from onlygood.deploy.runtime.threads import available_cpus
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.files import display, find_images
+from onlygood.runtime.threads import available_cpus
 
 if TYPE_CHECKING:
-    from onlygood.pretrain.encoders import Encoder
+    from onlygood.pretrain.networks.encoders import Encoder
     from onlygood.pretrain.probe.result import EncoderInfo
-    from onlygood.pretrain.views import Standardize
+    from onlygood.pretrain.views.views import Standardize
 
 RANDOM = "random:"  # random:NAME is an encoder that nobody has trained, to compare with
 
@@ -54,12 +54,12 @@ def run(
 
     from onlygood.anomaly.plan import plan_input  # noqa: PLC0415
     from onlygood.anomaly.recipe import InputConfig  # noqa: PLC0415
-    from onlygood.pretrain.cachedir import find_cache  # noqa: PLC0415
-    from onlygood.pretrain.checkpoint import write_atomically  # noqa: PLC0415
-    from onlygood.pretrain.images import ImageStore, probe_images  # noqa: PLC0415
+    from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
+    from onlygood.pretrain.data.labels import arrange, read_labelled  # noqa: PLC0415
+    from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
     from onlygood.pretrain.probe.features import FrozenEncoder  # noqa: PLC0415
-    from onlygood.pretrain.probe.labels import arrange, read_labelled  # noqa: PLC0415
     from onlygood.pretrain.probe.protocols import protocol_config, run_probe  # noqa: PLC0415
+    from onlygood.pretrain.training.checkpoint import write_atomically  # noqa: PLC0415
 
     def say(words: str) -> None:
         if not quiet:
@@ -126,7 +126,7 @@ def _load(
 
     ``channels`` are those of the input as set, for encoders that do not say theirs.
     """
-    from onlygood.pretrain.encoders import create_encoder  # noqa: PLC0415
+    from onlygood.pretrain.networks.encoders import create_encoder  # noqa: PLC0415
     from onlygood.pretrain.probe.features import state_digest  # noqa: PLC0415
     from onlygood.pretrain.probe.result import EncoderInfo  # noqa: PLC0415
 

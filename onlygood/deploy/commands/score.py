@@ -12,15 +12,14 @@ from typing import Any, TextIO
 from onlygood.deploy.copies import Copies
 from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.messages import Messages
-from onlygood.deploy.runtime.detector import Detector
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.files import Findings, as_on_disk, find_images, read_list
-from onlygood.deploy.runtime.images import DEFAULT_MAX_PIXELS, ReadOptions
-from onlygood.deploy.runtime.ledger import Ledger
-from onlygood.deploy.runtime.metadata import InputSpec
-from onlygood.deploy.runtime.stream import score_images
-from onlygood.deploy.runtime.threads import available_cpus
-from onlygood.deploy.runtime.verdicts import (
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.files import Findings, as_on_disk, find_images, read_list
+from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
+from onlygood.runtime.model.detector import Detector
+from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.rows.ledger import Ledger
+from onlygood.runtime.rows.stream import score_images
+from onlygood.runtime.rows.verdicts import (
     Counts,
     Row,
     Settings,
@@ -28,6 +27,7 @@ from onlygood.deploy.runtime.verdicts import (
     exit_code,
     make_writer,
 )
+from onlygood.runtime.threads import available_cpus
 
 _STDIN = Path("-")
 _FLAGGED = (Status.ANOMALOUS, Status.UNUSABLE)

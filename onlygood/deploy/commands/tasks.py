@@ -3,7 +3,7 @@
 import typer
 
 from onlygood.anomaly.tasks import ALL_TASKS
-from onlygood.deploy.runtime import jsontext
+from onlygood.runtime import jsontext
 
 
 def run(json: bool) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from onlygood.deploy.runtime.verify import verify
+from onlygood.runtime.model.verify import verify
 
 
 def run(model: Path, sha256: str | None, golden: Path | None) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onlygood.deploy.demo.dataset import Counts, image_paths, mask_path
 from onlygood.deploy.demo.defects import KINDS
-from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.runtime.errors import OnlygoodError
 
 MARKER = "onlygood-demo.json"
 """Tells a folder that the demo made (with what seed and how many images) from any other."""

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.feed import Store
-from onlygood.pretrain.probe.labels import Dataset
-from onlygood.pretrain.views import Standardize, to_float
+from onlygood.pretrain.data.labels import Dataset
+from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.training.feed import Store
+from onlygood.pretrain.views.views import Standardize, to_float
+from onlygood.runtime.errors import OnlygoodError
 
 Pool = Literal["max", "mean"]
 

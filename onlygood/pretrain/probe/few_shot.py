@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.data.labels import Dataset
 from onlygood.pretrain.probe.features import Pool, Setup, scaled
-from onlygood.pretrain.probe.labels import Dataset
 from onlygood.pretrain.probe.logistic import fit
 from onlygood.pretrain.probe.result import Row, mean_row
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.strict import Strict
 
 _AT_ONCE = 20  # episodes
 

@@ -8,11 +8,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.data.labels import Part
 from onlygood.pretrain.probe.features import Setup, minibatches, read
-from onlygood.pretrain.probe.labels import Part
 from onlygood.pretrain.probe.result import Row, accuracy_row
-from onlygood.pretrain.views import random_flip, to_float
+from onlygood.pretrain.views.views import random_flip, to_float
+from onlygood.runtime.strict import Strict
 
 
 class FinetuneConfig(Strict):

@@ -5,9 +5,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.probe.features import Pool, Setup
 from onlygood.pretrain.probe.result import Row, accuracy_row
+from onlygood.runtime.strict import Strict
 
 
 class KnnConfig(Strict):

@@ -7,10 +7,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.probe.features import Pool, Setup, minibatches, read
 from onlygood.pretrain.probe.result import Row, accuracy_row
-from onlygood.pretrain.views import random_flip
+from onlygood.pretrain.views.views import random_flip
+from onlygood.runtime.strict import Strict
 
 
 class LinearConfig(Strict):

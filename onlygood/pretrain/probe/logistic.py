@@ -10,9 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.probe.features import Pool, Setup, scaled
 from onlygood.pretrain.probe.result import Row, accuracy_row
+from onlygood.runtime.strict import Strict
 
 
 class LogisticConfig(Strict):

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.images import ImageStore
+from onlygood.pretrain.data.labels import Dataset
+from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.probe.features import FrozenEncoder, Setup
 from onlygood.pretrain.probe.few_shot import FewShotConfig, few_shot
 from onlygood.pretrain.probe.finetune import FinetuneConfig, finetune
 from onlygood.pretrain.probe.knn import KnnConfig, knn
-from onlygood.pretrain.probe.labels import Dataset
 from onlygood.pretrain.probe.linear import LinearConfig, linear
 from onlygood.pretrain.probe.logistic import LogisticConfig, logistic
 from onlygood.pretrain.probe.result import DataInfo, EncoderInfo, ProbeResult, Row
 from onlygood.pretrain.probe.retention import RetentionConfig, retention
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.strict import Strict
 
 PROTOCOLS: dict[str, tuple[type[Strict], Callable[[Setup, Any], list[Row]]]] = {
     "linear": (LinearConfig, linear),

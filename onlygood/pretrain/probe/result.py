@@ -8,10 +8,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from onlygood.deploy.runtime import jsontext
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.metadata import InputSpec
-from onlygood.deploy.runtime.strict import Strict
+from onlygood.runtime import jsontext
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.strict import Strict
 
 
 class Row(Strict):

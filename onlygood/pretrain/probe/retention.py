@@ -15,11 +15,11 @@ from sklearn.linear_model import RidgeCV
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
+from onlygood.pretrain.data.labels import Part
 from onlygood.pretrain.probe.features import Pool, Setup, read, scaled
-from onlygood.pretrain.probe.labels import Part
 from onlygood.pretrain.probe.result import Row
-from onlygood.pretrain.views import uniform
+from onlygood.pretrain.views.views import uniform
+from onlygood.runtime.strict import Strict
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])
 _CHROMA = torch.tensor([[0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])

@@ -4,14 +4,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.health import spread
-from onlygood.pretrain.losses_embedding import barlow_twins
-from onlygood.pretrain.presets import crop_and_colour
-from onlygood.pretrain.projectors import mlp
+from onlygood.pretrain.losses.embedding import barlow_twins
+from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.training.health import spread
+from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.strict import Strict
 
 
 class BarlowTwinsConfig(Strict):

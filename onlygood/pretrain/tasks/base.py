@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from onlygood.pretrain.views import Standardize, to_float
+from onlygood.pretrain.views.views import Standardize, to_float
 
 if TYPE_CHECKING:
-    from onlygood.pretrain.encoders import Encoder
+    from onlygood.pretrain.networks.encoders import Encoder
 
 
 @dataclass

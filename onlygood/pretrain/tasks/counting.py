@@ -5,12 +5,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.health import spread
-from onlygood.pretrain.patches import square
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.training.health import spread
+from onlygood.pretrain.views.patches import square
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.strict import Strict
 
 
 def counting_loss(whole: Tensor, parts: Tensor, margin: float) -> Tensor:

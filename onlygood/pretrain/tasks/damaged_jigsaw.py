@@ -7,16 +7,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.colour import gamut_bins, soft_cross_entropy, soft_encode
-from onlygood.pretrain.decoders import Decoder, up_convolutions
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.losses import accuracy
-from onlygood.pretrain.patches import cut_tiles, enlarge_tiles, square, standardize_tiles
+from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.networks.decoders import Decoder, up_convolutions
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.tasks.colorization import STRIDE, lab_views
 from onlygood.pretrain.tasks.jigsaw import Solver
-from onlygood.pretrain.views import Standardize, Views, normal, random_view
+from onlygood.pretrain.views.color import gamut_bins, soft_cross_entropy, soft_encode
+from onlygood.pretrain.views.patches import cut_tiles, enlarge_tiles, square, standardize_tiles
+from onlygood.pretrain.views.views import Standardize, Views, normal, random_view
+from onlygood.runtime.strict import Strict
 
 PAINTED = 16  # px: side at which the lost tile is painted
 

@@ -7,11 +7,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.clustering import kmeans, nmi, pca_whiten
-from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.losses.clustering import kmeans, nmi, pca_whiten
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.strict import Strict
 
 
 class DeepClusterConfig(Strict):

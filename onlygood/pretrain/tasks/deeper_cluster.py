@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from onlygood.pretrain.geometry import rotations
 from onlygood.pretrain.tasks.deepcluster import DeepClusterConfig, DeepClusterTask
-from onlygood.pretrain.views import random_crop, random_view
+from onlygood.pretrain.views.geometry import rotations
+from onlygood.pretrain.views.views import random_crop, random_view
 
 
 class DeeperClusterConfig(DeepClusterConfig):

@@ -1,7 +1,7 @@
 """Synthetic defects: is this view clean, or has a soft-masked defect been painted into it?
 
 In the line of CutPaste (Li et al. 2021) and NSA (Schlüter et al. 2022), with masks of our own, which
-`pretrain/defects.py` draws.
+`pretrain/views/defects.py` draws.
 """
 
 import torch
@@ -9,12 +9,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.defects import paste_defects
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.losses import accuracy
+from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.views.defects import paste_defects
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.strict import Strict
 
 
 class DefectsConfig(Strict):

@@ -7,11 +7,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.decoders import Decoder
-from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.networks.decoders import Decoder
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, normal, random_view, uniform
+from onlygood.pretrain.views.views import Standardize, Views, normal, random_view, uniform
+from onlygood.runtime.strict import Strict
 
 
 def mask_pixels(x: Tensor, share: float, rng: torch.Generator) -> Tensor:

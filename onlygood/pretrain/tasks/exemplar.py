@@ -5,14 +5,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.exemplar_views import ExemplarViews, choose_seeds, exemplar_view
-from onlygood.pretrain.losses import accuracy
-from onlygood.pretrain.patches import SMALLEST
+from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, to_float
+from onlygood.pretrain.views.exemplar import ExemplarViews, choose_seeds, exemplar_view
+from onlygood.pretrain.views.patches import SMALLEST
+from onlygood.pretrain.views.views import Standardize, to_float
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.strict import Strict
 
 
 class ExemplarConfig(Strict):

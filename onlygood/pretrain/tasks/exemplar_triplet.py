@@ -7,12 +7,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.health import spread
-from onlygood.pretrain.losses_triplet import semi_hard_triplet
+from onlygood.pretrain.losses.triplet import semi_hard_triplet
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.training.health import spread
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.strict import Strict
 
 
 def inception_and_gray() -> Views:

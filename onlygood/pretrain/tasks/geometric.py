@@ -5,13 +5,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.geometry import geometric_transforms, transform
-from onlygood.pretrain.losses import accuracy
+from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_crop, random_view
+from onlygood.pretrain.views.geometry import geometric_transforms, transform
+from onlygood.pretrain.views.views import Standardize, Views, random_crop, random_view
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.strict import Strict
 
 
 class GeometricConfig(Strict):

@@ -5,13 +5,18 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.bank import MemoryBank, instance_cross_entropy, noise_contrastive, similarities
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.health import spread
-from onlygood.pretrain.presets import crop_and_colour
+from onlygood.pretrain.networks.bank import (
+    MemoryBank,
+    instance_cross_entropy,
+    noise_contrastive,
+    similarities,
+)
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.training.health import spread
+from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.strict import Strict
 
 
 class InstanceDiscriminationConfig(Strict):

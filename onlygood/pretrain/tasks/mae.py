@@ -5,12 +5,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.vit import TransformerBlock, ViT, sincos_positions
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
-from onlygood.pretrain.vit import TransformerBlock, ViT, sincos_positions
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.strict import Strict
 
 
 class MAEConfig(Strict):

@@ -7,15 +7,15 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.health import spread
-from onlygood.pretrain.losses_embedding import info_nce
-from onlygood.pretrain.momentum import follow, follower
-from onlygood.pretrain.presets import crop_and_colour
-from onlygood.pretrain.projectors import mlp
+from onlygood.pretrain.losses.embedding import info_nce
+from onlygood.pretrain.networks.ema import follow, follower
+from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.training.health import spread
+from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.strict import Strict
 
 
 class MoCoConfig(Strict):

@@ -7,11 +7,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.tasks.registry import build_task
-from onlygood.pretrain.views import Standardize
+from onlygood.pretrain.views.views import Standardize
+from onlygood.runtime.strict import Strict
 
 
 class Part(Strict):

@@ -5,13 +5,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.bank import MemoryBank, draw_others, instance_cross_entropy
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.health import spread
-from onlygood.pretrain.presets import crop_and_colour
+from onlygood.pretrain.networks.bank import MemoryBank, draw_others, instance_cross_entropy
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import (
+from onlygood.pretrain.training.health import spread
+from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.views import (
     Standardize,
     Views,
     random_crop,
@@ -21,6 +20,7 @@ from onlygood.pretrain.views import (
     recolour,
     to_float,
 )
+from onlygood.runtime.strict import Strict
 
 _SMALLEST_CELL = 16  # px; smaller images are enlarged, because encoders halve the side several times
 

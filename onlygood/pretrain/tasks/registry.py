@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.strict import Strict
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.strict import Strict
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onlygood.pretrain.encoders import Encoder
+    from onlygood.pretrain.networks.encoders import Encoder
     from onlygood.pretrain.tasks.base import Task
-    from onlygood.pretrain.views import Standardize
+    from onlygood.pretrain.views.views import Standardize
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Entry:
     where: str  # "module:Name", of the classes NameTask and NameConfig
     paper: str
     good_for: str
-    cost: float  # CPU time of a training image at 32 px, in times of rotation's: benchmarks/costs.py
+    cost: float  # CPU time of a training image at 32 px, in times of rotation's: benchmarks/pretrain/costs.py
     needs: str = ""  # beyond images
     per_image: bool = False  # keeps something for each training image, and is told how many there are
     labelled: bool = False  # learns from a few labelled images too

@@ -7,12 +7,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.losses import accuracy
-from onlygood.pretrain.patches import cut_tiles, drop_colours, enlarge_tiles, square, standardize_tiles
+from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.views.patches import cut_tiles, drop_colours, enlarge_tiles, square, standardize_tiles
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.strict import Strict
 
 
 class RelativeLocationConfig(Strict):

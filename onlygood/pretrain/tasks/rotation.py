@@ -5,12 +5,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.geometry import rotations
-from onlygood.pretrain.losses import accuracy
+from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_crop, random_view
+from onlygood.pretrain.views.geometry import rotations
+from onlygood.pretrain.views.views import Standardize, Views, random_crop, random_view
+from onlygood.runtime.strict import Strict
 
 
 class RotationConfig(Strict):

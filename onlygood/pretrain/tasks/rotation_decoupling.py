@@ -5,19 +5,19 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.bank import instance_cross_entropy
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.geometry import rotations
-from onlygood.pretrain.health import spread
-from onlygood.pretrain.losses import accuracy
-from onlygood.pretrain.losses_pu import doubt_weights, non_negative_pu
-from onlygood.pretrain.patches import square
+from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.losses.pu import doubt_weights, non_negative_pu
+from onlygood.pretrain.networks.bank import instance_cross_entropy
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output
 from onlygood.pretrain.tasks.instance_discrimination import (
     InstanceDiscriminationConfig,
     InstanceDiscriminationTask,
 )
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.training.health import spread
+from onlygood.pretrain.views.geometry import rotations
+from onlygood.pretrain.views.patches import square
+from onlygood.pretrain.views.views import Standardize, Views, random_view
 
 
 class RotationDecouplingConfig(InstanceDiscriminationConfig):

@@ -4,13 +4,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.losses import nt_xent
-from onlygood.pretrain.presets import crop_and_colour
-from onlygood.pretrain.projectors import mlp
+from onlygood.pretrain.losses.contrastive import nt_xent
+from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.strict import Strict
 
 
 class SimCLRConfig(Strict):

@@ -5,14 +5,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.colour import gamut_bins, soft_encode, srgb_to_lab
-from onlygood.pretrain.decoders import Decoder
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.split import SplitEncoder
+from onlygood.pretrain.networks.decoders import Decoder
+from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.split import SplitEncoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view, to_float
+from onlygood.pretrain.views.color import gamut_bins, soft_encode, srgb_to_lab
+from onlygood.pretrain.views.views import Standardize, Views, random_view, to_float
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.strict import Strict
 
 STRIDE = 4  # px between the targets
 LEVELS = 100  # classes of lightness

@@ -4,19 +4,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.strict import Strict
-from onlygood.pretrain.encoders import Encoder
-from onlygood.pretrain.health import spread
-from onlygood.pretrain.losses_ranking import (
+from onlygood.pretrain.losses.ranking import (
     cosine_distances,
     hardest_negatives,
     random_negatives,
     triplet_terms,
 )
-from onlygood.pretrain.projectors import mlp
+from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views import Standardize, Views, random_view
+from onlygood.pretrain.training.health import spread
+from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.strict import Strict
 
 
 class VideoTripletConfig(Strict):

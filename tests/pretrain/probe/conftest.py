@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tiny import Store
 from torch import Tensor, nn
 
-from onlygood.pretrain.encoders import Encoder
+from onlygood.pretrain.data.labels import Dataset, Part
+from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.probe.features import FrozenEncoder, Setup
-from onlygood.pretrain.probe.labels import Dataset, Part
 
 CLASSES = 3
 

@@ -5,8 +5,8 @@ import torch
 from tiny import clouds, descend, end, settle
 from torch import Tensor
 
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.losses_embedding import barlow_twins
+from onlygood.pretrain.losses.embedding import barlow_twins
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.barlow_twins import BarlowTwinsConfig, BarlowTwinsTask
 
 BATCH = 32

@@ -7,11 +7,11 @@ import torch
 from tiny import descend, noise
 from torch import Tensor, nn
 
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.losses_embedding import cosine_distance
-from onlygood.pretrain.momentum import follow, follower, rising_momentum
+from onlygood.pretrain.losses.embedding import cosine_distance
+from onlygood.pretrain.networks.ema import follow, follower, rising_momentum
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.byol import BYOLConfig, BYOLTask
-from onlygood.pretrain.views import Views
+from onlygood.pretrain.views.views import Views
 
 BATCH = 32
 

@@ -9,10 +9,10 @@ from tiny import noise, settle
 from torch import Tensor
 from traps import two_colours
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.colour import lab_to_srgb, soft_encode, srgb_to_lab
-from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.colorization import ColorizationConfig, ColorizationTask, grey_view
+from onlygood.pretrain.views.color import lab_to_srgb, soft_encode, srgb_to_lab
+from onlygood.runtime.errors import OnlygoodError
 
 BATCH = 16
 

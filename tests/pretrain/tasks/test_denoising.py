@@ -7,9 +7,9 @@ import torch
 from tiny import noise, settle, waves
 from torch import Tensor
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.denoising import DenoisingConfig, DenoisingTask, mask_pixels
+from onlygood.runtime.errors import OnlygoodError
 
 BATCH = 16
 

@@ -11,10 +11,10 @@ from tiny import settle
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain import exemplar_views
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.exemplar_views import (
+from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.tasks.exemplar import ExemplarConfig, ExemplarTask
+from onlygood.pretrain.views import exemplar as exemplar_views
+from onlygood.pretrain.views.exemplar import (
     ExemplarViews,
     bend,
     choose_seeds,
@@ -25,7 +25,7 @@ from onlygood.pretrain.exemplar_views import (
     rgb_to_hsv,
     scale_along_axes,
 )
-from onlygood.pretrain.tasks.exemplar import ExemplarConfig, ExemplarTask
+from onlygood.runtime.errors import OnlygoodError
 
 COUNT = 32
 STILL: dict[str, Any] = {"translation": 0, "scale": (1, 1), "rotation": 0}

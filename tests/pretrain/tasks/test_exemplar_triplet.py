@@ -9,11 +9,11 @@ import torch
 from tiny import clouds, descend, end, settle
 from torch import Tensor
 
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.health import EMBEDDINGS_COLLAPSED
-from onlygood.pretrain.losses_triplet import semi_hard_triplet
+from onlygood.pretrain.losses.triplet import semi_hard_triplet
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.exemplar_triplet import ExemplarTripletConfig, ExemplarTripletTask
-from onlygood.pretrain.views import Standardize, to_float
+from onlygood.pretrain.training.health import EMBEDDINGS_COLLAPSED
+from onlygood.pretrain.views.views import Standardize, to_float
 
 COUNT = 16
 CHANCE = 0.44  # about: margin less the gap to the next of 48 views, whose order tells nothing

@@ -8,10 +8,10 @@ from tiny import descend
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.geometry import geometric_transforms, transform
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.geometric import GeometricConfig, GeometricTask
+from onlygood.pretrain.views.geometry import geometric_transforms, transform
+from onlygood.runtime.errors import OnlygoodError
 
 
 def naive(image: Tensor, flip: int, right: int, down: int, turn: int) -> Tensor:

@@ -11,9 +11,9 @@ from tiny import descend, end, settle
 from torch import Tensor
 from traps import fringed, lit
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.jigsaw import JigsawConfig, JigsawTask
+from onlygood.runtime.errors import OnlygoodError
 
 SIDE = 32
 BATCH = 24

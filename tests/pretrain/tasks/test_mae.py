@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.vit import sincos_positions
 from onlygood.pretrain.tasks import mae
 from onlygood.pretrain.tasks.mae import MAEConfig, MAETask
-from onlygood.pretrain.views import to_float
-from onlygood.pretrain.vit import sincos_positions
+from onlygood.pretrain.views.views import to_float
+from onlygood.runtime.errors import OnlygoodError
 
 
 def make(**options: object) -> MAETask:

@@ -9,8 +9,8 @@ import torch
 from tiny import clouds, descend, end
 from torch.nn import functional
 
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.losses_embedding import info_nce
+from onlygood.pretrain.losses.embedding import info_nce
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.moco import MoCoConfig, MoCoTask
 
 BATCH = 16

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.multi_task import MultiTask
 from onlygood.pretrain.tasks.registry import create_task
+from onlygood.runtime.errors import OnlygoodError
 
 PARTS = [{"name": "rotation", "weight": 2.0}, {"name": "cutpaste"}, {"name": "simclr", "weight": 0.5}]
 

@@ -8,8 +8,8 @@ from tiny import begin, coloured_noise, descend
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.clustering import concentration
-from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.losses.clustering import concentration
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.pcl import PCLConfig, PCLTask
 
 IMAGES = 24

@@ -8,9 +8,9 @@ import torch
 from tiny import descend, end, fit
 from torch import Tensor
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.s4l import S4LConfig, S4LTask
+from onlygood.runtime.errors import OnlygoodError
 
 KINDS = 4
 DIM = 256

@@ -5,8 +5,8 @@ import torch
 from tiny import descend, noise
 from torch import Tensor, nn
 
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.losses_embedding import simsiam
+from onlygood.pretrain.losses.embedding import simsiam
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.simsiam import SimSiamConfig, SimSiamTask
 
 BATCH = 32

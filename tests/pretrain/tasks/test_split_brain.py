@@ -8,11 +8,11 @@ import torch
 from tiny import noise, settle
 from traps import two_colours
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.colour import soft_encode, srgb_to_lab
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.split import split_small
+from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.split import split_small
 from onlygood.pretrain.tasks.split_brain import SplitBrainConfig, SplitBrainTask
+from onlygood.pretrain.views.color import soft_encode, srgb_to_lab
+from onlygood.runtime.errors import OnlygoodError
 
 BATCH = 16
 

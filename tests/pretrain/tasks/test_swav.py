@@ -8,8 +8,8 @@ from tiny import coloured_noise, descend
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.clustering import sinkhorn
-from onlygood.pretrain.encoders import create_encoder
+from onlygood.pretrain.losses.clustering import sinkhorn
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.swav import SwAVConfig, SwAVTask
 
 

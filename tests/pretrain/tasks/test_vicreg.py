@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny import clouds, descend, end
 
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.losses_embedding import vicreg_terms
+from onlygood.pretrain.losses.embedding import vicreg_terms
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.vicreg import VICRegConfig, VICRegTask
 
 BATCH = 32

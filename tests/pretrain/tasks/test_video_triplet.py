@@ -8,16 +8,16 @@ import torch
 from tiny import descend, end, settle
 from torch import Tensor
 
-from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.pretrain.encoders import create_encoder
-from onlygood.pretrain.losses_ranking import (
+from onlygood.pretrain.losses.ranking import (
     cosine_distances,
     hardest_negatives,
     random_negatives,
     triplet_terms,
 )
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.base import Output
 from onlygood.pretrain.tasks.video_triplet import VideoTripletConfig, VideoTripletTask
+from onlygood.runtime.errors import OnlygoodError
 
 BATCH, SIDE, MARGIN = 16, 24, 0.5
 PLAIN: dict[str, Any] = {"views": {"flip": False}}  # views that change nothing

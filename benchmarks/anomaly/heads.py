@@ -1,0 +1,154 @@
+"""Every head on one finished fit: test images go through the encoder once, each head reads what came out.
+
+    python -m benchmarks.anomaly.heads RUN
+
+RUN is a folder of surfaces.py with model.onnx, model.work and the lists. Prints JSON. It compares heads by
+test labels, so a recipe's head must not be chosen from it.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
+from onlygood.anomaly.data.datasets import Sample, discover
+from onlygood.anomaly.detector import Detector
+from onlygood.anomaly.evaluation.metrics import auroc
+from onlygood.anomaly.fit import batches, build_task, fit_head
+from onlygood.anomaly.heads import Head, create_head
+from onlygood.anomaly.heads.outputs import Outputs
+from onlygood.anomaly.recipe import Recipe
+from onlygood.pretrain.data.store import ImageStore
+from onlygood.pretrain.tasks.base import Task
+from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.model.modelfile import load_model
+
+REGIONS_TO_FIT = 200_000  # of the training images, at most, as `onlygood fit` does
+POOLS = (1, 5)
+_CHUNK = 16  # images that a head scores at once
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished fit, read back from its folder."""
+
+    recipe: Recipe
+    spec: InputSpec
+    task: Task
+    store: ImageStore
+    train_ids: Ids
+    seen: frozenset[str]  # SHA-256 of the images trained or calibrated on
+
+
+def load_run(folder: Path) -> Trained:
+    """The trained task with the images that it was trained on."""
+    work = folder / "model.work"
+    recipe = Recipe.parse(json.loads((work / "recipe.json").read_text("utf-8")), "recipe.json")
+    recipe = recipe.model_copy(update={"encoder_weights": None})  # the task's state holds the encoder's
+    spec = load_model(folder / "model.onnx").metadata.input
+    split = json.loads((work / "split.json").read_text("utf-8"))
+    samples = discover(folder / "train.csv", "train").samples
+    store = ImageStore.build([sample.path for sample in samples], spec, progress=False)
+    first = {name: index for index, name in reversed(list(enumerate(store.hashes)))}
+    task = build_task(recipe, spec.channels, len(samples))
+    task.load_state_dict(load_file(work / "task.safetensors"))
+    train_ids = np.sort(np.array([first[name] for name in split["train"]], dtype=np.int64))
+    seen = frozenset(split["train"] + split["calibration"])
+    return Trained(recipe, spec, task.eval(), store, train_ids, seen)
+
+
+def make_head(run: Trained, names: list[str]) -> Head:
+    """An unfitted head with the recipe's other settings; a Deep SVDD task brings its centre."""
+    config = run.recipe.head.model_copy(update={"names": names})
+    centre = getattr(run.task, "centre", None)
+    return create_head(config, run.task.encoder.dim, centre=centre)
+
+
+def reader(run: Trained) -> Detector:
+    """A detector that shows the encoder every view that any head reads; its own head is not used."""
+    every = ["logprob"] if run.task.classifier is not None else ["centre"]
+    head = run.recipe.head.model_copy(update={"names": every})
+    recipe = run.recipe.model_copy(update={"head": head})
+    return fit_head(recipe, run.task, run.store, run.train_ids[:1])
+
+
+def collect(detector: Detector, store: ImageStore, ids: Ids) -> Outputs:
+    """What the encoder says of these images."""
+    size = detector.batch_size(store.spec.height, store.spec.width)
+    return detector.collect(batches(store, ids, size, torch.device("cpu")))
+
+
+def head_names(run: Trained) -> dict[str, list[str]]:
+    """Heads to try, by what they are called in the tables."""
+    names = {name: [name] for name in ("gaussian", "knn", "centre")}
+    if run.task.classifier is not None:
+        names |= {"logprob": ["logprob"], "logprob+gaussian": ["logprob", "gaussian"]}
+    return names
+
+
+@torch.no_grad()
+def region_scores(head: Head, outputs: Outputs) -> Tensor:
+    """Scores ``(N, R)``, some images at a time."""
+    return torch.cat([head(part) for part in _chunks(outputs)])
+
+
+def _chunks(outputs: Outputs) -> Iterator[Outputs]:
+    for start in range(0, len(outputs.features), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        yield Outputs(outputs.features[part], None if outputs.logits is None else outputs.logits[part])
+
+
+def pooled(scores: Tensor, top: int) -> NDArray[np.float64]:
+    """Mean of each image's ``top`` highest regions, ``(N,)``."""
+    return scores.topk(min(top, scores.shape[1]), dim=1).values.mean(dim=1).double().numpy()
+
+
+def measured(scores: NDArray[np.float64], samples: list[Sample]) -> dict[str, Any]:
+    """AUROC overall and of each kind of defect against all good images."""
+    labels = np.array([sample.label for sample in samples])
+    defects = np.array([sample.defect for sample in samples])
+    good = scores[labels == 0]
+    kinds = sorted(set(defects[labels == 1]))
+    return {
+        "auroc": auroc(good, scores[labels == 1]),
+        "per_defect": {kind: auroc(good, scores[(labels == 1) & (defects == kind)]) for kind in kinds},
+    }
+
+
+def evaluate_heads(folder: Path) -> dict[str, Any]:
+    """All heads and pools; ``recipe`` is the recipe's own, to compare with what the model file gets."""
+    run = load_run(folder)
+    known = discover(folder / "test.csv", "test").samples
+    store = ImageStore.build([sample.path for sample in known], run.spec, progress=False)
+    by_path = {sample.path: sample for sample in known}
+    ids = np.array([i for i, name in enumerate(store.hashes) if name not in run.seen], dtype=np.int64)
+    samples = [by_path[store.paths[i]] for i in ids]
+    detector, train_ids = reader(run), run.train_ids
+    count = detector.regions.count
+    if len(train_ids) > (most := max(1, REGIONS_TO_FIT // count)):
+        train_ids = train_ids[np.linspace(0, len(train_ids) - 1, most).astype(np.int64)]
+    train, test = collect(detector, run.store, train_ids), collect(detector, store, ids)
+
+    own, found = list(run.recipe.head.names), {}
+    for name, names in head_names(run).items():
+        scores = region_scores(make_head(run, names).fit(train), test)
+        for top in POOLS if count > 1 else POOLS[:1]:
+            found[f"{name} top {top}"] = measured(pooled(scores, top), samples)
+    scores = region_scores(make_head(run, own).fit(train), test)
+    recipe = measured(pooled(scores, run.recipe.pool.top), samples)
+    return {"regions": count, "recipe": recipe, "heads": found}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(json.dumps(evaluate_heads(Path(sys.argv[1]))))

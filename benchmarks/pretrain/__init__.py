@@ -1,0 +1,1 @@
+"""Measurements on data that you have; not installed."""

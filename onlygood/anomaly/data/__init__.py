@@ -1,0 +1,1 @@
+"""Layouts, lists and masks: which images are good."""

@@ -1,0 +1,308 @@
+"""How well scores tell anomalous images from good ones, with 95 % intervals.
+
+Scores are higher for more anomalous images and only their order matters: every metric here is the same for
+scores and for any strictly increasing function of them. Ties are never broken: images of equal score are
+flagged together.
+
+Intervals are percentile bootstrap intervals, stratified: good and anomalous images are drawn again
+separately, so their numbers stay as they are. They tell how the result would vary with other test images,
+not with another training. Where all draws agree (a perfect separation) the interval has no width; it is too
+narrow then.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import betaincinv
+
+from onlygood.runtime.errors import OnlygoodError
+
+Floats = NDArray[np.floating[Any]]
+
+DRAWS = 1000  # of the bootstrap
+CONFIDENCE = 0.95
+_CELLS = 4_000_000  # largest matrix of a bootstrap step, in numbers
+
+
+class Estimate(NamedTuple):
+    """A measured value and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ImageMetrics(NamedTuple):
+    """What the ranking of the images is worth, without any threshold having been chosen."""
+
+    auroc: Estimate
+    average_precision: Estimate
+    fpr95: Estimate  # false-alarm rate at the largest threshold that detects 95 %
+    f1_max: Estimate
+    f1_threshold: (
+        float  # "score >= this" has the best F1; chosen by test labels, so not for use in production
+    )
+
+
+def image_metrics(good: Floats, bad: Floats, *, seed: int, draws: int = DRAWS) -> ImageMetrics:
+    """Metrics of the scores of good images ``(n,)`` and of anomalous ones ``(m,)``.
+
+    Raises:
+        OnlygoodError: one of the two is empty, or a score is not finite.
+    """
+    thresholds, good_at, bad_at = _levels(good, bad)
+    levels = len(thresholds)
+    point = _curve_metrics(_count(good_at, levels), _count(bad_at, levels))
+    drawn = [_curve_metrics(*counts) for counts in _resampled(good_at, bad_at, levels, seed, draws)]
+    roc, precision, fpr, f1 = (
+        interval(float(value[0]), np.concatenate([metrics[i] for metrics in drawn]))
+        for i, value in enumerate(point[:-1])
+    )
+    return ImageMetrics(roc, precision, fpr, f1, f1_threshold=float(thresholds[point[-1][0]]))
+
+
+def auroc(good: Floats, bad: Floats) -> float:
+    """Probability that an anomalous image scores higher than a good one, ties counting half."""
+    thresholds, good_at, bad_at = _levels(good, bad)
+    return float(_curve_metrics(_count(good_at, len(thresholds)), _count(bad_at, len(thresholds)))[0][0])
+
+
+def per_defect(
+    good: Floats, bad: Floats, defects: Sequence[str], *, seed: int, draws: int = DRAWS
+) -> dict[str, tuple[Estimate, int]]:
+    """AUROC of each defect type against all good images, and its number; ``defects`` names ``bad``."""
+    names = np.asarray(defects)
+    found = {}
+    for name in sorted(set(defects)):
+        chosen = bad[names == name]
+        found[name] = (image_metrics(good, chosen, seed=seed, draws=draws).auroc, len(chosen))
+    return found
+
+
+def rate(hits: int, total: int) -> Estimate:
+    """``hits / total`` with its Clopper-Pearson interval, too wide rather than too narrow."""
+    if not 0 <= hits <= total or total == 0:
+        raise OnlygoodError(f"{hits} of {total} is no rate")
+    tail = (1 - CONFIDENCE) / 2
+    low = betaincinv(hits, total - hits + 1, tail) if hits else 0.0
+    high = betaincinv(hits + 1, total - hits, 1 - tail) if hits < total else 1.0
+    return Estimate(hits / total, float(low), float(high))
+
+
+def roc_curve(good: Floats, bad: Floats) -> tuple[Floats, Floats]:
+    """False-alarm and detection rates ``(thresholds + 1,)`` from (0, 0) to (1, 1)."""
+    thresholds, good_at, bad_at = _levels(good, bad)
+    false, true = (np.cumsum(_count(at, len(thresholds))) for at in (good_at, bad_at))
+    return np.insert(false / len(good), 0, 0.0), np.insert(true / len(bad), 0, 0.0)
+
+
+def interval(value: float, drawn: Floats) -> Estimate:
+    """Percentile interval of the bootstrap values ``(draws,)``, widened to hold the value itself."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+def _levels(good: Floats, bad: Floats) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
+    """Distinct scores, descending, and at which of them each image lies."""
+    for scores, kind in ((good, "good"), (bad, "anomalous")):
+        if len(scores) == 0:
+            raise OnlygoodError(f"no {kind} images to measure on; both good and anomalous ones are needed")
+        if not np.isfinite(scores).all():
+            raise OnlygoodError(
+                f"{np.sum(~np.isfinite(scores))} scores of {kind} images are not finite numbers"
+            )
+    both = np.concatenate([good, bad])
+    ascending, at = np.unique(both, return_inverse=True)
+    at = len(ascending) - 1 - at.reshape(-1)
+    return ascending[::-1], at[: len(good)], at[len(good) :]
+
+
+def _count(at: NDArray[np.intp], levels: int) -> NDArray[np.intp]:
+    """Images per score ``(1, levels)``."""
+    return np.bincount(at, minlength=levels)[None]
+
+
+def _resampled(
+    good_at: NDArray[np.intp], bad_at: NDArray[np.intp], levels: int, seed: int, draws: int
+) -> Iterator[list[NDArray[np.intp]]]:
+    """Counts per score ``(some draws, levels)`` of good and of anomalous images drawn again."""
+    rng = np.random.default_rng(seed)
+    step = max(1, _CELLS // levels)
+    for start in range(0, draws, step):
+        rows = min(step, draws - start)
+        counts = []
+        for at in (good_at, bad_at):
+            drawn = at[rng.integers(len(at), size=(rows, len(at)))] + levels * np.arange(rows)[:, None]
+            counts.append(np.bincount(drawn.reshape(-1), minlength=rows * levels).reshape(rows, levels))
+        yield counts
+
+
+def _curve_metrics(
+    good: NDArray[np.intp], bad: NDArray[np.intp]
+) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.intp]]:
+    """AUROC, AP, FPR at 95 % TPR, best F1 and its level, each ``(B,)``, of counts ``(B, levels)``."""
+    false, true = np.cumsum(good, axis=1), np.cumsum(bad, axis=1)
+    n, m = false[:, -1:], true[:, -1:]
+    auroc = ((true - bad / 2) * good).sum(axis=1) / (n * m)[:, 0]
+    flagged = np.maximum(true + false, 1)  # levels above the highest drawn score flag nothing
+    precision = (bad * (true / flagged)).sum(axis=1) / m[:, 0]
+    enough = np.argmax(true >= 0.95 * m - 1e-9, axis=1)  # the first; 0.95 m may be rounded up
+    fpr95 = np.take_along_axis(false, enough[:, None], axis=1)[:, 0] / n[:, 0]
+    f1 = 2 * true / (true + false + m)
+    best = np.argmax(f1, axis=1)
+    return auroc, precision, fpr95, f1.max(axis=1), best
+
+
+# --- pixels ------------------------------------------------------------------------------------------
+
+BINS = 2048
+FPR_LIMIT = 0.3  # of AUPRO, as in Bergmann et al., "The MVTec Anomaly Detection Dataset", 2021
+_BLOCK = 1 << 20  # pixels that are sorted into bins at a time
+_SAMPLE = 4_000_000  # values that the bins are chosen from
+_EVERY_NEIGHBOUR = np.ones((3, 3), int)
+
+
+class PixelMetrics(NamedTuple):
+    """How well heatmaps show where the defects are."""
+
+    auroc: Estimate
+    aupro: Estimate
+    binning_error: float  # neither value is further than this from that of unbinned heatmaps
+    regions: int
+
+
+class PixelCurves:
+    """Gathers heatmaps and masks image by image, keeping three histograms of each and no pixels.
+
+    Heatmap values are sorted into at most `BINS` bins, whose edges are quantiles of ``values (n,)``, a
+    sample of what will be added; with fewer distinct values each has its own bin. An image then takes 24 kB
+    whatever its size. Between two edges the curves are taken to be straight. They rise monotonically, so
+    each bin's share of the area is off by at most half of its width times its height; these add up to
+    ``binning_error``.
+
+    AUPRO is the mean overlap with the defect regions (of pixels that touch, also by a corner) as a function
+    of the share of defect-free pixels flagged, integrated up to a share of 0.3 and divided by 0.3: every
+    region counts the same, large or small. A heatmap that says nothing gets 0.15.
+    """
+
+    def __init__(self, values: NDArray[np.float32]) -> None:
+        edges = np.unique(values)
+        if len(edges) > BINS:
+            edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS), method="inverted_cdf"))
+        self._edges = edges[1:]
+        self._rows: list[tuple[Floats, Floats, Floats]] = []  # good pixels, defect pixels, overlap per bin
+        self._regions: list[int] = []
+
+    def add(self, heatmap: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
+        """Add an image: its heatmap ``(H, W)`` and its defect mask ``(H, W)``, all False for a good image."""
+        bins = len(self._edges) + 1
+        regions, count = ndimage.label(mask, structure=_EVERY_NEIGHBOUR)
+        sizes = np.bincount(regions.reshape(-1), minlength=count + 1)
+        weights = 1.0 / np.maximum(sizes, 1)
+        good, bad, overlap = np.zeros(bins), np.zeros(bins), np.zeros(bins)
+        rows = max(1, _BLOCK // heatmap.shape[1])
+        for start in range(0, len(heatmap), rows):
+            inside = mask[start : start + rows].reshape(-1)
+            at = np.searchsorted(self._edges, heatmap[start : start + rows].reshape(-1), side="right")
+            good += np.bincount(at[~inside], minlength=bins)
+            bad += np.bincount(at[inside], minlength=bins)
+            region = regions[start : start + rows].reshape(-1)[inside]
+            overlap += np.bincount(at[inside], weights[region], minlength=bins)
+        self._rows.append((good.astype(np.float32), bad.astype(np.float32), overlap.astype(np.float32)))
+        self._regions.append(count)
+
+    def metrics(self, *, seed: int, draws: int = DRAWS) -> PixelMetrics:
+        """Both metrics over all pixels, with intervals from drawing whole images again.
+
+        Raises:
+            OnlygoodError: no image has a defect region, or none a defect-free pixel.
+        """
+        regions = np.array(self._regions)
+        defective = np.flatnonzero(regions > 0)
+        if not len(defective):
+            raise OnlygoodError("no image with a defect mask to measure pixels on")
+        histograms = [np.stack(rows) for rows in zip(*self._rows, strict=True)]
+        if not histograms[0].any():
+            raise OnlygoodError("the masks leave no defect-free pixel to measure on")
+        everything = np.ones((1, len(regions)))
+        areas, errors = _pixel_areas(everything, histograms, regions)
+        drawn = []
+        for weights in _drawn_images(np.flatnonzero(regions == 0), defective, seed, draws):
+            drawn.append(_pixel_areas(weights, histograms, regions)[0])
+        samples = np.concatenate(drawn, axis=1)
+        roc, pro = (interval(float(area[0]), sample) for area, sample in zip(areas, samples, strict=True))
+        return PixelMetrics(roc, pro, float(errors.max()), int(regions.sum()))
+
+
+def sample_values(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values ``(n,)`` of some of ``heatmaps (N, h, w)`` as they are between the cells, where pixels lie."""
+    height, width = (4 * cells for cells in heatmaps.shape[1:])
+    some = heatmaps[:: 1 + len(heatmaps) * height * width // _SAMPLE]
+    return np.concatenate([on_image(one, width, height, (0, 0, width, height)).reshape(-1) for one in some])
+
+
+def on_image(
+    heatmap: NDArray[np.float32], width: int, height: int, box: tuple[float, float, float, float]
+) -> NDArray[np.float32]:
+    """Draw ``heatmap (h, w)`` bilinearly into a box (left, upper, right, lower) of an image.
+
+    Pixels outside the box, which the model did not see, get minus infinity: they are never flagged.
+    """
+    left, upper, right, lower = box
+    y0, y1, fy, above = _taps(height, upper, lower, heatmap.shape[0])
+    x0, x1, fx, beside = _taps(width, left, right, heatmap.shape[1])
+    rows = heatmap[y0] * (1 - fy[:, None]) + heatmap[y1] * fy[:, None]
+    drawn = rows[:, x0] * (1 - fx) + rows[:, x1] * fx
+    drawn[above] = -np.inf
+    drawn[:, beside] = -np.inf
+    return np.asarray(drawn, np.float32)
+
+
+def _taps(length: int, start: float, end: float, cells: int) -> tuple[Any, Any, Floats, NDArray[np.bool_]]:
+    """Of an axis' pixel centres: the cells before and after, the weight of the latter, which are outside."""
+    at = (np.arange(length) + 0.5 - start) / (end - start) * cells
+    outside = (at < 0) | (at > cells)
+    at = np.clip(at - 0.5, 0, cells - 1)
+    first = np.minimum(at.astype(int), max(cells - 2, 0))
+    return first, np.minimum(first + 1, cells - 1), (at - first).astype(np.float32), outside
+
+
+def _drawn_images(
+    good: NDArray[np.intp], bad: NDArray[np.intp], seed: int, draws: int
+) -> Iterator[NDArray[np.intp]]:
+    """How often each image is drawn ``(some draws, N)``, good and defective images apart."""
+    rng = np.random.default_rng(seed)
+    total = len(good) + len(bad)
+    step = max(1, _CELLS // max(BINS, total))
+    for begin in range(0, draws, step):
+        rows = min(step, draws - begin)
+        counts = np.zeros((rows, total), np.intp)
+        for group in (good, bad):
+            if len(group):
+                drawn = group[rng.integers(len(group), size=(rows, len(group)))]
+                np.add.at(counts, (np.arange(rows)[:, None], drawn), 1)
+        yield counts
+
+
+def _pixel_areas(weights: Any, histograms: list[Floats], regions: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """AUROC and AUPRO ``(2, B)`` of images that count ``weights (B, N)`` times, and their binning errors."""
+    good, bad, overlap = (np.cumsum((weights @ rows)[:, ::-1], axis=1) for rows in histograms)
+    false = good / good[:, -1:]
+    roc, roc_error = _area(false, bad / bad[:, -1:], 1.0)
+    pro, pro_error = _area(false, overlap / (weights @ regions)[:, None], FPR_LIMIT)
+    return np.stack([roc, pro]), np.stack([roc_error, pro_error])
+
+
+def _area(x: Floats, y: Floats, limit: float) -> tuple[Floats, Floats]:
+    """Mean height ``(B,)`` of the curves (0, 0), ``x, y (B, K)`` up to x = limit, and its greatest error."""
+    x, y = (np.insert(values, 0, 0.0, axis=1) for values in (x, y))
+    rise, run = np.diff(y), np.diff(x)
+    width = np.diff(np.minimum(x, limit))
+    kept = np.divide(width, run, out=np.zeros_like(run), where=run > 0)
+    area = (width * (y[:, :-1] + rise * kept / 2)).sum(axis=1) / limit
+    error = (width * rise * np.where(kept < 1, 1.0, 0.5)).sum(axis=1) / limit
+    return area, error

@@ -1,0 +1,1 @@
+"""Encoders, and the small networks that a pretext task puts beside them."""

@@ -1,0 +1,60 @@
+"""An encoder in two halves that see different channels (split-brain autoencoders, Zhang et al. 2017)."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from onlygood.pretrain.networks.encoders import BasicBlock, Encoder
+from onlygood.runtime.errors import OnlygoodError
+
+
+class SplitBlock(nn.Module):
+    """Two blocks side by side, each on its own channels; the first ``inputs`` belong to the first."""
+
+    def __init__(self, light: nn.Module, colour: nn.Module, inputs: int) -> None:
+        super().__init__()
+        self.light = light
+        self.colour = colour
+        self.inputs = inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` to ``(N, C', H', W')``, the first block's channels first."""
+        return torch.cat([self.light(x[:, : self.inputs]), self.colour(x[:, self.inputs :])], dim=1)
+
+
+class LumaFirst(nn.Module):
+    """RGB to luma and two colour differences: linear, so they keep apart however RGB was standardised."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, 3, H, W)`` to ``(N, 3, H, W)``."""
+        red, green, blue = x[:, :1], x[:, 1:2], x[:, 2:]
+        luma = 0.299 * red + 0.587 * green + 0.114 * blue
+        return torch.cat([luma, red - luma, blue - luma], dim=1)
+
+
+class SplitEncoder(Encoder):
+    """Two encoders that share nothing: one sees luma, the other two colour differences of an RGB image.
+
+    Their maps lie side by side, the luma half's first, so that it is used like any other encoder.
+    """
+
+    def __init__(self, name: str, light: Encoder, colour: Encoder) -> None:
+        dims = [a + b for a, b in zip(light.stage_dims, colour.stage_dims, strict=True)]
+        pairs = zip(light.blocks, colour.blocks, [1, *light.stage_dims[:-1]], strict=True)
+        first, *later = [SplitBlock(*pair) for pair in pairs]
+        super().__init__(name, 3, [nn.Sequential(LumaFirst(), first), *later], dims, light.stride)
+        self.light_dim = light.dim
+
+
+def split_small(channels: int) -> SplitEncoder:
+    """The encoder "small" in two halves of half its width; raises OnlygoodError but for three channels."""
+    if channels != 3:
+        raise OnlygoodError("encoder 'split-small' splits colours and these images are grey; use 'small'")
+
+    def half(inputs: int) -> Encoder:
+        dims = [16, 32, 64, 128]
+        stem = nn.Sequential(nn.Conv2d(inputs, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        return Encoder("half", inputs, [stem, *(BasicBlock(a, b, 2) for a, b in pairwise(dims))], dims, 16)
+
+    return SplitEncoder("split-small", half(1), half(2))

@@ -1,0 +1,106 @@
+"""Batches in an order that depends on (seed, epoch) alone, read one step ahead of the training."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onlygood.pretrain.training.process import Ranks
+
+RESIDENT_BYTES = 1_000_000_000  # image sets below this stay on the accelerator
+_AHEAD = 2  # batches
+
+
+class Store(Protocol):
+    """What the trainer needs of an ``ImageStore``."""
+
+    fingerprint: str
+    hashes: list[str]  # of the images, in their order
+
+    def __len__(self) -> int: ...
+
+    def batch(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """uint8 (B, H, W, C)."""
+        ...
+
+
+class Feed:
+    """Images of a store by training position: position i is the store's image ``ids[i]``.
+
+    Every epoch is a permutation of all positions, continued from its start until the last batch is full: all
+    batches have the same size, also where there are fewer images than that. ``batch_size`` counts all
+    processes together; each gets its slice.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        ids: NDArray[np.int64],
+        batch_size: int,
+        seed: int,
+        ranks: Ranks,
+    ) -> None:
+        self.store, self.ids, self.seed, self.device = store, ids, seed, ranks.device
+        self.batch_size, share = batch_size, batch_size // ranks.count
+        self.slice = slice(ranks.rank * share, (ranks.rank + 1) * share)
+        self.steps_per_epoch = math.ceil(len(ids) / batch_size)
+        self.waited = 0.0  # seconds that the training stood still for want of data
+        self._order: tuple[int, NDArray[np.int64]] = (-1, ids)
+        size = store.batch(ids[:1]).nbytes * len(ids)
+        fits = self.device.type != "cpu" and size < RESIDENT_BYTES
+        self._resident = self._read(np.arange(len(ids))).to(self.device) if fits else None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def positions(self, step: int) -> NDArray[np.int64]:
+        """This process's training positions of ``step``."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.ids))
+            self._order = (epoch, np.resize(order, self.steps_per_epoch * self.batch_size))
+        batch = self._order[1][within * self.batch_size : (within + 1) * self.batch_size]
+        return batch[self.slice]
+
+    def images(self, positions: NDArray[np.int64]) -> Tensor:
+        """uint8 (B, C, H, W) on the device."""
+        return self._to_device(self._fetch(positions))
+
+    def batches(self, start: int) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """(images, positions) of every step from ``start`` on, for ever; closing it ends its thread."""
+
+        def fetch(step: int) -> tuple[Tensor, Tensor]:
+            positions = self.positions(step)
+            return self._fetch(positions), torch.from_numpy(positions)
+
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="feed") as reader:
+            ahead = deque(reader.submit(fetch, step) for step in range(start, start + _AHEAD))
+            for step in count(start + _AHEAD):
+                asked = time.perf_counter()
+                images, positions = ahead.popleft().result()
+                self.waited += time.perf_counter() - asked
+                ahead.append(reader.submit(fetch, step))
+                yield self._to_device(images), self._to_device(positions)
+
+    def _fetch(self, positions: NDArray[np.int64]) -> Tensor:
+        """Images where they lie: on the device, or in (pinned) memory."""
+        if self._resident is not None:
+            return self._resident[torch.from_numpy(positions).to(self.device)]
+        images = self._read(positions)
+        return images.pin_memory() if self.device.type == "cuda" else images
+
+    def _read(self, positions: NDArray[np.int64]) -> Tensor:
+        """Channels first, by numpy: torch would start a second team of threads in the reader."""
+        pixels = self.store.batch(self.ids[positions])
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True)

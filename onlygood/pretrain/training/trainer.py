@@ -1,0 +1,268 @@
+"""The one training loop: any task, one device or many, exact resume.
+
+Everything random is a function of (seed, step), and everything else that changes is in the state dicts. So a
+checkpoint is the step, the model and the optimiser, and going on from it gives the very numbers of a training
+that was never interrupted. (With ``minutes`` instead of ``steps``, the clock decides how many there are.)
+"""
+
+import hashlib
+import math
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.training import checkpoint as ckpt
+from onlygood.pretrain.training.config import TrainConfig
+from onlygood.pretrain.training.feed import Feed, Store
+from onlygood.pretrain.training.health import diagnose, spread
+from onlygood.pretrain.training.logs import TrainLog
+from onlygood.pretrain.training.precision import Choice, Precision, autocast, choose
+from onlygood.pretrain.training.process import Ranks, mix, reproducible, stop_requests
+from onlygood.runtime.errors import Interrupted, OnlygoodError
+from onlygood.runtime.strict import Strict
+from onlygood.runtime.threads import available_cpus
+
+__all__ = ["Interrupted", "TrainConfig", "TrainResult", "train"]
+
+_HEALTH_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training was. Times count all resumes, rates and waiting the last run only."""
+
+    steps: int
+    seconds: float
+    cpu_seconds: float
+    images_per_second: float
+    data_wait: float  # share of the time that training stood still for want of images
+    precision: Precision
+    precision_reason: str
+    device: str  # "cpu" or the kind of accelerator
+    threads: int
+    metrics: dict[str, float]  # the last row of the log
+    warnings: list[str]
+    log: Path
+
+
+def train(
+    task: Task,
+    store: Store,
+    config: TrainConfig,
+    out: Path,
+    *,
+    ids: NDArray[np.int64] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> TrainResult:
+    """Train ``task`` in place on images ``ids`` (default: all) of ``store``; checkpoint and log in ``out``.
+
+    ``resume`` goes on from the checkpoint in ``out``, or starts where there is none yet. The task is left on
+    the training device in eval mode. Sets torch's number of threads; other global state is put back.
+
+    Raises:
+        Interrupted: a signal came; the checkpoint is written.
+        OnlygoodError: no images, a checkpoint that does not fit, or a loss that is no longer finite.
+    """
+    ranks = Ranks()
+    ids = np.arange(len(store)) if ids is None else np.asarray(ids, dtype=np.int64)
+    if not len(ids):
+        raise OnlygoodError("there are no images to train on")
+    if config.batch_size % ranks.count:
+        raise OnlygoodError(f"batch_size {config.batch_size} is not a multiple of {ranks.count} processes")
+    out.mkdir(parents=True, exist_ok=True)
+    identity = _identity(task, store, ids, config) | {"processes": ranks.count}
+    path = out / ckpt.FILE_NAME
+    saved = ckpt.find_checkpoint(path, identity, resume=resume)
+    torch.set_num_threads(config.threads or max(1, available_cpus() // ranks.count))
+    with reproducible(ranks.device), stop_requests() as stop:
+        task.to(ranks.device).train()
+        feed = Feed(store, ids, config.batch_size, config.seed, ranks)
+        run = _Run(task, feed, config, ranks, path=path, identity=identity, saved=saved)
+        start, before = run.step, run.seconds
+        with TrainLog(out, config.batch_size, start, before, show=progress, write=ranks.rank == 0) as log:
+            run.loop(log, stop)
+        features = run.embed(np.arange(min(len(ids), _HEALTH_IMAGES)))
+    task.to(memory_format=torch.contiguous_format).eval()
+    seconds = max(run.seconds - before, 1e-9)
+    return TrainResult(
+        steps=run.step,
+        seconds=run.seconds,
+        cpu_seconds=run.cpu_seconds,
+        images_per_second=(run.step - start) * config.batch_size / seconds,
+        data_wait=min(1.0, feed.waited / seconds),
+        precision=run.precision,
+        precision_reason=run.reason,
+        device=ranks.device.type,
+        threads=torch.get_num_threads(),
+        metrics=dict(log.rows[-1]) if log.rows else {},
+        warnings=diagnose(log.rows, task.classes, config.batch_size, features),
+        log=log.path,
+    )
+
+
+class _Run:
+    """One training under way: the task, and all that a checkpoint holds of it."""
+
+    def __init__(
+        self,
+        task: Task,
+        feed: Feed,
+        config: TrainConfig,
+        ranks: Ranks,
+        *,
+        path: Path,
+        identity: dict[str, Any],
+        saved: ckpt.Checkpoint | None,
+    ) -> None:
+        self.task, self.feed, self.config, self.ranks = task, feed, config, ranks
+        self.device, self.path, self.identity = ranks.device, path, identity
+        numbers = saved.scalars if saved else {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0}
+        self.step = self.saved_step = int(numbers["step"])
+        self.seconds, self.cpu_seconds = float(numbers["seconds"]), float(numbers["cpu_seconds"])
+        task.to(memory_format=torch.channels_last)  # convolutions of either precision are faster so
+        self.precision, self.reason = (
+            Choice(saved.scalars["precision"], saved.scalars.get("precision_reason", "as before"))
+            if saved
+            else self._choose_precision()
+        )
+        self.optimizer = _optimizer(task, config)
+        if saved:
+            ckpt.restore(saved, task, self.optimizer)
+        self.model = ranks.wrap(task)  # DistributedDataParallel where there are several processes
+        self.rng = torch.Generator(self.device)
+        self.window: list[dict[str, Tensor]] = []  # metrics of the steps since the last row of the log
+
+    def loop(self, log: TrainLog, stop: list[int]) -> None:
+        """Train to the end, or to a signal in ``stop``."""
+        config, began, began_cpu = self.config, time.perf_counter(), time.process_time()
+        before, before_cpu, saved_at = self.seconds, self.cpu_seconds, self.seconds
+        progress, stopped = config.progress(self.step, self.seconds), 0.0
+        with closing(self.feed.batches(self.step)) as batches:
+            while progress < 1 and not stopped:
+                if self.step % self.feed.steps_per_epoch == 0:
+                    self.task.start_epoch(self.step // self.feed.steps_per_epoch, self.embed)
+                    self.ranks.align(self.task)
+                lr = config.lr_at(progress)
+                output = self._descend(*next(batches), lr)
+                self.step += 1
+                elapsed = before + time.perf_counter() - began
+                self.seconds, stopped = self.ranks.agree(elapsed, float(stop[0] if stop else 0))
+                self.cpu_seconds = before_cpu + time.process_time() - began_cpu
+                progress = config.progress(self.step, self.seconds)
+                self.task.after_step(progress)
+                log.advance(progress)
+                due = self.seconds - saved_at >= 60 * config.checkpoint_minutes
+                save = due or progress >= 1 or stopped > 0
+                if save or self.step % config.log_every == 0:
+                    row = {"progress": progress, "lr": lr, **self._summary(output)}
+                    log.write(self.step, self.seconds, self.feed.waited, row)
+                if save:
+                    self._save()
+                    saved_at = self.seconds
+        self.ranks.align(self.task)
+        if progress < 1:
+            words = f"stopped at step {self.step} ({progress:.0%}); resume from {self.path.parent}"
+            raise Interrupted(words, int(stopped))
+
+    def embed(self, positions: NDArray[np.int64] | None = None) -> Tensor:
+        """Features (n, D) float32 of the plain images at ``positions`` (default: all), in eval mode."""
+        positions = np.arange(len(self.feed)) if positions is None else positions
+        parts = np.array_split(positions, math.ceil(len(positions) / self.config.batch_size))
+        self.task.eval()
+        with torch.no_grad(), autocast(self.device, self.precision):
+            features = torch.cat([self.task.embed(self.feed.images(part)).float() for part in parts])
+        self.task.train()
+        return features
+
+    def _descend(self, images: Tensor, positions: Tensor, lr: float) -> Output:
+        """One optimiser step; all its random draws follow from (seed, step, process)."""
+        seed = mix(self.config.seed, self.step, self.ranks.rank)
+        self.rng.manual_seed(seed)
+        torch.manual_seed(seed)  # for dropout, which takes no generator
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        with autocast(self.device, self.precision):
+            output: Output = self.model(images, positions, self.rng)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(output.loss)
+        self.optimizer.step()
+        self.window.append({"loss": output.loss.detach(), **output.metrics})
+        return output
+
+    def _summary(self, output: Output) -> dict[str, float]:
+        """Means over the steps since the last row and all processes; only here the loop awaits the device."""
+        names = [name for name in self.window[-1] if all(name in step for step in self.window)]
+        rows = [torch.stack([step[name].float() for name in names]) for step in self.window]
+        table = self.ranks.mean(torch.stack(rows))
+        losses: list[float] = table[:, names.index("loss")].tolist()
+        for step, loss in enumerate(losses, self.step - len(losses) + 1):
+            if not math.isfinite(loss):
+                raise self._diverged(f"the loss became {loss} at step {step}")
+        self.window.clear()
+        summary = dict(zip(names, table.mean(dim=0).tolist(), strict=True))
+        if output.features is not None:
+            summary["spread"] = float(spread(output.features))
+        return summary
+
+    def _save(self) -> None:
+        """Replace the checkpoint, unless the weights are no longer finite."""
+        if not all(bool(parameter.isfinite().all()) for parameter in self.task.parameters()):
+            raise self._diverged(f"the weights are no longer finite at step {self.step}")
+        self.saved_step = self.step
+        if self.ranks.rank == 0:
+            numbers = {"step": self.step, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+            precision = {"precision": self.precision, "precision_reason": self.reason}
+            scalars = {**numbers, **precision, "identity": self.identity}
+            ckpt.save_checkpoint(self.path, self.task, self.optimizer, scalars)
+
+    def _diverged(self, what: str) -> OnlygoodError:
+        lr = max(group["lr"] for group in self.optimizer.param_groups)
+        kept = f"{self.path} keeps step {self.saved_step}" if self.saved_step else "no checkpoint was due yet"
+        fp32 = ", or precision fp32" if self.precision == "bf16" else ""
+        advice = f"Try lr {self.config.lr / 3:.2g} in another folder, a longer warm-up{fp32}"
+        return OnlygoodError(f"{what} (learning rate {lr:.2g}); {kept}. {advice}")
+
+    def _choose_precision(self) -> Choice:
+        """As configured, or as the processor is; where processes disagree, all take fp32."""
+        if self.config.precision != "auto":
+            return Choice(self.config.precision, "as configured")
+        choice = choose(self.task, self.feed, self.config.seed)
+        refused = self.ranks.agree(float(choice.precision == "fp32"))[0]
+        if refused and choice.precision == "bf16":
+            return Choice("fp32", "since another process cannot take bf16")
+        return choice
+
+
+def _optimizer(task: Task, config: TrainConfig) -> torch.optim.Optimizer:
+    groups = task.param_groups()
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, config.lr, weight_decay=config.weight_decay)
+    momentum, nesterov = config.momentum, config.momentum > 0
+    return torch.optim.SGD(groups, config.lr, momentum, weight_decay=config.weight_decay, nesterov=nesterov)
+
+
+def _identity(task: Task, store: Store, ids: NDArray[np.int64], config: TrainConfig) -> dict[str, Any]:
+    """What a resume must have in common with the run that it continues."""
+    task_config = getattr(task, "config", None)
+    return {
+        "train": config.identity(),
+        "task": type(task).__name__,
+        "task config": task_config.model_dump(mode="json") if isinstance(task_config, Strict) else {},
+        "encoder": task.encoder.name,
+        "images": store.fingerprint,
+        "order of images": _digest("".join(store.hashes[i] for i in ids).encode()),
+        **{name: _digest(getattr(task, name).cpu().numpy().tobytes()) for name in task.given},
+    }
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,1 @@
+"""Random and fixed views of images, batched, on the device."""

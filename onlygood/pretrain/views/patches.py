@@ -1,0 +1,91 @@
+"""Tiles of whole batches, without what would betray their places: borders, brightness, colour fringes."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from onlygood.pretrain.views.views import normal, random_crop
+from onlygood.runtime.errors import OnlygoodError
+
+SMALLEST = 4  # px: a tile of less shows nothing
+_ENLARGED = 12  # px: what encoders that halve the side four times take; PIRL's patches of small images too
+
+
+def square(x: Tensor, rng: torch.Generator) -> Tensor:
+    """The largest squares ``(B, C, S, S)`` of ``(B, C, H, W)``, each at its own place."""
+    return x if x.shape[2] == x.shape[3] else random_crop(x, min(x.shape[2:]), rng)
+
+
+def cut_tiles(
+    x: Tensor, grid: int, share: float, jitter: float, rng: torch.Generator, *, channel_shift: int = 0
+) -> Tensor:
+    """Square tiles ``(B, grid², C, s, s)`` of ``(B, C, S, S)``, row by row, each somewhere in its cell.
+
+    ``share`` is the tile's side in cells; what is left is the gap to the next tile. Of that gap, ``jitter``
+    (0 to 1) is used to move the tile: at 1 it may touch its cell's edge. Each channel moves by up to
+    ``channel_shift`` further pixels on its own, within the cell (Noroozi & Favaro 2016).
+
+    Raises OnlygoodError where tiles would be smaller than 4 px.
+    """
+    batch, channels, side, _ = x.shape
+    cell = side // grid
+    tile = round(cell * share)
+    if tile < SMALLEST:
+        raise OnlygoodError(
+            f"images of {side} px are too small for {grid}×{grid} tiles of {tile} px; use larger images, "
+            "a larger views.size or fewer tiles"
+        )
+    slack = cell - tile
+    low = round(slack * (1 - jitter) / 2)
+    high = slack - low
+    shift = min(channel_shift, high - low)
+    count = grid * grid
+
+    def starts(cells: Tensor) -> Tensor:
+        """First pixels ``(B, T, C)`` along one axis."""
+        shape = (batch, count, 1)
+        place = torch.randint(low, high - shift + 1, shape, generator=rng, device=rng.device)
+        own = torch.randint(0, shift + 1, (batch, count, channels), generator=rng, device=rng.device)
+        return cells[None, :, None] * cell + place + own
+
+    cells = torch.arange(count, device=x.device)
+    offsets = torch.arange(tile, device=x.device)
+    rows = starts(cells // grid)[..., None] + offsets
+    columns = starts(cells % grid)[..., None] + offsets
+    which = torch.arange(batch, device=x.device).view(-1, 1, 1, 1, 1)
+    channel = torch.arange(channels, device=x.device).view(1, 1, -1, 1, 1)
+    return x[which, channel, rows[..., :, None], columns[..., None, :]]
+
+
+def enlarge_tiles(tiles: Tensor) -> Tensor:
+    """Tiles ``(B, T, C, s, s)`` of at least 12 px: smaller ones are stretched, bilinearly.
+
+    Each is stretched by itself after it was cut. Tiles of a stretched image would differ in where its old
+    pixels fall between the new ones, which tells their places.
+    """
+    if tiles.shape[-1] >= _ENLARGED:
+        return tiles
+    larger = functional.interpolate(tiles.flatten(0, 1), (_ENLARGED, _ENLARGED), mode="bilinear")
+    return larger.view(*tiles.shape[:3], _ENLARGED, _ENLARGED)
+
+
+def standardize_tiles(tiles: Tensor) -> Tensor:
+    """Each channel of each tile ``(…, C, s, s)`` to mean 0 and deviation 1: lighting tells no place.
+
+    A hundredth is added to the deviation (half a grey level of usual images): flat tiles stay flat.
+    """
+    tiles = tiles - tiles.mean(dim=(-2, -1), keepdim=True)
+    return tiles / (tiles.square().mean(dim=(-2, -1), keepdim=True).sqrt() + 0.01)
+
+
+def drop_colours(tiles: Tensor, rng: torch.Generator, noise: float = 0.1) -> Tensor:
+    """Keep one random channel of each tile ``(B, T, C, s, s)`` and fill the others with noise.
+
+    The colour fringes of lenses grow towards the corners and tell a tile's place (Doersch et al. 2015).
+    """
+    batch, count, channels = tiles.shape[:3]
+    if channels == 1:
+        return tiles
+    kept = torch.randint(channels, (batch, count, 1), generator=rng, device=rng.device)
+    mask = (kept == torch.arange(channels, device=tiles.device))[..., None, None]
+    return torch.where(mask, tiles, normal(tuple(tiles.shape), 0.0, noise, rng))

@@ -1,0 +1,171 @@
+"""Which files to read: folders walked in a stable order, lists of names, names of any bytes."""
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import BinaryIO
+
+from onlygood.runtime.errors import OnlygoodError
+
+OUTPUT_MARKER = ".onlygood-output"  # lies in folders that onlygood writes, whose pictures are no data
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+@dataclass
+class Findings:
+    """What a walk met beside images, for the words that are said of it."""
+
+    ours: list[Path] = field(default_factory=list)  # folders that onlygood wrote: not entered
+    empty: list[Path] = field(default_factory=list)  # folders asked for in which there was no image
+
+
+def find_images(
+    paths: Iterable[Path | str],
+    *,
+    recursive: bool = True,
+    follow_symlinks: bool = False,
+    exclude: Iterable[str] = (),
+    findings: Findings | None = None,
+) -> Iterator[Path]:
+    """Yield image files, each folder in the order of its names, holding one folder's names at a time.
+
+    A path that is no folder is yielded as it stands, so that a missing file becomes a row with a reason; so
+    is a folder that cannot be listed. Hidden entries are skipped. Symbolic links to files are read; links to
+    folders only on demand, and then no folder is visited twice. A folder that onlygood itself wrote is read
+    where it is asked for by name, but never entered from the folder above it.
+
+    Args:
+        paths: files and folders.
+        recursive: descend into sub-folders.
+        follow_symlinks: also into those that are links.
+        exclude: globs matched against each entry's name and its path below the folder given, with "/".
+        findings: is filled as far as the walk has come.
+    """
+    visited: set[tuple[int, int]] | None = set() if follow_symlinks else None
+    walk = _Walk(recursive, tuple(exclude), visited, findings or Findings())
+    for path in map(Path, paths):
+        if not path.is_dir():
+            yield path
+            continue
+        nothing = True
+        for image in walk.images(path):
+            nothing = False
+            yield image
+        if nothing:
+            walk.findings.empty.append(path)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    recursive: bool
+    exclude: tuple[str, ...]
+    visited: set[tuple[int, int]] | None  # folders, where links are followed
+    findings: Findings
+
+    def images(self, folder: Path, below: str = "") -> Iterator[Path]:
+        """Images in ``folder``, whose path below the folder asked for is ``below``."""
+        try:
+            if self.visited is not None:
+                status = folder.stat()
+                if (status.st_dev, status.st_ino) in self.visited:
+                    return
+                self.visited.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                names = sorted((entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries)
+        except OSError:
+            yield folder
+            return
+        if below and any(name == OUTPUT_MARKER for name, _, _ in names):
+            self.findings.ours.append(folder)
+            return
+        for name, is_folder, is_link in names:
+            inside = below + name
+            excluded = any(fnmatchcase(text, glob) for text in (name, inside) for glob in self.exclude)
+            if name.startswith(".") or excluded:
+                continue
+            if not is_folder:
+                if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                    yield folder / name
+            elif self.recursive and (self.visited is not None or not is_link):
+                yield from self.images(folder / name, inside + "/")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def mark_output(folder: Path, what: str) -> None:
+    """Make ``folder`` one of ours, so that the pictures written there never become data; ``what`` says why.
+
+    Raises:
+        OnlygoodError: somebody else's images lie there, which the marker would hide.
+    """
+    marker = folder / OUTPUT_MARKER
+    if marker.exists():
+        return
+    stranger = next((path for path in find_images([folder]) if path != folder), None)
+    if stranger is not None:
+        raise OnlygoodError(
+            f"{display(folder)} holds images that are not marked as written by onlygood, such as "
+            f"{display(stranger)}, and the {what} would mix with them: give a new folder, or remove them"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(f"{what}, written by onlygood: readers of folders pass over it\n", encoding="utf-8")
+
+
+def as_on_disk(path: Path) -> Path:
+    """``path`` as the disk spells it, where only the composition of accented letters differs.
+
+    macOS and archives made there write "é" as two characters, lists and most other systems as one. A path
+    that exists, or that nothing on the disk equals, stays as it is.
+    """
+    if _exists(path):
+        return path
+    found = Path()
+    for part in path.parts:
+        spellings = (part, unicodedata.normalize("NFC", part), unicodedata.normalize("NFD", part))
+        found /= next((name for name in spellings if _exists(found / name)), part)
+    return found if _exists(found) else path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return False
+    return True
+
+
+def read_list(file: BinaryIO | Path, null: bool = False) -> Iterator[Path]:
+    """Yield the paths that a list holds, one a line or, with ``null``, ended by NUL as by ``find -print0``.
+
+    Names may be any bytes. Blank lines are skipped, and a carriage return before the line's end is not part
+    of the name; between NULs every byte is.
+    """
+    if isinstance(file, Path):
+        with file.open("rb") as stream:
+            yield from read_list(stream, null)
+        return
+    for record in _records(file, b"\0" if null else b"\n"):
+        name = record if null else record.removesuffix(b"\r")
+        if name.strip() or (null and name):
+            yield Path(os.fsdecode(name))
+
+
+def _records(stream: BinaryIO, end: bytes) -> Iterator[bytes]:
+    rest = b""
+    while chunk := stream.read(1 << 16):
+        *whole, rest = (rest + chunk).split(end)
+        yield from whole
+    yield rest
+
+
+def display(path: Path | str) -> str:
+    r"""A name that can be printed anywhere: bytes that are not UTF-8 appear as ``\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

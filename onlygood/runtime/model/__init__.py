@@ -1,0 +1,1 @@
+"""The model file, and the detector that runs it."""

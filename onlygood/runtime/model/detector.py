@@ -1,0 +1,152 @@
+"""A model file at work: images in, scores, p-values, verdicts and heatmaps out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self, overload
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL import ImageOps
+
+from onlygood.runtime.errors import ImageError, ModelError
+from onlygood.runtime.images.reader import DEFAULTS, ReadOptions, load_image, resize
+from onlygood.runtime.model import calibration, frames
+from onlygood.runtime.model.metadata import InputSpec, Metadata
+from onlygood.runtime.model.modelfile import ModelFile, load_model
+from onlygood.runtime.model.session import check_signature, in_words, open_session
+
+Image = Path | str | NDArray[np.uint8] | PIL.Image.Image
+# a str is itself a Sequence[str]
+Images = Sequence[Path | NDArray[np.uint8] | PIL.Image.Image] | list[str] | tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What the model says of one image."""
+
+    score: float  # higher is more anomalous
+    p_value: float  # of the hypothesis that the image is good
+    anomalous: bool  # by the score alone
+    unusable: str  # why the frame is no picture that the model can judge; "" if it is one
+    heatmap: NDArray[np.float32]  # (h, w), higher is more anomalous
+
+
+class Detector:
+    """Scores images with a model file, without torch.
+
+    >>> detector = Detector.load("model.onnx")
+    >>> detector.score("part.png").anomalous
+
+    `score` runs images one at a time, so that no score depends on the images beside it, not even in its last
+    bit, and a resumed run gives the same numbers. Batches of 4 through `infer` are 10 to 25 %
+    faster on one thread; but where images come from files, decoding sets the pace.
+    """
+
+    def __init__(self, file: ModelFile, *, threads: int = 1, provider: str = "cpu") -> None:
+        self.file = file
+        self._session = open_session(file.data, threads=threads, provider=provider)
+        check_signature(self._session, file.metadata)
+
+    @classmethod
+    def load(
+        cls, path: Path | str, *, threads: int = 1, sha256: str | None = None, provider: str = "cpu"
+    ) -> Self:
+        """Check and load a model file; the bytes that run are the bytes that were checked.
+
+        ``sha256`` refuses any other file. ``provider`` is an onnxruntime execution provider's short
+        name, such as "cpu" or "cuda"; one that is not there is an error, never a silent fall-back.
+        """
+        return cls(load_model(path, sha256), threads=threads, provider=provider)
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the file says of itself."""
+        return self.file.metadata
+
+    @cached_property
+    def calibration(self) -> NDArray[np.float64]:
+        """Scores ``(n,)`` of good images that the model never saw, ascending."""
+        return np.asarray(self.metadata.calibration.scores)
+
+    def threshold(self, alpha: float | None = None) -> float:
+        """The score above which images are anomalous at false-alarm rate ``alpha``, or at the model's own."""
+        rate = self.metadata.calibration.max_false_alarms if alpha is None else alpha
+        return calibration.threshold(self.calibration, rate)
+
+    def p_value(self, score: float) -> float:
+        """Share of good images that score as high, by the calibration."""
+        return float(calibration.p_values(self.calibration, np.array([score]))[0])
+
+    def objection(self, pixels: NDArray[np.uint8]) -> str:
+        """Why an image ``(H, W, C)`` of the model's size cannot be judged (blank, dark, blurred …), or ""."""
+        return frames.objection(frames.measure(pixels), self.metadata.frames)
+
+    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Raw scores ``(N,)`` and heatmaps ``(N, h, w)`` of ``images (N, H, W, C)`` of the model's size."""
+        try:
+            scores, heatmaps = self._session.run(["score", "heatmap"], {"images": images})
+        except Exception as error:  # onnxruntime's classes share no base but this
+            raise ModelError(f"the model could not be run: {in_words(error)}") from error
+        return scores, heatmaps
+
+    @overload
+    def score(
+        self, images: Image, *, alpha: float | None = None, options: ReadOptions = DEFAULTS
+    ) -> Result: ...
+
+    @overload
+    def score(
+        self, images: Images, *, alpha: float | None = None, options: ReadOptions = DEFAULTS
+    ) -> list[Result]: ...
+
+    def score(
+        self, images: Image | Images, *, alpha: float | None = None, options: ReadOptions = DEFAULTS
+    ) -> Result | list[Result]:
+        """Judge one image (a path, a Pillow image, or an array of any size), or each of several.
+
+        Arrays are uint8 ``(H, W)`` or ``(H, W, C)``, their colours in the order red, green, blue: OpenCV's
+        frames are blue first, and are turned by ``frame[..., ::-1]``. Pillow images are 8 bits deep; their
+        EXIF orientation is applied. Several are a sequence, or one array ``(N, H, W, C)``. ``alpha`` is the
+        highest false-alarm rate, by default the model's own.
+
+        Raises:
+            ImageError: an image cannot be read; the message says which and why.
+            ModelError: the model gave a score that is not a number.
+        """
+        limit = self.threshold(alpha)
+        if isinstance(images, Path | str):
+            return self._judge(self._read(images, options), limit)
+        if isinstance(images, PIL.Image.Image):
+            return self._judge(_from_pillow(images, self.metadata.input), limit)
+        if isinstance(images, np.ndarray) and images.ndim < 4:
+            return self._judge(resize(images, self.metadata.input), limit)
+        return [self.score(image, alpha=alpha, options=options) for image in images]
+
+    def _read(self, path: Path | str, options: ReadOptions) -> NDArray[np.uint8]:
+        try:
+            return load_image(path, self.metadata.input, options).pixels
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
+
+    def _judge(self, pixels: NDArray[np.uint8], limit: float) -> Result:
+        scores, heatmaps = self.infer(pixels[None])
+        score = float(scores[0])
+        if not np.isfinite(score):
+            raise ModelError(f"the model gave the score {score}, which is no verdict")
+        return Result(score, self.p_value(score), score > limit, self.objection(pixels), heatmaps[0])
+
+
+def _from_pillow(image: PIL.Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
+    """The pixels ``(H, W, C)`` of an image that somebody else opened, which stays as it is."""
+    if image.mode.startswith(("I", "F")):
+        raise ImageError(
+            f"a Pillow image of mode {image.mode!r} does not say how many of its bits are used: give the path"
+            " of its file, or an array of 8 bits"
+        )
+    try:
+        return resize(ImageOps.exif_transpose(image), spec)
+    except Exception as error:  # whatever a decoder throws that starts to work only now
+        raise ImageError(f"the Pillow image cannot be read: {error}") from error

@@ -1,0 +1,100 @@
+"""What a model file says of itself: the JSON in ``metadata_props["onlygood"]``."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from onlygood.runtime.limits import SMALLEST_RATE
+from onlygood.runtime.strict import WHOLE, Strict
+
+SCHEMA_VERSION = 2  # files of schema 1 are read as well: see `upgrade`
+
+
+class InputSpec(Strict):
+    """What the graph takes: uint8 ``(N, height, width, channels)``, resized outside the graph."""
+
+    height: int = Field(ge=8, le=8192)
+    width: int = Field(ge=8, le=8192)
+    channels: Annotated[Literal[1, 3], WHOLE]
+    resize: Literal["stretch", "pad", "crop"] = "stretch"
+    # Of 16-bit images, where a file does not say its own
+    bit_depth: Annotated[Literal[8, 10, 12, 14, 16], WHOLE] = 16
+    jpeg: Literal["full", "reduced"] = "full"  # whether libjpeg may shrink large ones while decoding
+
+
+class Calibration(Strict):
+    """Scores of good images that neither the encoder nor the head saw, sorted ascending."""
+
+    scores: list[float] = Field(min_length=1, max_length=1_000_000)
+    max_false_alarms: float = Field(gt=SMALLEST_RATE, lt=1)  # the default rate of verdicts
+
+
+class Suspect(Strict):
+    """A good image whose score lies far outside those of the others: perhaps it is not good."""
+
+    path: str = Field(max_length=20_000)
+    part: Literal["train", "calibration"]
+    score: float  # of a head that was not fitted on this image
+
+
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError("the lowest lies above the highest")
+    return ends
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]  # lowest and highest
+Side = Annotated[int, Field(ge=1, le=8192)]  # cells
+
+
+class Frames(Strict):
+    """What good images are like as pictures, at the model's size; each the range over the training images."""
+
+    brightness: Range  # mean, grey levels
+    contrast: Range  # standard deviation, grey levels
+    clipped: Range  # share of the pixels at 0 or 255
+    sharpness: Range  # mean absolute difference of neighbouring pixels as a share of the contrast
+
+
+class SelfTest(Strict):
+    """Scores that the generated test images must get on any device."""
+
+    scores: list[float] = Field(min_length=1, max_length=64)
+    tolerance: float = Field(gt=0, le=0.1)  # relative
+
+
+class Parity(Strict):
+    """How far onnxruntime was from torch on real calibration images at export."""
+
+    max_relative: float = Field(ge=0, le=1)
+    images: int = Field(ge=0, le=1_000_000)
+
+
+class Metadata(Strict):
+    """Everything beside the graph. Raw scores leave the graph; verdicts are made from this."""
+
+    schema_version: Annotated[Literal[2], WHOLE] = 2
+    name: str = Field(max_length=1000)
+    recipe: dict[str, Any]
+    input: InputSpec
+    heatmap: tuple[Side, Side]  # rows, columns
+    calibration: Calibration
+    suspects: list[Suspect] = Field(default_factory=list, max_length=10_000)  # the farthest first
+    frames: Frames | None = None  # None in files of schema 1: frames are not judged
+    self_test: SelfTest
+    parity: Parity
+    # Library versions, fingerprint and content hashes of the images, seed, summary of the training log.
+    provenance: dict[str, Any]
+    # sha256 of the file with these 64 characters zero
+    seal: str = Field(default="0" * 64, pattern="^[0-9a-f]{64}$")
+
+
+def upgrade(values: Any) -> Any:
+    """Metadata of schema 1 as those of today: such models were trained and calibrated on reduced JPEGs."""
+    if not isinstance(values, dict) or type(values.get("schema_version")) is not int:
+        return values
+    if values["schema_version"] != 1:
+        return values
+    given = values.get("input")
+    read = given | {"jpeg": "reduced"} if isinstance(given, dict) else given
+    return values | {"schema_version": SCHEMA_VERSION, "input": read}

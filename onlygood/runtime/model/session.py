@@ -1,0 +1,91 @@
+"""onnxruntime, calmed: no telemetry, no spinning, no log of its own, and errors in words."""
+
+import os
+import re
+from typing import Any
+
+from onlygood.runtime.errors import ModelError
+from onlygood.runtime.model.metadata import Metadata
+
+_FATAL = 4  # what is less is raised, and said by us in one line
+_LONGEST = 300  # characters of a reason
+# Such as "[ONNXRuntimeError] : 1 : FAIL : /src/core/model.cc:256 onnxruntime::Model::Model(ModelProto&&) "
+_TAG = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_PLACE = re.compile(r"\S{1,200}\.(?:cc|cpp|cu|h):\d+ (?:[\w:<>*&~ ]+\((?:[^()]|\([^()]*\))*\) )?")
+_TOO_NEW = re.compile(r"(IR) version: (\d+), max supported IR version: (\d+)")
+_TOO_NEW_OPSET = re.compile(r"(Opset) (\d+) is under development.* is till opset (\d+)")
+
+
+def in_words(error: Exception) -> str:
+    """What onnxruntime says in one printable line, without source files; the end, which tells most, stays."""
+    text = " ".join(str(error)[:20_000].split())
+    if newer := _TOO_NEW.search(text) or _TOO_NEW_OPSET.search(text):
+        what, needed, known = newer.groups()
+        return (
+            f"the file is of ONNX {what} version {needed} and this onnxruntime knows {known} at most:"
+            " upgrade onnxruntime"
+        )
+    text = _PLACE.sub("", _TAG.sub("", text))
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 3]} … {text[-_LONGEST * 2 // 3 :]}"
+    return text or type(error).__name__
+
+
+def _onnxruntime() -> Any:
+    """Import onnxruntime with its telemetry off: its wheels ship it on, and write a device id under HOME."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime  # noqa: PLC0415 - must follow the line above
+
+    onnxruntime.set_default_logger_severity(_FATAL)
+    return onnxruntime
+
+
+def available_providers() -> list[str]:
+    """Short names of the execution providers that this onnxruntime was built with."""
+    return list(_providers(_onnxruntime()))
+
+
+def _providers(ort: Any) -> dict[str, str]:
+    """Execution providers: "cpu" for "CPUExecutionProvider", and so on."""
+    return {name.removesuffix("ExecutionProvider").lower(): name for name in ort.get_available_providers()}
+
+
+def open_session(data: bytes, *, threads: int = 1, provider: str = "cpu") -> Any:
+    """An onnxruntime session over the model in ``data``; raises ModelError in words for people."""
+    ort = _onnxruntime()
+    providers = _providers(ort)
+    wanted = providers.get(provider.lower())
+    if wanted is None:
+        raise ModelError(f"no execution provider {provider!r} here; available: {', '.join(providers)}")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Waiting threads sleep: 3 % slower, and an idle camera burns no CPU.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _FATAL
+    try:
+        session = ort.InferenceSession(data, options, providers=[wanted])
+    except Exception as error:  # onnxruntime's classes share no base but this
+        raise ModelError(f"onnxruntime cannot load the model: {in_words(error)}") from error
+    if (active := session.get_providers()[0]) != wanted:
+        raise ModelError(f"the execution provider {provider!r} did not start; {active} would run instead")
+    return session
+
+
+def check_signature(session: Any, metadata: Metadata) -> None:
+    """Inputs and outputs must be those of the contract, in the sizes that the metadata say."""
+    spec = metadata.input
+    images = ("images", "tensor(uint8)", [spec.height, spec.width, spec.channels])
+    outputs = [("score", "tensor(float)", []), ("heatmap", "tensor(float)", list(metadata.heatmap))]
+    if _signature(session.get_inputs()) != [images] or _signature(session.get_outputs()) != outputs:
+        raise ModelError(
+            f"the graph maps {_signature(session.get_inputs())} to {_signature(session.get_outputs())}"
+            f" where the metadata promise {[images]} to {outputs}"
+        )
+
+
+def _signature(values: Any) -> list[tuple[str, str, list[Any]]]:
+    """Name, type and shape behind the batch dimension of a session's inputs or outputs."""
+    return [(value.name, value.type, list(value.shape[1:])) for value in values]

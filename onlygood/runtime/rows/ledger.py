@@ -1,0 +1,119 @@
+"""The rows of an earlier run, so that a later one goes on where it was cut off."""
+
+import hashlib
+import io
+import json
+import os
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.locks import lock
+from onlygood.runtime.rows.verdicts import Settings, Stamp, Status, printable, rounded
+
+_LONGEST = 1 << 20  # bytes of a row, far beyond what a path can be
+_PATH = re.compile(rb'\{"path": "(?:[^"\\]|\\.)*(?:\\$)?', re.DOTALL)
+_NEXT = b'", "status": "'
+
+
+class Ledger:
+    """A JSONL file that is only ever appended to, so that a run can go on where an earlier one was cut off.
+
+    An image counts as done if its path, size, modification time, model, threshold, bit depth and judgement of
+    frames are those of a row; the last row of an image holds. What a crash left of a last line is cut away.
+    A context manager: until it ends no other run can open the same ledger.
+
+    Raises:
+        OnlygoodError: the file holds something else, and is left as it is; or another run is writing it.
+    """
+
+    _IDENTITY = ("path", "size", "mtime_ns", *Settings._fields)
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._settings = settings
+        self._done: dict[bytes, Status] = {}  # 16 bytes an image, not its name
+        name = printable(path)
+        if path.exists() and not path.is_file():
+            raise OnlygoodError(f"{name} is not a regular file, which --resume needs")
+        file = _WholeRows(path, "a+")
+        try:
+            lock(file, name)
+            file.seek(0)
+            file.truncate(self._read(io.BufferedReader(file), name))
+        except BaseException:
+            file.close()
+            raise
+        self.stream = io.TextIOWrapper(file, encoding="ascii", newline="", write_through=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stream.close()
+
+    def find(self, path: Path) -> Status | None:
+        """What an earlier run found for the image as it is now."""
+        stamp = Stamp.of(path)
+        return self._done.get(_key(str(path), stamp.size, stamp.mtime_ns, *self._settings))
+
+    def _read(self, file: io.BufferedReader, name: str) -> int:
+        """Take the rows in; returns the length of what is whole."""
+        length, number = 0, 0
+        while line := file.readline(_LONGEST):
+            number += 1
+            whole, text = line.endswith(b"\n"), line.rstrip(b"\0")
+            if not whole and len(line) < _LONGEST and _torn(text):
+                break
+            try:
+                row = {"any_frame": False} | json.loads(text)
+                key, status = _key(*(row[column] for column in self._IDENTITY)), Status(row["status"])
+            except (ValueError, TypeError, KeyError, RecursionError):
+                raise OnlygoodError(
+                    f"{name}: line {number} is not a row of `onlygood score -f jsonl`; the file is as it was"
+                ) from None
+            if whole:  # else only the newline is missing: the row is cut off and made again
+                self._done[key] = status
+                length += len(line)
+        file.detach()
+        return length
+
+
+class _WholeRows(io.FileIO):
+    """A file opened for appending: each write gets in whole, or, on a full disk, not at all."""
+
+    def write(self, data: Any, /) -> int:
+        start = os.fstat(self.fileno()).st_size
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[super().write(left) or 0 :]
+        except BaseException as error:
+            self.truncate(start)
+            if isinstance(error, OSError):
+                error.filename = str(self.name)
+            raise
+        return memoryview(data).nbytes
+
+
+def _torn(line: bytes) -> bool:
+    """Whether a last line without its end is the beginning of a row, as a crash leaves it, and no more."""
+    try:
+        json.loads(line)
+    except ValueError:
+        pass
+    else:
+        return False
+    path = _PATH.match(line)
+    if path is None:
+        return b'{"path": "'.startswith(line)
+    rest = line[path.end() :][: len(_NEXT)]
+    return _NEXT.startswith(rest)
+
+
+def _key(path: str, size: Any, mtime_ns: Any, *settings: Any) -> bytes:
+    text = json.dumps([path, size, mtime_ns, *(rounded(value) for value in settings)], allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

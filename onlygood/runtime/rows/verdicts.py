@@ -1,0 +1,266 @@
+"""Rows of verdicts: what is said of each image, in which format, and the exit code that it comes to."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TextIO
+
+from onlygood.runtime import jsontext
+from onlygood.runtime.files import display
+
+SCHEMA = 1
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begin one, in one spreadsheet or another
+COLUMNS = ("path", "status", "score", "threshold", "anomalous", "p_value", "width", "height", "ms", "error")
+
+
+class Status(StrEnum):
+    """What became of an image; a score that is not a number is an error, never normal."""
+
+    NORMAL = "normal"
+    ANOMALOUS = "anomalous"
+    UNUSABLE = "unusable"  # read and scored, but no picture that the model can judge: see ``frames.py``
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells whether a file changed; None where it could not be asked."""
+
+    size: int | None = None  # bytes
+    mtime_ns: int | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """The file's stamp now."""
+        try:
+            stat = path.stat()
+        except (OSError, ValueError):
+            return cls()
+        return cls(stat.st_size, stat.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The verdict on one image."""
+
+    path: Path
+    status: Status
+    threshold: float
+    score: float | None = None
+    p_value: float | None = None
+    width: int | None = None  # of the file, pixels
+    height: int | None = None
+    ms: float | None = None  # reading and inference
+    error: str = ""  # why there is no verdict
+    notes: tuple[str, ...] = ()
+    stamp: Stamp = Stamp()
+
+
+class Settings(NamedTuple):
+    """What, beside the image, decides about a row."""
+
+    model: str  # first 12 digits of the model file's SHA-256
+    threshold: float
+    bit_depth: int
+    any_frame: bool = False
+
+
+@dataclass
+class Counts:
+    """How many images, and what became of them."""
+
+    images: int = 0
+    anomalous: int = 0
+    unusable: int = 0
+    unreadable: int = 0
+    earlier: int = 0  # of all these, those that an earlier run did
+
+    def add(self, status: Status, *, earlier: bool = False) -> None:
+        """Count one image."""
+        self.images += 1
+        self.earlier += earlier
+        self.anomalous += status is Status.ANOMALOUS
+        self.unusable += status is Status.UNUSABLE
+        self.unreadable += status is Status.ERROR
+
+    def __str__(self) -> str:
+        noun = "image" if self.images == 1 else "images"
+        unusable = f"{self.unusable} unusable, " if self.unusable else ""
+        return f"{self.images} {noun}, {self.anomalous} anomalous, {unusable}{self.unreadable} unreadable"
+
+
+def exit_code(counts: Counts, *, judge: bool, skip_errors: bool = False, exit_zero: bool = False) -> int:
+    """0 fine, 1 anomalies (when judging), 2 unusable or unreadable images, which wins.
+
+    A part that was not seen has not passed.
+    Unreadable ones may be skipped, but not when nothing was left to judge; unusable ones may not.
+    """
+    if counts.unusable:
+        return 2
+    if counts.unreadable and (not skip_errors or counts.unreadable == counts.images):
+        return 2
+    return int(judge and counts.anomalous > 0 and not exit_zero)
+
+
+def printable(path: Path | str) -> str:
+    r"""A name for terminals: one line whatever it holds; control codes appear as ``\n``, ``\x1b``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in display(path))
+
+
+class Writer(Protocol):
+    """Writes rows to a text stream as they come; each row is one call of ``stream.write``."""
+
+    def write(self, row: Row) -> None:
+        """Write one row."""
+
+    def finish(self) -> None:
+        """Write what ends the output."""
+
+
+def make_writer(
+    format: str, stream: TextIO, settings: Settings, *, color: bool = False, spreadsheet_safe: bool = False
+) -> Writer:
+    """A writer of "text", "csv", "jsonl" or "json"."""
+    match format:
+        case "text":
+            return TextWriter(stream, color)
+        case "csv":
+            return CsvWriter(stream, spreadsheet_safe)
+        case "jsonl":
+            return JsonlWriter(stream, settings)
+        case "json":
+            return JsonWriter(stream, settings)
+    raise ValueError(f"unknown format {format!r}")
+
+
+class TextWriter:
+    """A table for people: fixed columns, the path last, so that rows can be shown as they come."""
+
+    _COLORS: Mapping[Status, str] = {
+        Status.ANOMALOUS: "\x1b[31m",
+        Status.UNUSABLE: "\x1b[35m",
+        Status.ERROR: "\x1b[33m",
+    }
+
+    def __init__(self, stream: TextIO, color: bool) -> None:
+        self._stream = stream
+        self._color = color
+        self._header = f"{'status':<9}  {'score':>12}  {'p-value':>8}  path\n"
+
+    def write(self, row: Row) -> None:
+        """Write one line, after the header if it is the first."""
+        score = "" if row.score is None else f"{row.score:.6g}"
+        p_value = "" if row.p_value is None else f"{row.p_value:.3g}"
+        status = f"{row.status:<9}"
+        if self._color and row.status in self._COLORS:
+            status = f"{self._COLORS[row.status]}{status}\x1b[0m"
+        reason = f": {printable(row.error)}" if row.error else ""
+        line = f"{status}  {score:>12}  {p_value:>8}  {printable(row.path)}{reason}\n"
+        self._stream.write(self._header + line)
+        self._header = ""
+
+    def finish(self) -> None:
+        """Nothing ends a table."""
+
+
+class CsvWriter:
+    """RFC 4180 with plain newlines; names keep their bytes if the stream's errors are "surrogateescape"."""
+
+    def __init__(self, stream: TextIO, spreadsheet_safe: bool) -> None:
+        self._stream = stream
+        self._spreadsheet_safe = spreadsheet_safe
+        stream.write(csv_line(COLUMNS))
+
+    def write(self, row: Row) -> None:
+        """Write one record."""
+        record = _record(row)
+        values = (record[name] for name in COLUMNS)
+        self._stream.write(csv_line(values, spreadsheet_safe=self._spreadsheet_safe))
+
+    def finish(self) -> None:
+        """Nothing ends a CSV file."""
+
+
+class JsonlWriter:
+    """One JSON object a line, in ASCII; with what `Ledger` needs to go on later."""
+
+    def __init__(self, stream: TextIO, settings: Settings) -> None:
+        self._stream = stream
+        self._settings = settings
+
+    def write(self, row: Row) -> None:
+        """Write one object."""
+        self._stream.write(_json(row, self._settings) + "\n")
+
+    def finish(self) -> None:
+        """Nothing ends a JSONL file."""
+
+
+class JsonWriter:
+    """One JSON array of the objects that JSONL has, written as they come."""
+
+    def __init__(self, stream: TextIO, settings: Settings) -> None:
+        self._stream = stream
+        self._settings = settings
+        self._before = "[\n"
+
+    def write(self, row: Row) -> None:
+        """Write one element."""
+        self._stream.write(self._before + _json(row, self._settings))
+        self._before = ",\n"
+
+    def finish(self) -> None:
+        """Close the array."""
+        self._stream.write("[]\n" if self._before == "[\n" else "\n]\n")
+
+
+def _record(row: Row) -> dict[str, Any]:
+    """The row's columns as JSON values, by name."""
+    return {
+        "path": os.fspath(row.path),
+        "status": row.status.value,
+        "score": rounded(row.score),
+        "threshold": rounded(row.threshold),
+        "anomalous": {Status.NORMAL: 0, Status.ANOMALOUS: 1}.get(row.status),
+        "p_value": rounded(row.p_value),
+        "width": row.width,
+        "height": row.height,
+        "ms": None if row.ms is None else round(row.ms, 1),
+        "error": row.error,
+    }
+
+
+def _json(row: Row, settings: Settings) -> str:
+    extras = {
+        "size": row.stamp.size,
+        "mtime_ns": row.stamp.mtime_ns,
+        "bit_depth": settings.bit_depth,
+        "any_frame": settings.any_frame,
+        "model": settings.model,
+        "schema": SCHEMA,
+    }
+    return jsontext.dumps(_record(row) | extras)
+
+
+def rounded(value: Any) -> Any:
+    """Nine significant digits: they tell any two float32 apart, so that a row agrees with its own verdict."""
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def csv_line(values: Iterable[Any], *, spreadsheet_safe: bool = False) -> str:
+    """One record of a CSV file; csv.writer, told to end lines by a newline, leaves carriage returns unquoted.
+
+    ``spreadsheet_safe`` puts a ' before texts that a spreadsheet would take for a formula and run.
+    """
+    return ",".join(_csv_field(value, spreadsheet_safe) for value in values) + "\n"
+
+
+def _csv_field(value: Any, spreadsheet_safe: bool) -> str:
+    text = "" if value is None else str(value)
+    if spreadsheet_safe and isinstance(value, str) and text.startswith(_FORMULA):
+        text = "'" + text
+    if any(character in text for character in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text

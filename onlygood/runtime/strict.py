@@ -1,0 +1,70 @@
+"""Typed configuration: an unknown key is an error that names the nearest valid one."""
+
+import difflib
+from typing import Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from onlygood.runtime.errors import OnlygoodError
+
+
+def _whole(value: Any) -> Any:
+    if type(value) is not int:
+        raise ValueError("Input should be a valid integer")
+    return value
+
+
+WHOLE = BeforeValidator(_whole)  # for Literal, which takes True for 1 and 2.0 for 2
+_MOST_PROBLEMS = 5  # that are told at once
+
+
+class Strict(BaseModel):
+    """Base of every config and metadata class: frozen, finite numbers, no unknown keys, errors for people."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: Any, source: str) -> Self:
+        """Validate ``values``; ``source`` (a file or an option) is named in the error."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise cls._explained(error, source) from None
+
+    @classmethod
+    def parse_json(cls, text: str, source: str) -> Self:
+        """Validate JSON as a machine wrote it: no text for a number, no fraction for a count."""
+        try:
+            return cls.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            raise cls._explained(error, source) from None
+
+    @classmethod
+    def _explained(cls, error: ValidationError, source: str) -> OnlygoodError:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        words = [_explain(cls, problem) for problem in problems[:_MOST_PROBLEMS]]
+        if more := len(problems) - len(words):
+            words.append(f"and {more} more")
+        return OnlygoodError(f"{source}: {'; '.join(words)}")
+
+
+def _explain(model: type[BaseModel], problem: Any) -> str:
+    """One sentence for one pydantic problem."""
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+    known = _fields_at(model, problem["loc"][:-1])
+    near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(sorted(known))}"
+    return f"unknown key {where!r}; {hint}"
+
+
+def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Names of the fields of the model that stands at ``path`` inside ``model``."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field is not None else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)

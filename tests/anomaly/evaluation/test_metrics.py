@@ -1,0 +1,289 @@
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import ndimage
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+from onlygood.anomaly.evaluation import metrics
+from onlygood.anomaly.evaluation.metrics import PixelCurves, auroc, image_metrics, on_image, per_defect, rate
+from onlygood.runtime.errors import OnlygoodError
+
+# Few distinct values, so that ties are the rule.
+tied = st.lists(st.integers(0, 8).map(float), min_size=1, max_size=30).map(np.array)
+
+
+def test_by_hand():
+    # Descending: 9b 8b 7g 5b 5g 3b 1g. Pairs won by b: 9→3, 8→3, 5→1+½, 3→1 of 12.
+    found = image_metrics(np.array([7.0, 5.0, 1.0]), np.array([9.0, 8.0, 5.0, 3.0]), seed=0)
+    assert found.auroc.value == pytest.approx(8.5 / 12)
+    # Precision where recall rises: 1, 1, 3/5 (the tie is flagged together), 4/6.
+    assert found.average_precision.value == pytest.approx((1 + 1 + 3 / 5 + 4 / 6) / 4)
+    assert found.fpr95.value == pytest.approx(2 / 3)  # all four needed: threshold 3 flags 7 and 5
+    assert found.f1_max.value == pytest.approx(2 * 4 / (4 + 2 + 4))  # at 3; at 8 it is 4/6
+    assert found.f1_threshold == 3.0
+
+
+def test_perfect_and_useless_and_inverted():
+    good, bad = np.arange(5.0), np.arange(5.0) + 10
+    assert image_metrics(good, bad, seed=0)[:4] == tuple(
+        metrics.Estimate(value, value, value) for value in (1.0, 1.0, 0.0, 1.0)
+    )
+    assert auroc(np.ones(4), np.ones(7)) == 0.5
+    assert auroc(bad, good) == 0.0
+
+
+@given(tied, tied)
+def test_equal_to_scikit_learn(good, bad):
+    labels = np.repeat([0, 1], [len(good), len(bad)])
+    scores = np.concatenate([good, bad])
+    found = image_metrics(good, bad, seed=0, draws=2)
+    assert found.auroc.value == pytest.approx(roc_auc_score(labels, scores))
+    assert found.average_precision.value == pytest.approx(average_precision_score(labels, scores))
+    fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
+    assert found.fpr95.value == pytest.approx(fpr[tpr >= 0.95 - 1e-12][0])
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    assert found.f1_max.value == pytest.approx(f1.max())
+    predicted = scores >= found.f1_threshold
+    hits = np.sum(predicted & (labels == 1))
+    assert 2 * hits / (predicted.sum() + len(bad)) == pytest.approx(f1.max())
+
+
+@given(tied, tied)
+def test_only_the_order_matters(good, bad):
+    before = image_metrics(good, bad, seed=1, draws=20)
+    after = image_metrics(np.exp(good / 3) - 50, np.exp(bad / 3) - 50, seed=1, draws=20)
+    assert before[:4] == after[:4]
+
+
+def test_bootstrap_is_that_of_a_loop_and_stratified():
+    rng = np.random.default_rng(3)
+    good, bad = rng.normal(0, 1, 40), rng.normal(1, 1, 25)
+    found = image_metrics(good, bad, seed=5, draws=4000).auroc
+    drawn = [
+        roc_auc_score(
+            np.repeat([0, 1], [40, 25]), np.concatenate([rng.choice(good, 40), rng.choice(bad, 25)])
+        )
+        for _ in range(1000)
+    ]
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.02)
+    assert found.low < found.value < found.high
+    assert found == image_metrics(good, bad, seed=5, draws=4000).auroc
+    assert found != image_metrics(good, bad, seed=6, draws=4000).auroc
+
+
+def test_interval_narrows_with_more_images():
+    rng = np.random.default_rng(0)
+    few, many = (image_metrics(rng.normal(0, 1, n), rng.normal(1, 1, n), seed=0).auroc for n in (20, 2000))
+    assert many.high - many.low < (few.high - few.low) / 5
+
+
+def test_bootstrap_in_steps(monkeypatch):
+    rng = np.random.default_rng(0)
+    good, bad = rng.normal(0, 1, 30), rng.normal(1, 1, 30)
+    whole = image_metrics(good, bad, seed=0, draws=2000)
+    monkeypatch.setattr(metrics, "_CELLS", 60 * 7)
+    steps = image_metrics(good, bad, seed=0, draws=2000)
+    assert np.allclose(steps[:4], whole[:4], atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "words"),
+    [
+        ([], [1.0], "no good images"),
+        ([1.0], [], "no anomalous images"),
+        ([1.0, np.nan], [2.0], "1 scores of good images are not finite"),
+        ([1.0], [np.inf], "1 scores of anomalous images are not finite"),
+    ],
+)
+def test_what_cannot_be_measured(good, bad, words):
+    with pytest.raises(OnlygoodError, match=words):
+        image_metrics(np.array(good), np.array(bad), seed=0)
+
+
+def test_per_defect():
+    found = per_defect(
+        np.array([1.0, 2.0]), np.array([3.0, 0.0, 1.5]), ["hole", "crack", "crack"], seed=0, draws=50
+    )
+    assert {name: (estimate.value, n) for name, (estimate, n) in found.items()} == {
+        "crack": (0.25, 2),
+        "hole": (1.0, 1),
+    }
+
+
+@given(st.integers(1, 300), st.data())
+def test_rates_have_clopper_pearson_intervals(total, data):
+    hits = data.draw(st.integers(0, total))
+    exact = binomtest(hits, total).proportion_ci(0.95, "exact")
+    assert rate(hits, total) == pytest.approx((hits / total, exact.low, exact.high), abs=1e-9)
+
+
+def test_rule_of_three():
+    assert rate(0, 100).low == 0
+    assert rate(0, 100).high == pytest.approx(1 - 0.025 ** (1 / 100))
+    with pytest.raises(OnlygoodError):
+        rate(0, 0)
+
+
+def test_roc_curve_by_hand():
+    false, true = metrics.roc_curve(np.array([1.0, 2.0]), np.array([2.0, 3.0]))
+    assert false.tolist() == [0, 0, 0.5, 1]
+    assert true.tolist() == [0, 0.5, 1, 1]
+
+
+# --- pixels
+
+
+def curves(pairs) -> PixelCurves:
+    found = PixelCurves(np.concatenate([np.ravel(heatmap) for heatmap, _ in pairs]).astype(np.float32))
+    for heatmap, mask in pairs:
+        found.add(np.asarray(heatmap, np.float32), np.asarray(mask, bool))
+    return found
+
+
+def naive_aupro(pairs, limit=0.3) -> float:
+    """Every distinct value a threshold, region by region."""
+    values = np.unique(np.concatenate([np.ravel(heatmap) for heatmap, _ in pairs]))[::-1]
+    good = np.concatenate([heatmap[~mask] for heatmap, mask in pairs])
+    regions = []
+    for heatmap, mask in pairs:
+        labels, count = ndimage.label(mask, np.ones((3, 3)))
+        regions += [heatmap[labels == i + 1] for i in range(count)]
+    x = np.array([0.0, *(np.mean(good >= v) for v in values)])
+    y = np.array([0.0, *(np.mean([np.mean(r >= v) for r in regions]) for v in values)])
+    inside = x <= limit
+    x_cut = np.append(x[inside], limit)
+    y_cut = np.append(y[inside], np.interp(limit, x, y))
+    return float(np.sum(np.diff(x_cut) * (y_cut[1:] + y_cut[:-1]) / 2) / limit)
+
+
+def test_aupro_by_hand():
+    # Ten good pixels 0…9 (as a row) and two regions: of one pixel at 9.5, of two pixels at 7.5 and 0.5.
+    heatmap = np.array([[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9.5, -1, 7.5, 0.5, -1]])
+    mask = np.zeros((1, 15), bool)
+    mask[0, [10, 12, 13]] = True
+    # FPR 0: overlap ½ (region one whole, region two none). After 9 and 8, at FPR 2/12, 7.5 lifts it to ¾.
+    found = curves([(heatmap, mask)]).metrics(seed=0, draws=10)
+    assert found.aupro.value == pytest.approx((2 / 12 * 0.5 + (0.3 - 2 / 12) * 0.75) / 0.3)
+    assert found.regions == 2
+    labels = mask.reshape(-1)
+    assert found.auroc.value == pytest.approx(roc_auc_score(labels, heatmap.reshape(-1)))
+
+
+def test_pixels_touching_by_a_corner_are_one_region():
+    mask = np.eye(4, dtype=bool)
+    assert curves([(mask, mask)]).metrics(seed=0, draws=2).regions == 1
+
+
+def test_perfect_and_uninformative_heatmaps():
+    mask = np.zeros((8, 8), bool)
+    mask[2:4, 2:5] = True
+    perfect = curves([(mask, mask), (np.zeros((8, 8)), ~np.ones((8, 8), bool))]).metrics(seed=0, draws=20)
+    assert (perfect.auroc.value, perfect.aupro.value) == (1.0, 1.0)
+    flat = curves([(np.ones((8, 8)), mask)]).metrics(seed=0, draws=20)
+    assert (flat.auroc.value, flat.aupro.value) == pytest.approx((0.5, 0.15))
+
+
+@given(st.integers(0, 1000))
+def test_unbinned_where_there_are_few_values(seed):
+    rng = np.random.default_rng(seed)
+    pairs = [(rng.integers(0, 6, (7, 9)).astype(float), rng.random((7, 9)) < 0.2) for _ in range(3)]
+    assume(any(mask.any() for _, mask in pairs))
+    found = curves(pairs).metrics(seed=0, draws=2)
+    assert found.aupro.value == pytest.approx(naive_aupro(pairs), abs=1e-6)
+
+
+def test_binning_error_is_a_bound(monkeypatch):
+    monkeypatch.setattr(metrics, "BINS", 16)
+    rng = np.random.default_rng(0)
+    pairs = []
+    for _ in range(4):
+        mask = np.zeros((40, 40), bool)
+        mask[5:15, 5:12] = mask[25:30, 20:35] = True
+        pairs.append(((rng.normal(0, 1, (40, 40)) + mask * 1.5).astype(np.float32), mask))
+    found = curves(pairs).metrics(seed=0, draws=50)
+    exact_roc = roc_auc_score(
+        np.concatenate([mask.reshape(-1) for _, mask in pairs]),
+        np.concatenate([heatmap.reshape(-1) for heatmap, _ in pairs]),
+    )
+    assert abs(found.auroc.value - exact_roc) < found.binning_error < 0.1
+    assert abs(found.aupro.value - naive_aupro(pairs)) < found.binning_error
+    monkeypatch.setattr(metrics, "BINS", 2048)
+    fine = curves(pairs).metrics(seed=0, draws=50)
+    assert fine.binning_error < 1e-3
+    assert fine.auroc.value == pytest.approx(exact_roc, abs=1e-4)
+    assert fine.aupro.low <= fine.aupro.value <= fine.aupro.high
+
+
+def test_only_the_order_of_heatmap_values_matters():
+    rng = np.random.default_rng(1)
+    mask = rng.random((20, 20)) < 0.1
+    heatmap = rng.integers(0, 50, (20, 20)) + 3.0 * mask
+    first = curves([(heatmap, mask)]).metrics(seed=0, draws=5)
+    second = curves([(heatmap**3 - 7, mask)]).metrics(seed=0, draws=5)
+    assert first == second
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch):
+    rng = np.random.default_rng(1)
+    pairs = [(rng.normal(size=(20, 20)), rng.random((20, 20)) < 0.1)]
+    whole = curves(pairs).metrics(seed=0, draws=5)
+    monkeypatch.setattr(metrics, "_BLOCK", 60)
+    blocks = curves(pairs).metrics(seed=0, draws=5)
+    assert blocks.auroc == pytest.approx(whole.auroc)
+    assert blocks.aupro == pytest.approx(whole.aupro)
+
+
+def test_pixel_bootstrap_draws_images():
+    rng = np.random.default_rng(2)
+    mask = np.zeros((10, 10), bool)
+    mask[3:6, 3:6] = True
+    pairs = [(rng.normal(0, 1, (10, 10)) + shift * mask, mask) for shift in (0, 4, 0, 4)]
+    spread = curves(pairs).metrics(seed=0).auroc
+    assert spread.high - spread.low > 0.1  # two images show nothing, two show all
+    alike = curves([pairs[1]] * 4).metrics(seed=0).auroc
+    assert alike.high - alike.low < 1e-6
+
+
+def test_pixels_that_cannot_be_measured():
+    with pytest.raises(OnlygoodError, match="no image with a defect mask"):
+        curves([(np.ones((2, 2)), np.zeros((2, 2)))]).metrics(seed=0)
+    with pytest.raises(OnlygoodError, match="no defect-free pixel"):
+        curves([(np.ones((2, 2)), np.ones((2, 2)))]).metrics(seed=0)
+
+
+def test_heatmap_on_image_stretched():
+    drawn = on_image(np.array([[0.0, 1.0]], np.float32), 4, 2, (0, 0, 4, 2))
+    assert drawn.tolist() == [[0, 0.25, 0.75, 1]] * 2  # half-pixel centres, edges held
+
+
+def test_heatmap_on_image_cropped_leaves_the_rest_unflagged():
+    drawn = on_image(np.ones((2, 2), np.float32), 6, 4, (1, 0, 5, 4))
+    assert np.isneginf(drawn[:, [0, 5]]).all()
+    assert (drawn[:, 1:5] == 1).all()
+
+
+def test_heatmap_on_image_padded_drops_the_padding():
+    heatmap = np.array([[9.0] * 4, [1, 1, 1, 1], [2, 2, 2, 2], [9] * 4], np.float32)
+    drawn = on_image(heatmap, 4, 2, (0, -1, 4, 3))
+    assert drawn.tolist() == [[1] * 4, [2] * 4]
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 20), st.integers(1, 20), st.integers(0, 99))
+def test_heatmap_on_image_stays_in_range_and_keeps_constants(h, w, height, width, seed):
+    heatmap = np.random.default_rng(seed).normal(size=(h, w)).astype(np.float32)
+    drawn = on_image(heatmap, width, height, (0, 0, width, height))
+    assert drawn.shape == (height, width)
+    assert heatmap.min() - 1e-5 <= drawn.min() <= drawn.max() <= heatmap.max() + 1e-5
+    assert np.allclose(on_image(np.full((h, w), 3, np.float32), width, height, (0, 0, width, height)), 3)
+
+
+def test_sampled_values_lie_between_the_cells(monkeypatch):
+    heatmaps = np.array([[[0, 1]], [[2, 3]], [[4, 5]]], np.float32)
+    steps = [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]
+    every = metrics.sample_values(heatmaps)
+    assert every.tolist() == [i + step for i in (0, 2, 4) for step in steps * 4]
+    monkeypatch.setattr(metrics, "_SAMPLE", 96)
+    assert metrics.sample_values(heatmaps).tolist() == [i + step for i in (0, 4) for step in steps * 4]

@@ -1,0 +1,183 @@
+"""The contract of every pretext task, Deep SVDD included."""
+
+import inspect
+import json
+import math
+import os
+import re
+import signal
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import BATCH, FACTS, batch, fit, make, pictures, rows, structured
+from torch import Tensor
+
+from onlygood.anomaly.tasks import ALL_TASKS
+from onlygood.pretrain.tasks.base import Task
+from onlygood.runtime.errors import Interrupted, OnlygoodError
+from onlygood.runtime.strict import Strict
+
+
+@pytest.mark.parametrize("name", ALL_TASKS)
+def test_output_and_gradients(name: str) -> None:
+    """A scalar loss, a gradient for every parameter, detached metrics and features, inputs untouched."""
+    task = make(name).train()
+    images = batch(pictures(name, 8))
+    before = images.clone()
+    output = task(images, torch.arange(8), torch.Generator().manual_seed(0))
+    assert output.loss.shape == ()
+    assert all(m.shape == () and not m.requires_grad for m in output.metrics.values())
+    assert output.features is not None
+    assert not output.features.requires_grad
+    assert output.features.shape[1] == task.encoder.dim
+    assert (task.classes is None) == ("accuracy" not in output.metrics)
+    assert torch.equal(images, before)
+    output.loss.backward()
+    parameters = {key: p for key, p in task.named_parameters() if p.requires_grad}
+    assert all(p.grad is not None and p.grad.any() for p in parameters.values())
+    grouped = [id(p) for group in task.param_groups() for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in parameters.values())
+
+
+@pytest.mark.parametrize("name", ALL_TASKS)
+def test_every_draw_is_from_the_generator(name: str) -> None:
+    images = batch(pictures(name, 8))
+
+    def loss(seed: int) -> Tensor:
+        torch.manual_seed(seed + 100)
+        before = torch.random.get_rng_state()
+        value = make(name).train()(images, torch.arange(8), torch.Generator().manual_seed(seed)).loss
+        assert torch.equal(torch.random.get_rng_state(), before)
+        return value.detach()
+
+    assert torch.equal(loss(0), loss(0))
+    if name != "svdd":  # which draws nothing by default
+        assert not torch.equal(loss(0), loss(1))
+
+
+@pytest.mark.parametrize("name", ALL_TASKS)
+def test_embed_is_what_a_detector_sees(name: str) -> None:
+    """Plain images through the encoder, in whatever company."""
+    task = make(name).eval()
+    images = batch(structured(6))
+    with torch.no_grad():
+        together, alone = task.embed(images), task.embed(images[2:3])
+    assert together.shape == (6, task.encoder.dim)
+    torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name, facts in FACTS.items() if facts.chance])
+def test_the_start_is_chance(name: str) -> None:
+    """An untrained network knows nothing; a loss below chance would mean that labels leak."""
+    chance = FACTS[name].chance
+    assert chance is not None
+    task = make(name).train()
+    images = pictures(name)
+    values = []
+    for seed in range(6):
+        some = batch(images[seed * 4 : seed * 4 + BATCH])
+        output = task(some, torch.arange(BATCH), torch.Generator().manual_seed(seed))
+        values.append(output.metrics.get("cross_entropy", output.loss).item())
+    assert np.mean(values) == pytest.approx(chance, rel=0.12)
+    assert task.classes in {None, round(math.exp(chance))}
+
+
+def test_every_task_is_known_here() -> None:
+    assert FACTS.keys() == ALL_TASKS.keys()
+
+
+@pytest.mark.parametrize("name", ALL_TASKS)
+def test_the_loss_falls(name: str, tmp_path: Path) -> None:
+    facts = FACTS[name]
+    result = fit(make(name), tmp_path, pictures(name), steps=facts.steps, lr=facts.lr)
+    losses = [row["loss"] for row in rows(result)]
+    before, after = np.mean(losses[facts.skip : facts.skip + 2]), np.mean(losses[-3:])
+    assert after < before - (1 - facts.share) * abs(before) - 0.01
+
+
+@pytest.mark.parametrize("name", ALL_TASKS)
+def test_four_steps_are_two_and_two_bit_for_bit(name: str, tmp_path: Path) -> None:
+    images = pictures(name, 20)  # two epochs of two steps
+    settings: dict[str, Any] = {"steps": 4, "batch_size": 10}
+    options = FACTS[name].resumed
+
+    whole = make(name, **options)
+    expected = fit(whole, tmp_path / "whole", images, **settings)
+
+    first = make(name, **options)
+    after_step = first.after_step
+    done: list[float] = []
+
+    def stop_during_step_2(progress: float) -> None:
+        after_step(progress)
+        done.append(progress)
+        if len(done) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    first.after_step = stop_during_step_2  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        fit(first, tmp_path / "parts", images, **settings)
+    assert not same(first, whole)
+    second = make(name, seed=1, **options)
+    result = fit(second, tmp_path / "parts", images, resume=True, **settings)
+
+    assert same(second, whole)
+    keys = expected.metrics.keys() & {"loss", "accuracy", "distance", "spread"}
+    assert {key: result.metrics[key] for key in keys} == {key: expected.metrics[key] for key in keys}
+
+
+def same(a: Task, b: Task) -> bool:
+    mine, theirs = a.state_dict(), b.state_dict()
+    assert mine.keys() == theirs.keys()
+    return all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+# --- the registry -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: make("rotatoin"), "no pretext task 'rotatoin'; did you mean 'rotation'"),
+        (lambda: make("xyz"), "there are rotation, geometric"),
+        (
+            lambda: make("simclr", temprature=1),
+            "options of task 'simclr': unknown key 'temprature'.*'temperature'",
+        ),
+        (lambda: make("rotation", views={"blurr": 1}), r"unknown key 'views\.blurr'; did you mean 'blur'"),
+        (lambda: make("svdd", nu=0), "nu"),
+    ],
+)
+def test_mistakes_are_named_with_what_was_meant(call: Callable[[], Task], message: str) -> None:
+    with pytest.raises(OnlygoodError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", ALL_TASKS)
+def test_every_entry_is_complete(name: str) -> None:
+    entry = ALL_TASKS[name]
+    assert re.search(r"\b(19|20)\d\d\b", entry.paper)
+    assert entry.good_for
+    assert issubclass(entry.config(), Strict)
+    assert issubclass(entry.task(), Task)
+    arguments = inspect.signature(entry.task()).parameters
+    assert entry.per_image == ("images" in arguments)
+    assert entry.labelled == ("labelled" in arguments)
+    assert not entry.labelled or "label" in entry.needs
+    assert not entry.tracks or "video" in entry.needs
+
+
+def test_costs_are_those_measured() -> None:
+    """Times rotation, each against rotation in the same round; the median."""
+    file = Path(__file__).parents[3] / "benchmarks/results/costs/32px.json"
+    seconds = json.loads(file.read_text("utf-8"))["cpu_seconds_per_1000_images"]
+    measured = {
+        name: statistics.median(a / b for a, b in zip(values, seconds["rotation"], strict=True))
+        for name, values in seconds.items()
+    }
+    assert measured == pytest.approx({name: entry.cost for name, entry in ALL_TASKS.items()}, abs=0.051)

@@ -1,0 +1,111 @@
+"""Tiles, and that nothing but their content is left in them."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from onlygood.pretrain.views.patches import cut_tiles, drop_colours, enlarge_tiles, square, standardize_tiles
+from onlygood.runtime.errors import OnlygoodError
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def coordinates(batch: int, side: int) -> Tensor:
+    """Channel 0 holds each pixel's row, channel 1 its column."""
+    at = torch.arange(side).float()
+    return torch.stack(torch.meshgrid(at, at, indexing="ij")).expand(batch, -1, -1, -1)
+
+
+def corners(tiles: Tensor) -> tuple[Tensor, Tensor]:
+    """First row and first column ``(B, T)`` of tiles of coordinates, which must be whole windows."""
+    top, left = tiles[:, :, 0, 0, 0], tiles[:, :, 1, 0, 0]
+    steps = torch.arange(tiles.shape[-1]).float()
+    assert torch.equal(tiles[:, :, 0], (top[..., None, None] + steps[:, None]).expand_as(tiles[:, :, 0]))
+    assert torch.equal(tiles[:, :, 1], (left[..., None, None] + steps).expand_as(tiles[:, :, 1]))
+    return top, left
+
+
+def test_tiles_lie_row_by_row_each_in_its_cell() -> None:
+    tiles = cut_tiles(coordinates(200, 30), 3, 0.6, 1.0, rng())
+    assert tiles.shape == (200, 9, 2, 6, 6)
+    top, left = corners(tiles)
+    index = torch.arange(9)
+    for first, cell in ((top, index // 3), (left, index % 3)):
+        place = first - cell * 10
+        assert place.amin(dim=0).eq(0).all()  # every place in the gap of 4 is taken, in every cell
+        assert place.amax(dim=0).eq(4).all()
+        assert len(set(place.flatten().tolist())) == 5
+
+
+def test_jitter_is_drawn_for_each_image_and_tile() -> None:
+    top, left = corners(cut_tiles(coordinates(50, 40), 2, 0.5, 1.0, rng()))
+    places = torch.stack([top - torch.arange(4) // 2 * 20, left - torch.arange(4) % 2 * 20]).flatten(1)
+    assert (torch.corrcoef(places) - torch.eye(2)).abs().max() < 0.25
+    assert (torch.corrcoef(top.T) - torch.eye(4)).abs().max() < 0.45
+
+
+def test_part_of_the_jitter_keeps_a_gap() -> None:
+    top, _ = corners(cut_tiles(coordinates(200, 36), 3, 0.67, 0.5, rng()))
+    place = top - torch.arange(9) // 3 * 12
+    assert sorted(set(place.flatten().tolist())) == [1, 2, 3]  # of 0 to 4: neighbours stay 2 px apart
+
+
+def test_channels_shift_on_their_own_within_the_cell() -> None:
+    x = coordinates(300, 30)[:, :1].expand(-1, 3, -1, -1)
+    first = cut_tiles(x, 3, 0.6, 1.0, rng(), channel_shift=2)[:, :, :, 0, 0]
+    apart = first[:, :, 0] - first[:, :, 1]
+    assert sorted(set(apart.flatten().tolist())) == [-2, -1, 0, 1, 2]
+    place = first - (torch.arange(9) // 3 * 10)[:, None]
+    assert place.min() == 0
+    assert place.max() == 4
+
+
+def test_squares_of_oblong_images_lie_anywhere() -> None:
+    x = torch.arange(24).float().expand(64, 1, 16, 24)
+    cut = square(x, rng())
+    assert cut.shape == (64, 1, 16, 16)
+    assert len(set(cut[:, 0, 0, 0].flatten().tolist())) > 5
+    assert square(cut, rng()) is cut
+
+
+def test_small_tiles_are_stretched_each_by_itself() -> None:
+    """Without the content, the stretched grid is the same in every tile; larger tiles are left alone."""
+    tiles = cut_tiles(coordinates(20, 30), 3, 0.6, 1.0, rng())
+    larger = enlarge_tiles(tiles)
+    assert larger.shape == (20, 9, 2, 12, 12)
+    middle = torch.arange(12) / 2 - 0.25  # of each new pixel, in old ones; the border repeats
+    expected = tiles[:, :, :1, :1, :1] + middle.clamp(0, 5)[:, None]
+    torch.testing.assert_close(larger[:, :, :1], expected.expand(-1, -1, -1, -1, 12))
+    large = torch.zeros(1, 4, 1, 12, 12)
+    assert enlarge_tiles(large) is large
+
+
+def test_lighting_is_gone_from_standardised_tiles() -> None:
+    x = torch.randn(2, 4, 3, 8, 8, generator=rng())
+    gain = torch.rand(2, 4, 3, 1, 1, generator=rng(1)) + 0.5
+    once, lit = standardize_tiles(x), standardize_tiles(x * gain + 3 * gain)
+    torch.testing.assert_close(once, lit, atol=0.05, rtol=0)
+    torch.testing.assert_close(once.mean(dim=(3, 4)), torch.zeros(2, 4, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(once.std(dim=(3, 4), correction=0), torch.ones(2, 4, 3), atol=0.02, rtol=0)
+    assert standardize_tiles(torch.full((1, 1, 1, 8, 8), 0.3)).abs().max() < 1e-4
+
+
+def test_one_random_channel_of_each_tile_is_kept() -> None:
+    tiles = torch.randn(40, 9, 3, 6, 6, generator=rng())
+    dropped = drop_colours(tiles, rng(1))
+    kept = (dropped == tiles).all(dim=(3, 4))
+    assert kept.sum(dim=2).eq(1).all()
+    assert kept.sum(dim=(0, 1)).min() > 90  # of 360, a third each
+    assert kept.float().std(dim=1).gt(0).any(dim=1).all()  # not one choice for all tiles of an image
+    noise = dropped[~kept]
+    assert noise.std() == pytest.approx(0.1, rel=0.05)
+    assert abs(float(torch.corrcoef(torch.stack([noise.flatten(), tiles[~kept].flatten()]))[0, 1])) < 0.02
+    grey = tiles[:, :, :1]
+    assert drop_colours(grey, rng()) is grey
+
+
+def test_too_small_to_cut() -> None:
+    with pytest.raises(OnlygoodError, match=r"images of 12 px are too small for 3×3 tiles of 3 px"):
+        cut_tiles(coordinates(1, 12), 3, 0.75, 1.0, rng())

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta
+
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.model.calibration import (
+    achieved_interval,
+    minimum_n,
+    p_values,
+    smallest_alpha,
+    threshold,
+)
+
+RATES = st.floats(1e-4, 0.999) | st.sampled_from([i / 100 for i in range(1, 100)])
+SCORES = st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=150)  # with many ties
+
+
+def test_p_values_by_hand() -> None:
+    calibration = np.array([1.0, 2.0, 2.0, 4.0])
+    scores = np.array([0.0, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0])
+    assert p_values(calibration, scores) == pytest.approx([1, 1, 0.8, 0.8, 0.4, 0.4, 0.2])
+
+
+def test_p_value_of_nan_is_nan_and_not_small() -> None:
+    assert np.isnan(p_values(np.array([1.0]), np.array([np.nan]))).all()
+
+
+def test_threshold_by_hand() -> None:
+    calibration = np.arange(1.0, 100.0)  # n = 99
+    assert threshold(calibration, 0.01) == 99.0  # k = 1: the largest
+    assert threshold(calibration, 0.05) == 95.0  # k = 5: the fifth largest
+    assert threshold(calibration, 0.059) == 95.0
+    assert threshold(calibration, 0.29) == 71.0  # though 0.29 * 100 is 28.999999999999996 in floats
+
+
+@given(SCORES, SCORES, RATES)
+def test_score_beyond_threshold_is_p_value_within_rate(
+    calibration: list[float], scores: list[float], alpha: float
+) -> None:
+    ascending, fresh = np.sort(calibration), np.array(scores)
+    small = p_values(ascending, fresh) <= alpha
+    if len(ascending) < minimum_n(alpha):
+        assert not small.any()
+        with pytest.raises(OnlygoodError):
+            threshold(ascending, alpha)
+    else:
+        assert (small == (fresh > threshold(ascending, alpha))).all()
+
+
+def test_refusal_names_a_rate_that_is_then_accepted() -> None:
+    calibration = np.arange(50.0)
+    with pytest.raises(OnlygoodError, match=r"at least 99 calibration images.* has 50.* is 0\.01961$"):
+        threshold(calibration, 0.01)
+    assert threshold(calibration, 0.01961) == 49.0
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, float("nan")])
+def test_impossible_rates_are_refused(alpha: float) -> None:
+    with pytest.raises(OnlygoodError, match="between 0 and 1"):
+        threshold(np.arange(10.0), alpha)
+
+
+def test_minimum_n_by_hand() -> None:
+    assert [minimum_n(alpha) for alpha in (0.5, 0.1, 0.05, 0.01, 0.001, 1 / 3)] == [1, 9, 19, 99, 999, 2]
+
+
+@given(st.integers(1, 10_000))
+def test_smallest_alpha_is_allowed_by_exactly_n(n: int) -> None:
+    assert minimum_n(smallest_alpha(n)) == n
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(99, 0.01), (100, 0.05), (500, 0.013), (20_000, 0.001), (9, 0.5)])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
+def test_achieved_interval_is_the_beta_distribution(n: int, alpha: float, confidence: float) -> None:
+    k = int(alpha * (n + 1) + 1e-9)
+    law = beta(k, n + 1 - k)
+    tail = (1 - confidence) / 2
+    expected = [law.ppf(tail), law.mean(), law.ppf(1 - tail)]
+    assert achieved_interval(n, alpha, confidence) == pytest.approx(expected, rel=1e-7)
+
+
+def test_interval_where_nothing_can_be_flagged() -> None:
+    assert achieved_interval(10, 0.01) == (0, 0, 0)
+
+
+def test_false_alarm_rate_is_kept_on_fresh_scores() -> None:
+    rng = np.random.default_rng(0)
+    rates = []
+    for _ in range(400):
+        calibration = np.sort(rng.normal(size=99))
+        rates.append((rng.normal(size=200) > threshold(calibration, 0.1)).mean())
+    assert np.mean(rates) == pytest.approx(0.1, abs=0.005)
+    low, _, high = achieved_interval(99, 0.1, 0.95)
+    inside = np.mean([low <= rate <= high for rate in rates])
+    assert inside > 0.85  # less than 0.95, since 200 fresh scores add a spread of their own
+
+
+@pytest.mark.parametrize("alpha", [1e-300, 5e-324, 1e-9, 1e-12])
+def test_rates_that_no_number_of_images_supports_are_refused_at_once(alpha: float) -> None:
+    for refuse in (minimum_n, lambda rate: threshold(np.arange(10.0), rate)):
+        with pytest.raises(OnlygoodError, match="above 1e-09"):
+            refuse(alpha)
+
+
+@given(st.floats(1.1e-9, 0.999))
+def test_minimum_n_is_the_least_for_any_rate(alpha: float) -> None:
+    n = minimum_n(alpha)
+    assert 1 / (n + 1) <= alpha
+    assert n == 1 or 1 / n > alpha
