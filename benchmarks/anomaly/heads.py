@@ -76,7 +76,7 @@ def make_head(run: Trained, names: list[str]) -> Head:
 
 def reader(run: Trained) -> Detector:
     """A detector that shows the encoder every view that any head reads; its own head is not used."""
-    every = ["logprob"] if run.task.classifier is not None else ["centre"]
+    every = ["logprob"] if run.task.view_classifier is not None else ["centre"]
     head = run.recipe.head.model_copy(update={"names": every})
     recipe = run.recipe.model_copy(update={"head": head})
     return fit_head(recipe, run.task, run.store, run.train_ids[:1])
@@ -91,7 +91,7 @@ def collect(detector: Detector, store: ImageStore, ids: Ids) -> Outputs:
 def head_names(run: Trained) -> dict[str, list[str]]:
     """Heads to try, by what they are called in the tables."""
     names = {name: [name] for name in ("gaussian", "knn", "centre")}
-    if run.task.classifier is not None:
+    if run.task.view_classifier is not None:
         names |= {"logprob": ["logprob"], "logprob+gaussian": ["logprob", "gaussian"]}
     return names
 

@@ -256,8 +256,7 @@ class SupervisedTask(Task):
         *,
         labels: Tensor,
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.classes = int(labels.max()) + 1
         self.register_buffer("labels", labels)
         self.layer = nn.Linear(encoder.dim, self.classes)

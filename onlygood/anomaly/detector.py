@@ -24,7 +24,7 @@ class Detector(nn.Module):
     def __init__(self, task: Task, regions: Regions, head: Head, *, top: int = 1) -> None:
         super().__init__()
         self.encoder = task.encoder
-        self.classifier = task.classifier
+        self.classifier = task.view_classifier
         self.standardize = task.standardize
         self.turns = 4 if task.test_views == "rotations" and head.reads == "logits" else 1
         self.regions = regions

@@ -74,7 +74,7 @@ def fit(
     create_regions(
         regions, spec.height, spec.width, task.encoder
     )  # what does not fit is told before training
-    if task.classifier is None and "logprob" in recipe.head.names:
+    if task.view_classifier is None and "logprob" in recipe.head.names:
         raise OnlygoodError(NEEDS_CLASSIFIER)
     if note := find_cache().note:
         say(note)

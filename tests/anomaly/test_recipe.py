@@ -42,7 +42,7 @@ def test_every_shipped_recipe_can_be_built(name: str) -> None:
     task = build_task(recipe, 3, 100)
     first, step = recipe.regions.grid
     create_regions(recipe.regions, first + step, first, task.encoder)
-    assert "logprob" not in recipe.head.names or task.classifier is not None
+    assert "logprob" not in recipe.head.names or task.view_classifier is not None
     assert Recipe.parse(recipe.model_dump(mode="json"), "again") == recipe
 
 

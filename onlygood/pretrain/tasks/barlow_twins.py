@@ -29,11 +29,12 @@ class BarlowTwinsConfig(Strict):
 class BarlowTwinsTask(Task):
     """Cross-correlation of two views to the identity (Zbontar et al. 2021); no negatives, no asymmetry."""
 
+    config: BarlowTwinsConfig
+
     def __init__(
         self, encoder: Encoder, config: BarlowTwinsConfig, standardize: Standardize = "fixed"
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         width = config.projection
         self.projector = mlp(encoder.dim, width, width, width, bias_last=False)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from onlygood.pretrain.views.views import Standardize, to_float
+from onlygood.runtime.strict import Strict
 
 if TYPE_CHECKING:
     from onlygood.pretrain.networks.encoders import Encoder
@@ -35,18 +36,27 @@ class Task(nn.Module, ABC):
     ``__init__``, so that a checkpoint of the state dict is a checkpoint of the task.
     """
 
-    classes: int | None = None  # K, where the task is a K-way classification whose loss starts at log K
-    test_views: Literal["identity", "rotations"] = "identity"  # what the detector shows the encoder
+    # K, where the task is a K-way classification whose loss starts at log K.
+    classes: int | None = None
+    # What the detector shows the encoder.
+    test_views: Literal["identity", "rotations"] = "identity"
+    # Maps features (N, D) of any test view to logits (N, K); of test view k, class k is the true one. A
+    # detector may score its confidence, so no other classifier may have this name.
+    view_classifier: nn.Module | None
+    # Buffers made of further data, which a resume must be given again.
+    given: tuple[str, ...] = ()
+    config: Strict
+    # Share of training done, from 0 to 1.
+    progress: Tensor
 
-    given: tuple[str, ...] = ()  # buffers made of further data, which a resume must be given again
-
-    def __init__(self, encoder: "Encoder", standardize: Standardize = "fixed") -> None:
+    def __init__(self, encoder: "Encoder", config: Strict, standardize: Standardize) -> None:
         super().__init__()
         self.encoder = encoder
+        self.config = config
         self.standardize: Standardize = standardize
-        self.classifier: nn.Module | None = (
-            None  # features (N, D) to logits (N, K); of view k, class k is the true one
-        )
+        self.view_classifier = None
+        self.register_buffer("progress", torch.zeros(()))
+        self.register_load_state_dict_pre_hook(_read_older_names)  # type: ignore[no-untyped-call]
 
     @abstractmethod
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
@@ -70,6 +80,7 @@ class Task(nn.Module, ABC):
 
     def after_step(self, progress: float) -> None:
         """Called after each optimiser step with the share of training done, in (0, 1]."""
+        self.progress.fill_(progress)
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Optimiser groups; ``weight_decay`` may be set on each.
@@ -83,3 +94,13 @@ class Task(nn.Module, ABC):
             {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
         ]
         return [group for group in groups if group["params"]]
+
+
+def _read_older_names(task: Task, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """States written before tasks had ``progress`` and ``view_classifier`` are still read."""
+    state.setdefault(f"{prefix}progress", task.progress)
+    old, new = f"{prefix}classifier.", f"{prefix}view_classifier."
+    if hasattr(task, "classifier"):  # of a task that gives this name to something else
+        return
+    for name in [name for name in state if name.startswith(old)]:
+        state[new + name.removeprefix(old)] = state.pop(name)

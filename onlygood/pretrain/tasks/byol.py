@@ -31,9 +31,10 @@ class BYOLConfig(Strict):
 class BYOLTask(Task):
     """No negatives: predictor and slow target together keep the embeddings apart."""
 
+    config: BYOLConfig
+
     def __init__(self, encoder: Encoder, config: BYOLConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         # The predictor's batch norm would undo a shift, so the projector has no bias to learn one.
         self.projector = mlp(encoder.dim, config.hidden, config.projection, bias_last=False)
         self.predictor: nn.Module = mlp(config.projection, config.hidden, config.projection)
@@ -54,5 +55,6 @@ class BYOLTask(Task):
 
     def after_step(self, progress: float) -> None:
         """The target follows the trained network, ever more slowly."""
+        super().after_step(progress)
         momentum = rising_momentum(self.config.momentum, progress)
         follow(self.target, nn.Sequential(self.encoder, self.projector), momentum)

@@ -49,18 +49,18 @@ class ColorizationTask(Task):
     is blind to it but for what luminance says. Raises OnlygoodError for grey images.
     """
 
+    config: ColorizationConfig
     bins: Tensor
     counts: Tensor
 
     def __init__(
         self, encoder: Encoder, config: ColorizationConfig, standardize: Standardize = "fixed"
     ) -> None:
-        super().__init__(encoder, standardize)
+        super().__init__(encoder, config, standardize)
         if encoder.channels != 3:
             raise OnlygoodError(
                 "colorization learns from colours and these images are grey; use another task"
             )
-        self.config = config
         self.register_buffer("bins", gamut_bins())
         self.register_buffer("counts", torch.zeros(len(self.bins)))
         self.decoder = Decoder(encoder, len(self.bins), STRIDE)

@@ -51,11 +51,12 @@ class ContextEncoderConfig(Strict):
 class ContextEncoderTask(Task):
     """Holes are filled with 0, the mean, and painted by a light decoder, which is thrown away."""
 
+    config: ContextEncoderConfig
+
     def __init__(
         self, encoder: Encoder, config: ContextEncoderConfig, standardize: Standardize = "image"
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.decoder = Decoder(encoder, encoder.channels)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:

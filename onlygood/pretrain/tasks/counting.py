@@ -50,9 +50,10 @@ class CountingConfig(Strict):
 class CountingTask(Task):
     """An image at half size and its four quarters at full size, so that all five have the same side."""
 
+    config: CountingConfig
+
     def __init__(self, encoder: Encoder, config: CountingConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.counter = nn.Sequential(
             nn.Linear(encoder.dim, config.hidden),
             nn.ReLU(inplace=True),

@@ -22,13 +22,13 @@ class CutPasteConfig(Strict):
 class CutPasteTask(Task):
     """Every view three times in the batch: as it is (class 0), with a patch (1), with a scar (2)."""
 
+    config: CutPasteConfig
     classes = 3
-    classifier: nn.Module
+    view_classifier: nn.Module
 
     def __init__(self, encoder: Encoder, config: CutPasteConfig, standardize: Standardize = "image") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
-        self.classifier = nn.Sequential(
+        super().__init__(encoder, config, standardize)
+        self.view_classifier = nn.Sequential(
             nn.Linear(encoder.dim, encoder.dim), nn.ReLU(inplace=True), nn.Linear(encoder.dim, 3)
         )
 
@@ -38,6 +38,6 @@ class CutPasteTask(Task):
         versions = torch.cat([x, cut_paste(x, rng, scar=False), cut_paste(x, rng, scar=True)])
         labels = torch.arange(3, device=x.device).repeat_interleave(x.shape[0])
         features = self.encoder(versions)
-        logits = self.classifier(features)
+        logits = self.view_classifier(features)
         loss = functional.cross_entropy(logits.float(), labels)
         return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())

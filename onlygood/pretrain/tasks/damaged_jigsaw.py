@@ -43,13 +43,13 @@ class DamagedJigsawTask(Task):
     lost tile. Grey images are not coloured.
     """
 
+    config: DamagedJigsawConfig
     bins: Tensor
 
     def __init__(
         self, encoder: Encoder, config: DamagedJigsawConfig, standardize: Standardize = "image"
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.solver = Solver(
             encoder.dim, config.grid, config.permutations, config.tile_features, config.hidden
         )

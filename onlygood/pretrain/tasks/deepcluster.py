@@ -40,6 +40,7 @@ class DeepClusterTask(Task):
     has for the old one dies away within some steps. ``nmi`` says how far two clusterings in a row agree.
     """
 
+    config: DeepClusterConfig
     turns = 1  # versions of each view, which are classes of their own
     labels: Tensor
     weights: Tensor
@@ -51,8 +52,7 @@ class DeepClusterTask(Task):
     def __init__(
         self, encoder: Encoder, config: DeepClusterConfig, standardize: Standardize = "fixed", *, images: int
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.clusters = min(config.clusters, images)
         self.classes = self.clusters * self.turns
         self.cluster_classifier = nn.Linear(encoder.dim, self.classes)
@@ -84,6 +84,7 @@ class DeepClusterTask(Task):
 
     def after_step(self, progress: float) -> None:
         """The clusters grow older."""
+        super().after_step(progress)
         self.age += 1
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:

@@ -38,6 +38,7 @@ class DeepClusterV2Task(Task):
     is the share of views nearest to their own centroid.
     """
 
+    config: DeepClusterV2Config
     memory: Tensor
     used: Tensor
     labels: Tensor
@@ -54,8 +55,7 @@ class DeepClusterV2Task(Task):
         *,
         images: int,
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.projector = mlp(encoder.dim, encoder.dim, config.projection)
         clusters = min(config.clusters, images)
         directions = torch.randn(config.heads, clusters, config.projection)

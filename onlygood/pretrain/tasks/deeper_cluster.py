@@ -19,8 +19,8 @@ class DeeperClusterTask(DeepClusterTask):
     classes into two levels, of which clusters as few as ours have no need.
     """
 
-    turns = 4
     config: DeeperClusterConfig
+    turns = 4
 
     def _views(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Views cut square before they are turned: the shape of a turned oblong would tell the angle."""

@@ -32,13 +32,13 @@ class DefectsTask(Task):
     is also told whether the defect touches it. At test time only the views' classifier is used.
     """
 
+    config: DefectsConfig
     classes = 2
-    classifier: nn.Module
+    view_classifier: nn.Module
 
     def __init__(self, encoder: Encoder, config: DefectsConfig, standardize: Standardize = "image") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
-        self.classifier = nn.Sequential(
+        super().__init__(encoder, config, standardize)
+        self.view_classifier = nn.Sequential(
             nn.Linear(encoder.dim, encoder.dim), nn.ReLU(inplace=True), nn.Linear(encoder.dim, 2)
         )
         self.locator = nn.Conv2d(encoder.dim, 1, 1)
@@ -51,7 +51,7 @@ class DefectsTask(Task):
         labels = (torch.arange(x.shape[0], device=x.device) >= half).long()
         maps = self.encoder.stages(torch.cat([x[:half], defective]))[-1]
         features = maps.mean(dim=(2, 3))
-        logits = self.classifier(features)
+        logits = self.view_classifier(features)
         touched = functional.adaptive_max_pool2d(masks, maps.shape[2:]) > 0.5
         cells = torch.cat([torch.zeros_like(touched[:1]).expand(half, -1, -1), touched]).float()
         loss = functional.cross_entropy(logits.float(), labels)

@@ -32,9 +32,10 @@ class DenoisingConfig(Strict):
 class DenoisingTask(Task):
     """A convolutional denoising autoencoder; the decoder is thrown away."""
 
+    config: DenoisingConfig
+
     def __init__(self, encoder: Encoder, config: DenoisingConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.decoder = Decoder(encoder, encoder.channels)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:

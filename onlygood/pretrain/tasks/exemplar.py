@@ -35,14 +35,14 @@ class ExemplarTask(Task):
     `exemplar-triplet`.
     """
 
+    config: ExemplarConfig
     draws: Tensor
     seeds: Tensor
 
     def __init__(
         self, encoder: Encoder, config: ExemplarConfig, standardize: Standardize = "fixed", *, images: int
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.classes = images
         self.surrogate_classifier = nn.Linear(encoder.dim, images)
         self.register_buffer("draws", torch.rand(images))

@@ -36,11 +36,12 @@ class ExemplarTripletTask(Task):
     the paper's code they all are, which tells some images apart.
     """
 
+    config: ExemplarTripletConfig
+
     def __init__(
         self, encoder: Encoder, config: ExemplarTripletConfig, standardize: Standardize = "image"
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.projector = nn.Linear(encoder.dim, config.projection)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:

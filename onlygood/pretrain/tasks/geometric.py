@@ -35,12 +35,12 @@ class GeometricTask(Task):
     shift uncovers is filled by reflection, as in the paper; its seam is part of what there is to see.
     """
 
-    classifier: nn.Module
+    config: GeometricConfig
+    view_classifier: nn.Module
     transforms: Tensor
 
     def __init__(self, encoder: Encoder, config: GeometricConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         transforms = geometric_transforms(flips=config.flips, shift=config.shift, turns=config.turns)
         self.classes = len(transforms)
         if self.classes < 2:
@@ -48,7 +48,7 @@ class GeometricTask(Task):
                 "the task 'geometric' needs flips, a shift or turns: without any there is one class"
             )
         self.register_buffer("transforms", transforms, persistent=False)
-        self.classifier = nn.Linear(encoder.dim, self.classes)
+        self.view_classifier = nn.Linear(encoder.dim, self.classes)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of ``copies × B`` transformed views."""
@@ -64,6 +64,6 @@ class GeometricTask(Task):
         chosen = torch.rand(x.shape[0], classes, generator=rng, device=x.device).argsort(dim=1)[:, :copies]
         labels = chosen.flatten()
         features = self.encoder(transform(x.repeat_interleave(copies, dim=0), self.transforms[labels]))
-        logits = self.classifier(features)
+        logits = self.view_classifier(features)
         loss = functional.cross_entropy(logits.float(), labels)
         return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())

@@ -35,6 +35,8 @@ class InstanceDiscriminationTask(Task):
     With many images by noise-contrastive estimation.
     """
 
+    config: InstanceDiscriminationConfig
+
     def __init__(
         self,
         encoder: Encoder,
@@ -43,8 +45,7 @@ class InstanceDiscriminationTask(Task):
         *,
         images: int,
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.projector = nn.Linear(encoder.dim, config.projection)
         self.bank = MemoryBank(images, config.projection, config.momentum)
 

@@ -71,9 +71,10 @@ class JigsawTask(Task):
     otherwise lighting, continued edges and the colour fringes of lenses would tell their places.
     """
 
+    config: JigsawConfig
+
     def __init__(self, encoder: Encoder, config: JigsawConfig, standardize: Standardize = "image") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.solver = Solver(
             encoder.dim, config.grid, config.permutations, config.tile_features, config.hidden
         )

@@ -45,15 +45,15 @@ class MAETask(Task):
     It needs a transformer ("vit-tiny-4", "vit-tiny-8"), adamw, and long training.
     """
 
+    config: MAEConfig
     encoder: ViT
 
     def __init__(self, encoder: Encoder, config: MAEConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
+        super().__init__(encoder, config, standardize)
         if not isinstance(encoder, ViT):
             raise OnlygoodError(
                 f"the task 'mae' needs an encoder of patches, such as vit-tiny-4, not {encoder.name!r}"
             )
-        self.config = config
         dim = config.decoder_dim
         self.enter = nn.Linear(encoder.dim, dim)
         self.hidden = nn.Parameter(torch.randn(dim) * 0.02)

@@ -46,9 +46,10 @@ class MoCoTask(Task):
     encoded in small groups, and the keys' groups are drawn anew: the papers' shuffled devices, on one device.
     """
 
+    config: MoCoConfig
+
     def __init__(self, encoder: Encoder, config: MoCoConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         hidden = (encoder.dim,) * (config.version - 1)
         self.projector = mlp(encoder.dim, *hidden, config.projection, norm=False)
         self.target = follower(nn.Sequential(encoder, self.projector))
@@ -76,6 +77,7 @@ class MoCoTask(Task):
 
     def after_step(self, progress: float) -> None:
         """The key encoder follows."""
+        super().after_step(progress)
         follow(self.target, nn.Sequential(self.encoder, self.projector), self.config.momentum)
 
     def _groups(self, x: Tensor) -> int:

@@ -43,6 +43,8 @@ class MultiTask(Task):
     (crops of one, whole images of another) make the mixture fit neither.
     """
 
+    config: MultiConfig
+
     def __init__(
         self,
         encoder: Encoder,
@@ -51,8 +53,7 @@ class MultiTask(Task):
         *,
         images: int,
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.parts = nn.ModuleList(
             build_task(part.name, encoder, part.options, standardize, images=images) for part in config.parts
         )
@@ -84,6 +85,7 @@ class MultiTask(Task):
 
     def after_step(self, progress: float) -> None:
         """Every task's own."""
+        super().after_step(progress)
         for task in self._tasks():
             task.after_step(progress)
 

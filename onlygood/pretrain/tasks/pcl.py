@@ -48,6 +48,7 @@ class PCLTask(Task):
     sets the queue holds all images. Shuffled groups keep batch norm from telling which key is whose.
     """
 
+    config: PCLConfig
     queue: Tensor
     queue_ids: Tensor
     queued: Tensor
@@ -57,15 +58,13 @@ class PCLTask(Task):
     centroids: Tensor
     temperatures: Tensor
     clustered: Tensor
-    progress: Tensor
     nmi: Tensor
     seed: Tensor
 
     def __init__(
         self, encoder: Encoder, config: PCLConfig, standardize: Standardize = "fixed", *, images: int
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.projector = mlp(encoder.dim, encoder.dim, config.projection)
         self.keys = follower(nn.Sequential(encoder, self.projector))
         length, sets, most = (
@@ -82,7 +81,6 @@ class PCLTask(Task):
         self.register_buffer("centroids", torch.zeros(sets, most, config.projection))
         self.register_buffer("temperatures", torch.zeros(sets, most))
         self.register_buffer("clustered", torch.zeros((), dtype=torch.bool))
-        self.register_buffer("progress", torch.zeros(()))
         self.register_buffer("nmi", torch.zeros(()))
         self.register_buffer("seed", torch.randint(2**62, ()))
 
@@ -129,8 +127,8 @@ class PCLTask(Task):
 
     def after_step(self, progress: float) -> None:
         """The network of the keys follows."""
+        super().after_step(progress)
         follow(self.keys, nn.Sequential(self.encoder, self.projector), self.config.momentum)
-        self.progress.fill_(progress)
 
     def _keys(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Normalised keys ``(B, P)``, in groups of at least four images."""

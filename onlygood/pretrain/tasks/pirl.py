@@ -46,11 +46,12 @@ class PIRLConfig(Strict):
 class PIRLTask(Task):
     """Both the image and its patches must find the image's row in a memory, which only the image writes."""
 
+    config: PIRLConfig
+
     def __init__(
         self, encoder: Encoder, config: PIRLConfig, standardize: Standardize = "fixed", *, images: int
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         width = config.projection
         self.projector = nn.Linear(encoder.dim, width)
         self.patch_projector = nn.Linear(encoder.dim, width)

@@ -32,13 +32,13 @@ class RelativeLocationTask(Task):
     hides lighting, dropping colours hides the colour fringes of lenses.
     """
 
+    config: RelativeLocationConfig
     classes = 8
 
     def __init__(
         self, encoder: Encoder, config: RelativeLocationConfig, standardize: Standardize = "image"
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.head = nn.Sequential(
             nn.Linear(2 * encoder.dim, config.hidden, bias=False),
             nn.BatchNorm1d(config.hidden),

@@ -25,14 +25,14 @@ class RotationTask(Task):
     Images are cut square before they are turned: the shape of a turned oblong would tell the angle.
     """
 
+    config: RotationConfig
     classes = 4
     test_views = "rotations"
-    classifier: nn.Module
+    view_classifier: nn.Module
 
     def __init__(self, encoder: Encoder, config: RotationConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
-        self.classifier = nn.Linear(encoder.dim, 4)
+        super().__init__(encoder, config, standardize)
+        self.view_classifier = nn.Linear(encoder.dim, 4)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of ``4 B`` turned views."""
@@ -42,6 +42,6 @@ class RotationTask(Task):
         turned = rotations(x).flatten(0, 1)
         labels = torch.arange(4, device=x.device).repeat_interleave(x.shape[0])
         features = self.encoder(turned)
-        logits = self.classifier(features)
+        logits = self.view_classifier(features)
         loss = functional.cross_entropy(logits.float(), labels)
         return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())

@@ -55,10 +55,9 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
     from upright images and turned copies, and gives the encoder no gradient.
     """
 
-    test_views = "rotations"
-    classifier: FirstFeatures
     config: RotationDecouplingConfig
-    progress: Tensor
+    test_views = "rotations"
+    view_classifier: FirstFeatures
 
     def __init__(
         self,
@@ -70,10 +69,9 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
     ) -> None:
         super().__init__(encoder, config, standardize, images=images)
         half = encoder.dim // 2
-        self.classifier = FirstFeatures(half, 4)
+        self.view_classifier = FirstFeatures(half, 4)
         self.upright = FirstFeatures(half, 1)
         self.projector = nn.Linear(encoder.dim - half, config.projection)
-        self.register_buffer("progress", torch.zeros(()))
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Sum of the losses ``rotation``, ``invariance``, ``instance`` and ``upright``, all of them metrics.
@@ -83,12 +81,12 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
         x = square(random_view(images, self.standardize, self.config.views, rng), rng)
         features = self.encoder(rotations(x).flatten(0, 1))
         labels = torch.arange(4, device=x.device).repeat_interleave(len(x))
-        logits = self.classifier(features)
+        logits = self.view_classifier(features)
         upright = self.upright(features.detach()).view(4, -1)
 
         weights = self._weights(upright.detach())
         rotation = functional.cross_entropy(logits.float(), labels, reduction="none")
-        same = features[:, self.classifier.width :].float().view(4, len(x), -1)
+        same = features[:, self.view_classifier.width :].float().view(4, len(x), -1)
         mean = same.mean(dim=0)
         z = functional.normalize(self.projector(mean).float(), dim=1)
         terms = {
@@ -103,10 +101,6 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
         metrics["looks_upright"] = upright[1:].detach().float().sigmoid().mean()
         metrics["embedding_spread"] = spread(z)
         return Output(torch.stack(list(terms.values())).sum(), metrics, features.detach())
-
-    def after_step(self, progress: float) -> None:
-        """Knows when the weights begin."""
-        self.progress.fill_(progress)
 
     def _weights(self, upright: Tensor) -> Tensor:
         """Weights (4, B) of the copies with these logits, (4, B); those of the first row are 1."""

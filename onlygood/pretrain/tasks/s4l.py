@@ -31,9 +31,10 @@ class S4LTask(Task):
     ``labelled`` are uint8 images (M, C, H, W), of the training images' size, and classes (M,) from 0 on.
     """
 
+    config: S4LConfig
     test_views = "rotations"
     given = ("labelled_images", "labels")
-    classifier: nn.Module
+    view_classifier: nn.Module
     labelled_images: Tensor
     labels: Tensor
 
@@ -45,8 +46,7 @@ class S4LTask(Task):
         *,
         labelled: tuple[Tensor, Tensor],
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         images, labels = labelled
         if len(images) != len(labels) or not len(labels) or not 0 <= labels.min() < labels.max():
             raise OnlygoodError(
@@ -56,7 +56,7 @@ class S4LTask(Task):
             )
         self.register_buffer("labelled_images", images.clone())
         self.register_buffer("labels", labels.clone().long())
-        self.classifier = nn.Linear(encoder.dim, 4)
+        self.view_classifier = nn.Linear(encoder.dim, 4)
         self.label_classifier = nn.Linear(encoder.dim, int(labels.max()) + 1)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
@@ -72,7 +72,7 @@ class S4LTask(Task):
         features = self.encoder(rotations(x).flatten(0, 1))
 
         turns = torch.arange(4, device=x.device).repeat_interleave(len(x))
-        turn_logits = self.classifier(features)
+        turn_logits = self.view_classifier(features)
         each = functional.cross_entropy(turn_logits.float(), turns, reduction="none").view(4, -1)
         rotation = (each[:, :batch].mean() + each[:, batch:].mean()) / 2
         labels = self.labels[chosen].repeat(4)

@@ -45,23 +45,21 @@ class SeLaTask(Task):
     take half of the images of another.
     """
 
+    config: SeLaConfig
     labels: Tensor
     done: Tensor
-    progress: Tensor
     nmi: Tensor
 
     def __init__(
         self, encoder: Encoder, config: SeLaConfig, standardize: Standardize = "fixed", *, images: int
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.classes = min(config.clusters, images)
         self.cluster_classifier = nn.Linear(encoder.dim, config.heads * self.classes)
         nn.init.normal_(self.cluster_classifier.weight, 0, 0.01)
         nn.init.zeros_(self.cluster_classifier.bias)
         self.register_buffer("labels", (torch.arange(images) % self.classes).repeat(config.heads, 1))
         self.register_buffer("done", torch.zeros((), dtype=torch.int64))  # labellings
-        self.register_buffer("progress", torch.zeros(()))
         self.register_buffer("nmi", torch.zeros(()))
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
@@ -75,10 +73,6 @@ class SeLaTask(Task):
             self.nmi.copy_(nmi(self.labels[0, : labels.shape[1]], labels[0]))
         self.labels[:, : labels.shape[1]] = labels
         self.done.fill_(due)
-
-    def after_step(self, progress: float) -> None:
-        """For the schedule of labellings."""
-        self.progress.fill_(progress)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of one view, averaged over heads."""

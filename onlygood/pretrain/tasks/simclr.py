@@ -25,9 +25,10 @@ class SimCLRConfig(Strict):
 class SimCLRTask(Task):
     """NT-Xent of projected views. The features for detectors are those before the projection."""
 
+    config: SimCLRConfig
+
     def __init__(self, encoder: Encoder, config: SimCLRConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.projector = mlp(*[encoder.dim] * config.layers, config.projection)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:

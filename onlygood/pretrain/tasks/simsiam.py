@@ -25,9 +25,10 @@ class SimSiamConfig(Strict):
 class SimSiamTask(Task):
     """One network, no negatives, no slow copy: the stop-gradient keeps the embeddings apart."""
 
+    config: SimSiamConfig
+
     def __init__(self, encoder: Encoder, config: SimSiamConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.projector = mlp(encoder.dim, config.projection, config.projection, norm_last=True)
         self.predictor = mlp(config.projection, config.bottleneck, config.projection)
 

@@ -30,18 +30,18 @@ class SplitBrainTask(Task):
     Raises OnlygoodError for an encoder that is not split.
     """
 
+    config: SplitBrainConfig
     encoder: SplitEncoder
     bins: Tensor
 
     def __init__(
         self, encoder: Encoder, config: SplitBrainConfig, standardize: Standardize = "fixed"
     ) -> None:
-        super().__init__(encoder, standardize)
+        super().__init__(encoder, config, standardize)
         if not isinstance(encoder, SplitEncoder):
             raise OnlygoodError(
                 f"the task 'split-brain' needs the encoder 'split-small', not {encoder.name!r}"
             )
-        self.config = config
         self.register_buffer("bins", gamut_bins())
         self.to_colour = Decoder(encoder, len(self.bins), STRIDE, encoder.light_dim)
         self.to_light = Decoder(encoder, LEVELS, STRIDE, encoder.dim - encoder.light_dim)

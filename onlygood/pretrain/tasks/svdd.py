@@ -44,18 +44,16 @@ class SVDDTask(Task):
     the network can map everything to the centre, which the health check reports as collapse.
     """
 
+    config: SVDDConfig
     centre: Tensor
     radius: Tensor
     centred: Tensor
-    progress: Tensor
 
     def __init__(self, encoder: Encoder, config: SVDDConfig, standardize: Standardize = "image") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.register_buffer("centre", torch.zeros(encoder.dim))
         self.register_buffer("radius", torch.zeros(()))
         self.register_buffer("centred", torch.zeros((), dtype=torch.bool))
-        self.register_buffer("progress", torch.zeros(()))
 
     def embed(self, images: Tensor) -> Tensor:
         """Features of one fixed crop of each image, or of the whole images where training sees those."""
@@ -71,10 +69,6 @@ class SVDDTask(Task):
         if not self.centred:
             self.centre.copy_(guarded(embed().mean(dim=0)))
             self.centred.fill_(True)
-
-    def after_step(self, progress: float) -> None:
-        """The radius starts to move after the warm-up."""
-        self.progress.fill_(progress)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Objective of one batch; the radius follows the batch's ``1 - nu`` quantile."""

@@ -41,23 +41,17 @@ class SwAVTask(Task):
     So a constant embedding gains nothing: its codes are uniform and its loss is log K.
     """
 
+    config: SwAVConfig
     queue: Tensor
     queued: Tensor
-    progress: Tensor
 
     def __init__(self, encoder: Encoder, config: SwAVConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.projector = mlp(encoder.dim, encoder.dim, config.projection)
         directions = torch.randn(config.prototypes, config.projection)
         self.prototypes = nn.Parameter(functional.normalize(directions, dim=1))
         self.register_buffer("queue", torch.zeros(2, config.queue, config.projection))
         self.register_buffer("queued", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("progress", torch.zeros(()))
-
-    def after_step(self, progress: float) -> None:
-        """The queue starts late: early embeddings change too fast to be kept."""
-        self.progress.fill_(progress)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of all crops with the codes of the others among the global two."""
@@ -83,7 +77,7 @@ class SwAVTask(Task):
         if length and self.queued >= length:
             scores = torch.cat([cosines(self.queue, self.prototypes), scores], dim=1)
         codes = [sinkhorn(each, self.config.epsilon, self.config.iterations)[-batch:] for each in scores]
-        if length and self.progress >= self.config.queue_start:
+        if length and self.progress >= self.config.queue_start:  # early embeddings change too fast to keep
             newest = z[:, -length:]
             places = (self.queued + torch.arange(newest.shape[1], device=z.device)) % length
             self.queue[:, places] = newest

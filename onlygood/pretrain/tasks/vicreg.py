@@ -31,9 +31,10 @@ class VICRegConfig(Strict):
 class VICRegTask(Task):
     """Views of an image agree, every dimension varies over the batch, and no two vary together."""
 
+    config: VICRegConfig
+
     def __init__(self, encoder: Encoder, config: VICRegConfig, standardize: Standardize = "fixed") -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         width = config.projection
         self.expander = mlp(encoder.dim, width, width, width, bias_last=False)
 

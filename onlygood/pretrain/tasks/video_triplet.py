@@ -39,15 +39,13 @@ class VideoTripletTask(Task):
     the loss jumps at the switch. The metric ``triplets`` does not: it goes over all.
     """
 
-    progress: Tensor
+    config: VideoTripletConfig
 
     def __init__(
         self, encoder: Encoder, config: VideoTripletConfig, standardize: Standardize = "fixed"
     ) -> None:
-        super().__init__(encoder, standardize)
-        self.config = config
+        super().__init__(encoder, config, standardize)
         self.projector = mlp(encoder.dim, encoder.dim, config.projection, bias_last=False)
-        self.register_buffer("progress", torch.zeros(()))
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Mean hinge of ``negatives`` triplets a track; raises OnlygoodError if images are no tracks."""
@@ -74,7 +72,3 @@ class VideoTripletTask(Task):
         """Features (B, D) of tracks' first patches, or of plain images as they are."""
         height, width = images.shape[2:]
         return super().embed(images[..., :height] if width == 2 * height else images)
-
-    def after_step(self, progress: float) -> None:
-        """Negatives are chosen by how far the training is."""
-        self.progress.fill_(progress)

@@ -27,7 +27,6 @@ from onlygood.pretrain.training.logs import TrainLog
 from onlygood.pretrain.training.precision import Choice, Precision, autocast, choose
 from onlygood.pretrain.training.process import Ranks, mix, reproducible, stop_requests
 from onlygood.runtime.errors import Interrupted, OnlygoodError
-from onlygood.runtime.strict import Strict
 from onlygood.runtime.threads import available_cpus
 
 __all__ = ["Interrupted", "TrainConfig", "TrainResult", "train"]
@@ -252,11 +251,10 @@ def _optimizer(task: Task, config: TrainConfig) -> torch.optim.Optimizer:
 
 def _identity(task: Task, store: Store, ids: NDArray[np.int64], config: TrainConfig) -> dict[str, Any]:
     """What a resume must have in common with the run that it continues."""
-    task_config = getattr(task, "config", None)
     return {
         "train": config.identity(),
         "task": type(task).__name__,
-        "task config": task_config.model_dump(mode="json") if isinstance(task_config, Strict) else {},
+        "task config": task.config.model_dump(mode="json"),
         "encoder": task.encoder.name,
         "images": store.fingerprint,
         "order of images": _digest("".join(store.hashes[i] for i in ids).encode()),

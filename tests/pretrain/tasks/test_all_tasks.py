@@ -18,7 +18,9 @@ from tiny import BATCH, FACTS, batch, fit, make, pictures, rows, structured
 from torch import Tensor
 
 from onlygood.anomaly.tasks import ALL_TASKS
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.base import Task
+from onlygood.pretrain.tasks.rotation import RotationConfig, RotationTask
 from onlygood.runtime.errors import Interrupted, OnlygoodError
 from onlygood.runtime.strict import Strict
 
@@ -181,3 +183,33 @@ def test_costs_are_those_measured() -> None:
         for name, values in seconds.items()
     }
     assert measured == pytest.approx({name: entry.cost for name, entry in ALL_TASKS.items()}, abs=0.051)
+
+
+@pytest.mark.parametrize("name", ["rotation", "swav"])
+def test_states_written_before_progress_and_view_classifier_are_read(name: str) -> None:
+    task, older = make(name), dict(make(name, seed=1).state_dict())
+    older.pop("progress")
+    for new in [key for key in older if key.startswith("view_classifier.")]:
+        older[new.removeprefix("view_")] = older.pop(new)
+    task.load_state_dict(dict(older))
+    wanted = make(name, seed=1).state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in task.state_dict().items())
+
+
+def test_a_task_may_call_its_own_network_classifier() -> None:
+    class Own(RotationTask):
+        def __init__(self) -> None:
+            super().__init__(create_encoder("small"), RotationConfig())
+            self.classifier = torch.nn.Linear(2, 2)
+
+    one, other = Own(), Own()
+    one.load_state_dict(other.state_dict())
+    assert torch.equal(one.classifier.weight, other.classifier.weight)
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_every_task_knows_how_far_its_training_is(name: str) -> None:
+    task = make(name)
+    task.after_step(0.25)
+    assert task.progress == 0.25
+    assert task.config == type(task.config).parse(task.config.model_dump(), "again")

@@ -59,7 +59,7 @@ def test_the_losses_recomputed(progress: float) -> None:
     found = run(task, noise(3))
 
     rotation = members = as_others = mixture = invariance = instance = 0.0
-    turn, upright = task.classifier.linear, task.upright.linear
+    turn, upright = task.view_classifier.linear, task.upright.linear
     for i in range(3):
         mean = sum(features[3 * k + i, HALF:] for k in range(4)) / 4
         z = functional.normalize(task.projector(mean), dim=0).detach()
@@ -91,7 +91,7 @@ def test_copies_that_surely_look_upright_count_from_the_switch_on_no_more() -> N
     pretend(task, features)
     with torch.no_grad():
         task.upright.linear.bias.fill_(100.0)
-    each = -task.classifier(features).log_softmax(1).view(4, 3, 4).diagonal(0, 0, 2)  # (3, 4)
+    each = -task.view_classifier(features).log_softmax(1).view(4, 3, 4).diagonal(0, 0, 2)  # (3, 4)
     for progress, expected in [(0.1, each.mean()), (0.79, each.mean()), (0.8, each[:, 0].mean() / 4)]:
         task.after_step(progress)
         assert run(task, noise(3))["rotation"] == pytest.approx(expected.item(), rel=1e-4)
@@ -164,10 +164,10 @@ def test_equal_images_stay_at_chance_and_one_embedding_for_all_shows() -> None:
 def test_the_detectors_classifier_reads_turns_from_the_first_half() -> None:
     """Of features (N, R, K, D)."""
     task, features = make(), draw(2, 3, 4, 2 * HALF)
-    logits = task.classifier(features)
+    logits = task.view_classifier(features)
     assert logits.shape == (2, 3, 4, 4)
     changed = features.clone()
     changed[..., HALF:] = 0
-    assert torch.equal(task.classifier(changed), logits)
+    assert torch.equal(task.view_classifier(changed), logits)
     changed[..., HALF - 1] += 1
-    assert not torch.equal(task.classifier(changed), logits)
+    assert not torch.equal(task.view_classifier(changed), logits)

@@ -71,7 +71,7 @@ def test_the_loss_recomputed() -> None:
     for k in range(4):
         for i in range(9):
             row = features[9 * k + i]
-            cost = -task.classifier(row).log_softmax(0)[k].item()
+            cost = -task.view_classifier(row).log_softmax(0)[k].item()
             if i < 5:
                 without += cost / 20
             else:

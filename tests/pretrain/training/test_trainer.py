@@ -23,6 +23,7 @@ from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows
 from onlygood.pretrain.training.trainer import Interrupted, train
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.strict import Strict
 
 
 class FakeStore:
@@ -63,13 +64,13 @@ class Toy(Task):
     def __init__(self, at: dict[int, Callable[["Toy"], None]] | None = None, seed: int = 0) -> None:
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
-            super().__init__(ToyEncoder())  # type: ignore[arg-type]
+            super().__init__(ToyEncoder(), Strict(), "fixed")  # type: ignore[arg-type]
             self.classifier = nn.Linear(4, 3)
         self.register_buffer("queue", torch.zeros(4))
         self.register_buffer("count", torch.tensor(0))
         self.at = at or {}
         self.seen: list[list[int]] = []
-        self.progress: list[float] = []
+        self.told: list[float] = []
         self.epochs: list[tuple[int, Tensor]] = []
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
@@ -90,7 +91,7 @@ class Toy(Task):
 
     def after_step(self, progress: float) -> None:
         self.count += 1
-        self.progress.append(progress)
+        self.told.append(progress)
         if self.count.item() in self.at:
             self.at[int(self.count)](self)
 
@@ -158,7 +159,7 @@ def test_stopped_and_resumed_is_bit_for_bit_the_uninterrupted_run(
 
     assert same(whole, second)
     assert first.seen + second.seen == whole.seen
-    assert first.progress + second.progress == whole.progress
+    assert first.told + second.told == whole.told
     assert result.steps == expected.steps == 6
     numbers = ["step", "lr", "loss", "accuracy", "spread"]
     rows = [[[row[n] for n in numbers] for row in read_rows(r.log)] for r in (expected, result)]
@@ -226,7 +227,7 @@ def test_minutes_count_over_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(Interrupted):
         run(first, tmp_path, steps=None, minutes=0.1)
     result = run(second, tmp_path, resume=True, steps=None, minutes=0.1)
-    assert first.progress + second.progress == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
+    assert first.told + second.told == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
     assert (result.steps, result.seconds, result.cpu_seconds) == (6, 6.0, 6.0)
     assert result.images_per_second == 4
 
@@ -268,7 +269,7 @@ def test_epochs_are_permutations_and_batches_full(tmp_path: Path) -> None:
         assert epoch[10:] == epoch[:2]
     assert epochs[0] != epochs[1]
     assert [epoch for epoch, _ in task.epochs] == [0, 1]
-    assert task.progress == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
+    assert task.told == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
 
 
 def test_fewer_images_than_a_batch_are_repeated_evenly(tmp_path: Path) -> None:
