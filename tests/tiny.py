@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.base import Task
-from onlygood.pretrain.tasks.registry import create_task
+from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows
 from onlygood.pretrain.training.trainer import TrainResult, train
@@ -95,7 +94,6 @@ def make(name: str, *, seed: int = 0, **options: Any) -> Task:
         backbone,
         facts.options | options,
         "image",
-        ALL_TASKS,
         images=64,
         seed=seed,
         labelled=(batch(structured(BATCH)), torch.arange(BATCH) % 4) if name == "s4l" else None,
@@ -116,7 +114,7 @@ def structured(count: int = 64, height: int = SIDE, width: int = SIDE) -> NDArra
 
 def pictures(name: str, count: int = 64) -> NDArray[np.uint8]:
     """Structured images of the shape that the task takes."""
-    return structured(count, SIDE, 2 * SIDE if ALL_TASKS[name].tracks else SIDE)
+    return structured(count, SIDE, 2 * SIDE if TASKS[name].takes is Takes.TRACKS else SIDE)
 
 
 def batch(images: NDArray[np.uint8]) -> Tensor:

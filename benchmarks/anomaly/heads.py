@@ -24,7 +24,9 @@ from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.evaluation.metrics import auroc
 from onlygood.anomaly.fit import batches, build_task, fit_head
 from onlygood.anomaly.heads import Head, create_head
+from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.outputs import Outputs
+from onlygood.anomaly.heads.registry import HeadConfig, create_head
 from onlygood.anomaly.recipe import Recipe
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.tasks.base import Task
@@ -68,16 +70,15 @@ def load_run(folder: Path) -> Trained:
 
 
 def make_head(run: Trained, names: list[str]) -> Head:
-    """An unfitted head with the recipe's other settings; a Deep SVDD task brings its centre."""
-    config = run.recipe.head.model_copy(update={"names": names})
-    centre = getattr(run.task, "centre", None)
-    return create_head(config, run.task.encoder.dim, centre=centre)
+    """An unfitted head with the recipe's other settings."""
+    options = {name: value for name, value in run.recipe.head.options.items() if name in names}
+    return create_head(HeadConfig(names=names, options=options), run.task.encoder.dim, run.task)
 
 
 def reader(run: Trained) -> Detector:
     """A detector that shows the encoder every view that any head reads; its own head is not used."""
     every = ["logprob"] if run.task.view_classifier is not None else ["centre"]
-    head = run.recipe.head.model_copy(update={"names": every})
+    head = HeadConfig(names=every)
     recipe = run.recipe.model_copy(update={"head": head})
     return fit_head(recipe, run.task, run.store, run.train_ids[:1])
 

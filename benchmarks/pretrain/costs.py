@@ -16,10 +16,9 @@ from torch import Tensor
 
 from benchmarks import harness
 from benchmarks.pretrain.pretext import ENCODERS, OPTIONS
-from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.base import Task
-from onlygood.pretrain.tasks.registry import create_task
+from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task
 
 IMAGES = 10_000  # that memories hold
 STEPS = 2  # of each task in a round; the first round does not count
@@ -39,8 +38,8 @@ def main() -> None:
             print(table(result))
         return
     torch.set_num_threads(1)
-    seconds: dict[str, list[float]] = {name: [] for name in ALL_TASKS}
-    trainings = {name: Training(name, options.side, options.batch_size) for name in ALL_TASKS}
+    seconds: dict[str, list[float]] = {name: [] for name in TASKS}
+    trainings = {name: Training(name, options.side, options.batch_size) for name in TASKS}
     for number in range(options.rounds + 1):
         for name, training in trainings.items():
             started = time.process_time()
@@ -66,18 +65,17 @@ class Training:
     """Steps of one task on random images."""
 
     def __init__(self, name: str, side: int, batch_size: int) -> None:
-        entry, self.rng = ALL_TASKS[name], torch.Generator().manual_seed(0)
-        size = (batch_size, 3, side, 2 * side if entry.tracks else side)
+        entry, self.rng = TASKS[name], torch.Generator().manual_seed(0)
+        size = (batch_size, 3, side, 2 * side if entry.takes is Takes.TRACKS else side)
         self.images = torch.randint(0, 256, size, dtype=torch.uint8, generator=self.rng)
         self.ids = torch.arange(batch_size)
         self.task: Task = create_task(
             name,
             create_encoder(ENCODERS.get(name, "small")),
             OPTIONS.get(name, {}),
-            tasks=ALL_TASKS,
             images=IMAGES,
             seed=0,
-            labelled=(self.images, self.ids % 10) if entry.labelled else None,
+            labelled=(self.images, self.ids % 10) if entry.takes is Takes.LABELS else None,
         )
         self.task.train().to(memory_format=torch.channels_last)
         trained = [p for p in self.task.parameters() if p.requires_grad]

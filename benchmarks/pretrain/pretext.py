@@ -29,7 +29,6 @@ from benchmarks import harness
 from onlygood.anomaly.evaluation.metrics import auroc
 from onlygood.anomaly.heads.gaussian import Gaussian
 from onlygood.anomaly.heads.outputs import Outputs
-from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.pretrain.data.labels import Dataset, Labelled, arrange
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.losses.contrastive import accuracy
@@ -38,7 +37,7 @@ from onlygood.pretrain.probe.features import FrozenEncoder, read, state_digest
 from onlygood.pretrain.probe.protocols import protocol_config, run_probe
 from onlygood.pretrain.probe.result import EncoderInfo
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.tasks.registry import create_task
+from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows
 from onlygood.pretrain.training.trainer import train
@@ -105,7 +104,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="folder of CIFAR-10")
-    parser.add_argument("--task", required=True, choices=(*UNTRAINED, "supervised", *ALL_TASKS))
+    parser.add_argument("--task", required=True, choices=(*UNTRAINED, "supervised", *TASKS))
     parser.add_argument("--good", help="train on this class alone, all its images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--encoder", default="small")
@@ -183,10 +182,9 @@ def make_task(options: argparse.Namespace, store: ImageStore, data: Dataset) -> 
         options.task,
         encoder,
         OPTIONS.get(options.task, {}),
-        tasks=ALL_TASKS,
         images=len(store),
         seed=options.seed,
-        labelled=few_labels(data) if ALL_TASKS[options.task].labelled else None,
+        labelled=few_labels(data) if TASKS[options.task].takes is Takes.LABELS else None,
     )
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from onlygood.anomaly.heads import Head
+from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.regions import Regions, Tiles
 from onlygood.pretrain.tasks.base import Task

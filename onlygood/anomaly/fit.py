@@ -12,20 +12,16 @@ from torch import Tensor
 
 from onlygood.anomaly.data.datasets import Dataset, split_good
 from onlygood.anomaly.detector import Detector
-from onlygood.anomaly.heads import create_head
-from onlygood.anomaly.heads.logprob import NEEDS_CLASSIFIER
+from onlygood.anomaly.heads.registry import HEADS, check_needs, create_head
 from onlygood.anomaly.plan import Split, plan_input, plan_split
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
-from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.pretrain.data.cachedir import find_cache
 from onlygood.pretrain.data.store import ImageStore, probe_images
 from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
-from onlygood.pretrain.tasks.svdd import SVDDTask
 from onlygood.pretrain.training.trainer import TrainResult, train
-from onlygood.runtime.errors import OnlygoodError
 
 _REGIONS_TO_FIT = 200_000  # region features that a head is fitted on, at most
 
@@ -74,8 +70,8 @@ def fit(
     create_regions(
         regions, spec.height, spec.width, task.encoder
     )  # what does not fit is told before training
-    if task.view_classifier is None and "logprob" in recipe.head.names:
-        raise OnlygoodError(NEEDS_CLASSIFIER)
+    for name in recipe.head.names:
+        check_needs(name, HEADS.find(name).load(), task)
     if note := find_cache().note:
         say(note)
     store = ImageStore.build(paths, spec, progress=progress)
@@ -115,7 +111,6 @@ def build_task(recipe: Recipe, channels: int, images: int) -> Task:
         encoder,
         options,
         recipe.input.standardize,
-        ALL_TASKS,
         images=images,
         seed=recipe.training.seed,
     )
@@ -124,8 +119,7 @@ def build_task(recipe: Recipe, channels: int, images: int) -> Task:
 def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> Detector:
     """The recipe's head, fitted on the regions of training images; of some, where all would be too many."""
     regions = create_regions(recipe.regions, store.spec.height, store.spec.width, task.encoder)
-    centre = task.centre if isinstance(task, SVDDTask) else None
-    head = create_head(recipe.head, task.encoder.dim, centre)
+    head = create_head(recipe.head, task.encoder.dim, task)
     device = next(task.parameters()).device
     detector = Detector(task, regions, head, top=recipe.pool.top).to(device).eval()
     most = max(1, _REGIONS_TO_FIT // regions.count)

@@ -1,6 +1,6 @@
 """A recipe: everything that decides how a detector is made. Importing this imports no torch."""
 
-import difflib
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -8,13 +8,15 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from onlygood.anomaly.heads.registry import HeadConfig
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.limits import SMALLEST_RATE
+from onlygood.runtime.nearest import nearest
+from onlygood.runtime.registry import Entry, Registry
 from onlygood.runtime.strict import Strict
 
 Pixels = Annotated[int, Field(ge=8, le=8192)]  # as a model file may have
-HeadName = Literal["logprob", "gaussian", "knn", "centre"]
 
 
 class InputConfig(Strict):
@@ -58,14 +60,6 @@ class RegionsConfig(Strict):
         return self
 
 
-class HeadConfig(Strict):
-    """One head, or several whose mean is taken. ``size`` and ``neighbours`` are of knn."""
-
-    names: list[HeadName] = Field(default=["gaussian"], min_length=1)
-    size: int = Field(default=2048, ge=1)
-    neighbours: int = Field(default=1, ge=1)
-
-
 class PoolConfig(Strict):
     """The image's score: the mean of its ``top`` highest regions."""
 
@@ -96,16 +90,30 @@ class Recipe(Strict):
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
 
 
-def recipe_names() -> list[str]:
-    """Recipes that travel with onlygood."""
-    folder = resources.files("onlygood.configs")
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+@dataclass(frozen=True)
+class RecipeEntry(Entry):
+    """Where a recipe is: ``package:file``, the file being a resource of the package."""
+
+    def text(self) -> str:
+        """The file's content."""
+        package, _, file = self.where.partition(":")
+        return (resources.files(package) / file).read_text(encoding="utf-8")
+
+
+_OWN = {
+    file.name.removesuffix(".yaml"): RecipeEntry(f"onlygood.configs:{file.name}")
+    for file in sorted(resources.files("onlygood.configs").iterdir(), key=lambda file: file.name)
+    if file.name.endswith(".yaml")
+}
+
+RECIPES: Registry[RecipeEntry] = Registry("onlygood.recipes", "recipe", _OWN)
 
 
 def load_recipe(name_or_file: str, overrides: dict[str, Any] | None = None) -> Recipe:
     """A recipe by name or from a YAML file; ``overrides`` (dotted keys) replace single values.
 
-    Raises OnlygoodError that names the nearest recipe or key.
+    Raises:
+        OnlygoodError: an unknown recipe or key, and the nearest is named; no readable YAML.
     """
     path = Path(name_or_file)
     if path.suffix in {".yaml", ".yml"}:
@@ -115,11 +123,10 @@ def load_recipe(name_or_file: str, overrides: dict[str, Any] | None = None) -> R
             raise OnlygoodError(f"{path}: cannot read the recipe ({error.strerror})") from None
         except UnicodeDecodeError:
             raise OnlygoodError(f"{path}: not a text file") from None
-    elif name_or_file in recipe_names():
-        text = (resources.files("onlygood.configs") / f"{name_or_file}.yaml").read_text(encoding="utf-8")
+    elif name_or_file in RECIPES:
+        text = RECIPES[name_or_file].text()
     else:
-        near = difflib.get_close_matches(name_or_file, recipe_names(), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(recipe_names())}"
+        hint = nearest(name_or_file, RECIPES)
         raise OnlygoodError(f"no recipe {name_or_file!r}; {hint} (or give a .yaml file)")
     try:
         values = yaml.safe_load(text)

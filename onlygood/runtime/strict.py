@@ -1,11 +1,11 @@
 """Typed configuration: an unknown key is an error that names the nearest valid one."""
 
-import difflib
 from typing import Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.nearest import nearest
 
 
 def _whole(value: Any) -> Any:
@@ -52,11 +52,10 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
     """One sentence for one pydantic problem."""
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+        reason = str(problem["msg"]).removeprefix("Value error, ")  # pydantic's word for our own errors
+        return f"{where}: {reason}" if where else reason
     known = _fields_at(model, problem["loc"][:-1])
-    near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(sorted(known))}"
-    return f"unknown key {where!r}; {hint}"
+    return f"unknown key {where!r}; {nearest(str(problem['loc'][-1]), known, likeness=0.5)}"
 
 
 def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

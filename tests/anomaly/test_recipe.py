@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlygood.anomaly.fit import build_task
-from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides, recipe_names, set_key
+from onlygood.anomaly.recipe import RECIPES, Recipe, load_recipe, parse_overrides, set_key
 from onlygood.anomaly.regions import create_regions
 from onlygood.runtime.errors import OnlygoodError
 
@@ -30,10 +30,10 @@ def write(tmp_path: Path) -> Callable[[str], str]:
 
 
 def test_there_are_recipes() -> None:
-    assert "surfaces" in recipe_names()
+    assert "surfaces" in RECIPES
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_can_be_built(name: str) -> None:
     """Task, encoder and regions go together, and the head finds what it reads."""
     recipe = load_recipe(name)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from onlygood.anomaly.detector import Detector
-from onlygood.anomaly.heads import create_head
-from onlygood.anomaly.recipe import HeadConfig, RegionsConfig
+from onlygood.anomaly.heads.registry import HEADS, HeadConfig, create_head
+from onlygood.anomaly.recipe import RegionsConfig
 from onlygood.anomaly.regions import create_regions
 from onlygood.deploy.export import IR_VERSION, OPSET, TOLERANCE, compare, session, to_onnx
 from onlygood.pretrain.networks.encoders import create_encoder
@@ -17,7 +17,7 @@ from onlygood.runtime.model.metadata import InputSpec
 from onlygood.runtime.model.onnxscan import ALLOWED_OPS
 
 SPEC = InputSpec(height=48, width=64, channels=1)
-HEADS = [["logprob"], ["gaussian"], ["knn"], ["centre"], ["logprob", "gaussian"]]
+EVERY = [*([name] for name in HEADS), ["logprob", "gaussian"]]
 
 
 def pictures(count: int, seed: int) -> np.ndarray:
@@ -42,7 +42,8 @@ def warmed_task(name: str) -> Task:
 def fitted(task: Task, names: list[str], kind: str) -> Detector:
     config = RegionsConfig.parse({"kind": kind, "size": 32, "stride": 16}, "test")
     regions = create_regions(config, SPEC.height, SPEC.width, task.encoder)
-    head = create_head(HeadConfig.parse({"names": names, "size": 20}, "test"), task.encoder.dim)
+    options = {"knn": {"size": 20}} if "knn" in names else {}
+    head = create_head(HeadConfig(names=names, options=options), task.encoder.dim)
     detector = Detector(task, regions, head, top=2).eval()
     images = torch.from_numpy(pictures(24, 2)).permute(0, 3, 1, 2)
     head.fit(detector.collect(iter(images.split(8))))
@@ -55,7 +56,7 @@ def defects() -> Task:
 
 
 @pytest.mark.parametrize("kind", ["whole", "tiles", "cells"])
-@pytest.mark.parametrize("names", HEADS, ids="+".join)
+@pytest.mark.parametrize("names", EVERY, ids="+".join)
 def test_onnxruntime_says_what_torch_says(defects: Task, names: list[str], kind: str) -> None:
     detector = fitted(defects, names, kind)
     program = to_onnx(detector, SPEC)

@@ -1,11 +1,13 @@
 """The contract of every head: fit on good images' outputs, score regions, keep what was fitted in buffers."""
 
 from abc import ABC, abstractmethod
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
 from onlygood.anomaly.heads.outputs import Outputs
+from onlygood.pretrain.tasks.base import Task
+from onlygood.runtime.strict import Strict
 
 
 class Head(nn.Module, ABC):
@@ -14,7 +16,18 @@ class Head(nn.Module, ABC):
     Fitted state is buffers, so that it travels with the ONNX graph.
     """
 
+    # Options of its own; they stand in a recipe as ``head.options.NAME``.
+    Config: ClassVar[type[Strict]] = Strict
+    config: Strict
     reads: Literal["features", "logits"] = "features"
+
+    def __init__(self, dim: int, config: Strict | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+        self.config = config or self.Config()
+
+    def prepare(self, task: Task) -> None:
+        """Take from the trained task what no output holds; called once, before ``fit``."""
 
     @abstractmethod
     def fit(self, outputs: Outputs) -> Self:

@@ -23,7 +23,7 @@ class Ensemble(Head):
     spreads: Tensor
 
     def __init__(self, heads: list[Head]) -> None:
-        super().__init__()
+        super().__init__(heads[0].dim)
         self.heads = nn.ModuleList(heads)
         self.reads = "logits" if any(head.reads == "logits" for head in heads) else "features"
         self.register_buffer("centres", torch.zeros(len(heads)))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from onlygood.anomaly.heads.base import Head, plain_features
 from onlygood.anomaly.heads.outputs import Outputs
+from onlygood.runtime.strict import Strict
 
 
 class Gaussian(Head):
@@ -19,8 +20,8 @@ class Gaussian(Head):
     mean: Tensor
     whiten: Tensor
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
+    def __init__(self, dim: int, config: Strict | None = None) -> None:
+        super().__init__(dim, config)
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("whiten", torch.eye(dim))
 

@@ -3,11 +3,13 @@
 from typing import Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from onlygood.anomaly.heads.base import Head, plain_features
 from onlygood.anomaly.heads.outputs import Outputs
+from onlygood.runtime.strict import Strict
 
 CANDIDATES = 30_000  # regions that the coreset is chosen from
 
@@ -28,29 +30,37 @@ def greedy_coreset(x: Tensor, count: int, start: int = 0) -> Tensor:
     return chosen
 
 
-class NearestNeighbours(Head):
-    """Mean distance on the unit sphere to the ``neighbours`` nearest of ``size`` good regions."""
+class NeighborsConfig(Strict):
+    """How many regions the coreset keeps, and how many of them count."""
 
+    size: int = Field(default=2048, ge=1)
+    neighbors: int = Field(default=1, ge=1)
+
+
+class NearestNeighbors(Head):
+    """Mean distance on the unit sphere to the nearest regions of the coreset."""
+
+    Config = NeighborsConfig
+    config: NeighborsConfig
     bank: Tensor
 
-    def __init__(self, dim: int, size: int = 2048, neighbours: int = 1) -> None:
-        super().__init__()
-        self.size = size
-        self.neighbours = neighbours
-        self.register_buffer("bank", torch.zeros(size, dim))
+    def __init__(self, dim: int, config: NeighborsConfig | None = None) -> None:
+        super().__init__(dim, config)
+        self.register_buffer("bank", torch.zeros(self.config.size, dim))
 
     def fit(self, outputs: Outputs) -> Self:
         """Choose the coreset; a smaller set of regions is kept whole."""
         x = functional.normalize(plain_features(outputs).flatten(0, 1).float(), dim=1)
         if len(x) > CANDIDATES:
             x = x[torch.linspace(0, len(x) - 1, CANDIDATES, device=x.device).long()]
-        self.bank = x[greedy_coreset(x, self.size)] if len(x) > self.size else x
+        size = self.config.size
+        self.bank = x[greedy_coreset(x, size)] if len(x) > size else x
         return self
 
     def forward(self, outputs: Outputs) -> Tensor:
         """``(N, R)`` in [0, 2]."""
         x = functional.normalize(plain_features(outputs).float(), dim=2)
-        nearest = (x @ self.bank.T).topk(min(self.neighbours, len(self.bank)), dim=2).indices
+        nearest = (x @ self.bank.T).topk(min(self.config.neighbors, len(self.bank)), dim=2).indices
         # From the difference: 2 - 2 cos loses half of the digits where neighbours are near.
         squared = (x[:, :, None] - self.bank[nearest]).square().sum(dim=3)
         return squared.clamp(min=1e-12).sqrt().mean(dim=2)

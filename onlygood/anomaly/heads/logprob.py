@@ -10,10 +10,6 @@ from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.errors import OnlygoodError
 
-NEEDS_CLASSIFIER = (
-    "the head 'logprob' needs a pretext task with a classifier, such as defects, cutpaste or rotation"
-)
-
 
 class LogProbability(Head):
     """Minus the mean log-probability of the true transform: ``-1/K Σ_k log p_k(T_k x)``.
@@ -44,5 +40,5 @@ class LogProbability(Head):
 
 def _logits(outputs: Outputs) -> Tensor:
     if outputs.logits is None:
-        raise OnlygoodError(NEEDS_CLASSIFIER)
+        raise OnlygoodError("the head 'logprob' needs logits, and the encoder's outputs hold none")
     return outputs.logits.float()

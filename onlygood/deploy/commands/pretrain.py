@@ -48,11 +48,10 @@ def run(
     calm_openmp()
     from onlygood.anomaly.plan import plan_input  # noqa: PLC0415
     from onlygood.anomaly.recipe import InputConfig  # noqa: PLC0415
-    from onlygood.anomaly.tasks import ALL_TASKS  # noqa: PLC0415
     from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
     from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
     from onlygood.pretrain.networks.encoders import create_encoder, save_weights  # noqa: PLC0415
-    from onlygood.pretrain.tasks.registry import create_task, find_task  # noqa: PLC0415
+    from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task  # noqa: PLC0415
     from onlygood.pretrain.training.checkpoint import FILE_NAME  # noqa: PLC0415
     from onlygood.pretrain.training.trainer import train  # noqa: PLC0415
 
@@ -60,10 +59,10 @@ def run(
         if not quiet:
             typer.echo(words, err=True)
 
-    entry = find_task(task, ALL_TASKS)
+    entry = TASKS.find(task)
     work = work_folder(output, None, find_images([directory] if labelled is None else [directory, labelled]))
     sections: dict[str, dict[str, Any]] = {"training": {}, "task": {}, "input": {"side": SIDE}}
-    if entry.tracks:
+    if entry.takes is Takes.TRACKS:
         sections["tracks"] = {}
     for key, value in parse_overrides(overrides or []).items():
         section, _, name = key.partition(".")
@@ -76,7 +75,7 @@ def run(
     config = TrainConfig.parse(training, "--set training")
     progress = not quiet and sys.stderr.isatty()
     mark_output(work, "work of a training")
-    if entry.tracks:
+    if entry.takes is Takes.TRACKS:
         from onlygood.pretrain.video.tracking import TracksConfig  # noqa: PLC0415
 
         wanted = TracksConfig.parse(sections["tracks"], "--set tracks")
@@ -97,7 +96,6 @@ def run(
         task,
         create_encoder(encoder, spec.channels, seed=config.seed),
         sections["task"],
-        tasks=ALL_TASKS,
         images=len(store),
         seed=config.seed,
         labelled=_read_labelled(labelled, spec, progress) if labelled is not None else None,

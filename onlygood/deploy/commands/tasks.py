@@ -2,7 +2,7 @@
 
 import typer
 
-from onlygood.anomaly.tasks import ALL_TASKS
+from onlygood.pretrain.tasks.registry import TASKS
 from onlygood.runtime import jsontext
 
 
@@ -19,13 +19,14 @@ def run(json: bool) -> int:
                 "cost": entry.cost,
                 "needs": entry.needs,
             }
-            for name, entry in ALL_TASKS.items()
+            for name, entry in TASKS.items()
         }
         typer.echo(jsontext.dumps(facts, indent=2, ascii=False))
         return 0
-    width = max(map(len, ALL_TASKS)) + 2
-    for name, entry in ALL_TASKS.items():
+    width = max(map(len, TASKS)) + 2
+    for name, entry in TASKS.items():
         needs = f" (needs {entry.needs})" if entry.needs else ""
         typer.echo(f"{name:{width}}{entry.good_for}{needs}")
-        typer.echo(f"{'':{width}}{entry.paper}; costs {entry.cost:.1f} × rotation")
+        cost = f"costs {entry.cost:.1f} × rotation" if entry.cost is not None else "cost not measured"
+        typer.echo(f"{'':{width}}{entry.paper}; {cost}")
     return 0

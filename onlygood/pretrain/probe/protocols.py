@@ -1,6 +1,5 @@
 """The protocols by name, and one way to run them all."""
 
-import difflib
 import importlib.metadata
 import platform
 import time
@@ -18,6 +17,7 @@ from onlygood.pretrain.probe.logistic import LogisticConfig, logistic
 from onlygood.pretrain.probe.result import DataInfo, EncoderInfo, ProbeResult, Row
 from onlygood.pretrain.probe.retention import RetentionConfig, retention
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.nearest import nearest
 from onlygood.runtime.strict import Strict
 
 PROTOCOLS: dict[str, tuple[type[Strict], Callable[[Setup, Any], list[Row]]]] = {
@@ -38,9 +38,7 @@ def protocol_config(protocol: str, options: dict[str, Any]) -> Strict:
         OnlygoodError: an unknown protocol or key, with the nearest there is.
     """
     if protocol not in PROTOCOLS:
-        near = difflib.get_close_matches(protocol, PROTOCOLS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PROTOCOLS)}"
-        raise OnlygoodError(f"unknown protocol {protocol!r}; {hint}")
+        raise OnlygoodError(f"unknown protocol {protocol!r}; {nearest(protocol, PROTOCOLS)}")
     return PROTOCOLS[protocol][0].parse(options, f"protocol {protocol}")
 
 

@@ -1,9 +1,9 @@
 """The only base class of pretext tasks, and all that the trainer knows of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,10 @@ class Task(nn.Module, ABC):
     # Maps features (N, D) of any test view to logits (N, K); of test view k, class k is the true one. A
     # detector may score its confidence, so no other classifier may have this name.
     view_classifier: nn.Module | None
+    # Where features (D,) are pulled to, if anywhere.
+    center: Tensor | None
+    # Names in states that were written before, and what they became; whole, or up to a dot.
+    older_names: ClassVar[Mapping[str, str]] = {}
     # Buffers made of further data, which a resume must be given again.
     given: tuple[str, ...] = ()
     config: Strict
@@ -56,6 +60,7 @@ class Task(nn.Module, ABC):
         self.standardize: Standardize = standardize
         self.view_classifier = None
         self.register_buffer("progress", torch.zeros(()))
+        self.register_buffer("center", None)
         self.register_load_state_dict_pre_hook(_read_older_names)  # type: ignore[no-untyped-call]
 
     @abstractmethod
@@ -97,10 +102,8 @@ class Task(nn.Module, ABC):
 
 
 def _read_older_names(task: Task, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """States written before tasks had ``progress`` and ``view_classifier`` are still read."""
+    """States that were written before tasks had ``progress``, or other names, are still read."""
     state.setdefault(f"{prefix}progress", task.progress)
-    old, new = f"{prefix}classifier.", f"{prefix}view_classifier."
-    if hasattr(task, "classifier"):  # of a task that gives this name to something else
-        return
-    for name in [name for name in state if name.startswith(old)]:
-        state[new + name.removeprefix(old)] = state.pop(name)
+    for old, new in task.older_names.items():
+        for name in [name for name in state if f"{name}.".startswith(f"{prefix}{old}.")]:
+            state[prefix + new + name.removeprefix(prefix + old)] = state.pop(name)

@@ -1,5 +1,7 @@
 """CutPaste 3-way: clean, pasted patch or pasted scar? (Li et al. 2021)."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ class CutPasteTask(Task):
     config: CutPasteConfig
     classes = 3
     view_classifier: nn.Module
+    older_names: ClassVar = {"classifier": "view_classifier"}
 
     def __init__(self, encoder: Encoder, config: CutPasteConfig, standardize: Standardize = "image") -> None:
         super().__init__(encoder, config, standardize)

@@ -4,6 +4,8 @@ In the line of CutPaste (Li et al. 2021) and NSA (Schlüter et al. 2022), with m
 `pretrain/views/defects.py` draws.
 """
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -35,6 +37,7 @@ class DefectsTask(Task):
     config: DefectsConfig
     classes = 2
     view_classifier: nn.Module
+    older_names: ClassVar = {"classifier": "view_classifier"}
 
     def __init__(self, encoder: Encoder, config: DefectsConfig, standardize: Standardize = "image") -> None:
         super().__init__(encoder, config, standardize)

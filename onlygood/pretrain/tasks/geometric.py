@@ -1,5 +1,7 @@
 """Geometric: which flip, shift and quarter turn was applied? (GEOM, Golan & El-Yaniv 2018)."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -37,6 +39,7 @@ class GeometricTask(Task):
 
     config: GeometricConfig
     view_classifier: nn.Module
+    older_names: ClassVar = {"classifier": "view_classifier"}
     transforms: Tensor
 
     def __init__(self, encoder: Encoder, config: GeometricConfig, standardize: Standardize = "fixed") -> None:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.tasks.registry import build_task
+from onlygood.pretrain.tasks.registry import TASKS, Takes, build_task
 from onlygood.pretrain.views.views import Standardize
+from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
 
 
@@ -54,6 +55,12 @@ class MultiTask(Task):
         images: int,
     ) -> None:
         super().__init__(encoder, config, standardize)
+        for part in config.parts:
+            if (takes := TASKS.find(part.name).takes) in (Takes.LABELS, Takes.TRACKS):
+                raise OnlygoodError(
+                    f"multi-task cannot join {part.name!r}: it learns from {takes}, and all parts see the "
+                    "same plain images; train it alone"
+                )
         self.parts = nn.ModuleList(
             build_task(part.name, encoder, part.options, standardize, images=images) for part in config.parts
         )

@@ -1,15 +1,15 @@
-"""Pretext tasks by name: a new task is one new file and one entry here.
+"""Pretext tasks by name: a new task is one new file and one entry here, or an entry point of your package.
 
 Nothing heavy is imported until a task is made, so that ``onlygood tasks`` answers at once.
 """
 
-import difflib
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.registry import Entry, Registry
 from onlygood.runtime.strict import Strict
 
 if TYPE_CHECKING:
@@ -20,260 +20,266 @@ if TYPE_CHECKING:
     from onlygood.pretrain.views.views import Standardize
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Where a task is, and what a user wants to know of it."""
+class Takes(StrEnum):
+    """What a task is made of, beside the images that it is trained on."""
 
-    where: str  # "module:Name", of the classes NameTask and NameConfig
+    IMAGES = "images"  # nothing else
+    COUNT = "count"  # how many images there are: it keeps something for each
+    LABELS = "labels"  # a few labelled images
+    TRACKS = "tracks"  # nothing else, but an image is a patch of a video at two times, side by side
+
+
+@dataclass(frozen=True)
+class TaskEntry(Entry):
+    """Where a task is, and what a user wants to know of it.
+
+    ``where`` is ``module:Name``, of the classes ``NameTask`` and ``NameConfig``.
+    """
+
     paper: str
     good_for: str
-    cost: float  # CPU time of a training image at 32 px, in times of rotation's: benchmarks/pretrain/costs.py
-    needs: str = ""  # beyond images
-    per_image: bool = False  # keeps something for each training image, and is told how many there are
-    labelled: bool = False  # learns from a few labelled images too
-    tracks: bool = False  # an image is a patch of a video at two times, side by side
+    # CPU time of a training image at 32 px, in times of rotation's, as ``benchmarks/pretrain/costs.py``
+    # measured; None where nobody has.
+    cost: float | None = None
+    needs: str = ""  # beyond images, in words
+    takes: Takes = Takes.IMAGES
 
     def config(self) -> type[Strict]:
         """The class of its options."""
-        return self._load("Config")  # type: ignore[no-any-return]
+        return self.load("Config")  # type: ignore[no-any-return]
 
     def task(self) -> Any:
-        """Its class, ``(encoder, config, standardize)``, ``images`` if ``per_image``, ``labelled`` if so."""
-        return self._load("Task")
-
-    def _load(self, kind: str) -> Any:
-        module, _, name = self.where.partition(":")
-        return getattr(importlib.import_module(module), name + kind)
+        """Its class, ``(encoder, config, standardize)``, then ``images`` or ``labelled`` by ``takes``."""
+        return self.load("Task")
 
 
 _HERE = "onlygood.pretrain.tasks"
 
-TASKS: dict[str, Entry] = {
-    "rotation": Entry(
+_OWN = {
+    "rotation": TaskEntry(
         f"{_HERE}.rotation:Rotation",
         "RotNet, Gidaris et al. 2018",
         "objects with an upright pose",
         cost=1.0,
     ),
-    "geometric": Entry(
+    "geometric": TaskEntry(
         f"{_HERE}.geometric:Geometric",
         "GEOM, Golan & El-Yaniv 2018",
         "small images of one object; 72 transforms by default",
         cost=2.2,
     ),
-    "relative-location": Entry(
+    "relative-location": TaskEntry(
         f"{_HERE}.relative_location:RelativeLocation",
         "Doersch et al. 2015",
         "objects of parts; images of 96 px and more",
         cost=0.7,
     ),
-    "jigsaw": Entry(
+    "jigsaw": TaskEntry(
         f"{_HERE}.jigsaw:Jigsaw",
         "Noroozi & Favaro 2016",
         "objects of parts; images of 96 px and more",
         cost=0.4,
     ),
-    "damaged-jigsaw": Entry(
+    "damaged-jigsaw": TaskEntry(
         f"{_HERE}.damaged_jigsaw:DamagedJigsaw",
         "Kim et al. 2018",
         "as jigsaw, with more to learn from each image",
         cost=0.6,
     ),
-    "exemplar": Entry(
+    "exemplar": TaskEntry(
         f"{_HERE}.exemplar:Exemplar",
         "Exemplar-CNN, Dosovitskiy et al. 2014",
         "up to some ten thousand images that differ in shape or texture",
         cost=0.3,
-        per_image=True,
+        takes=Takes.COUNT,
     ),
-    "exemplar-triplet": Entry(
+    "exemplar-triplet": TaskEntry(
         f"{_HERE}.exemplar_triplet:ExemplarTriplet",
         "Kolesnikov et al. 2019, after Doersch & Zisserman 2017",
         "as exemplar, for more images than a classifier can have rows",
         cost=1.1,
     ),
-    "counting": Entry(
+    "counting": TaskEntry(
         f"{_HERE}.counting:Counting",
         "Noroozi et al. 2017",
         "scenes of many things; images of 64 px and more",
         cost=0.5,
     ),
-    "denoising": Entry(
+    "denoising": TaskEntry(
         f"{_HERE}.denoising:Denoising",
         "Denoising autoencoder, Vincent et al. 2008",
         "textures; the cheapest reconstruction",
         cost=0.4,
     ),
-    "context-encoder": Entry(
+    "context-encoder": TaskEntry(
         f"{_HERE}.context_encoder:ContextEncoder",
         "Context encoder, Pathak et al. 2016",
         "layouts that repeat",
         cost=0.5,
     ),
-    "colorization": Entry(
+    "colorization": TaskEntry(
         f"{_HERE}.colorization:Colorization",
         "Zhang et al. 2016",
         "natural images whose colours follow from what they show",
         cost=0.5,
         needs="colour images",
     ),
-    "split-brain": Entry(
+    "split-brain": TaskEntry(
         f"{_HERE}.split_brain:SplitBrain",
         "Zhang et al. 2017",
         "as colorization, without losing the colours",
         cost=0.5,
         needs="colour images; the encoder split-small",
     ),
-    "instance-discrimination": Entry(
+    "instance-discrimination": TaskEntry(
         f"{_HERE}.instance_discrimination:InstanceDiscrimination",
         "Wu et al. 2018",
         "general features; a few thousand images",
         cost=0.4,
-        per_image=True,
+        takes=Takes.COUNT,
     ),
-    "simclr": Entry(
+    "simclr": TaskEntry(
         f"{_HERE}.simclr:SimCLR",
         "SimCLR, Chen et al. 2020",
         "general features; large batches",
         cost=0.6,
     ),
-    "moco": Entry(
+    "moco": TaskEntry(
         f"{_HERE}.moco:MoCo",
         "He et al. 2020, Chen et al. 2020",
         "general features; small batches",
         cost=0.6,
     ),
-    "pirl": Entry(
+    "pirl": TaskEntry(
         f"{_HERE}.pirl:PIRL",
         "Misra & van der Maaten 2020",
         "features that ignore how parts are arranged",
         cost=0.8,
-        per_image=True,
+        takes=Takes.COUNT,
     ),
-    "byol": Entry(
+    "byol": TaskEntry(
         f"{_HERE}.byol:BYOL",
         "Grill et al. 2020",
         "general features; small batches, no negatives",
         cost=0.8,
     ),
-    "simsiam": Entry(
+    "simsiam": TaskEntry(
         f"{_HERE}.simsiam:SimSiam",
         "Chen & He 2021",
         "general features; the simplest without negatives",
         cost=0.7,
     ),
-    "barlow-twins": Entry(
+    "barlow-twins": TaskEntry(
         f"{_HERE}.barlow_twins:BarlowTwins",
         "Zbontar et al. 2021",
         "general features; no negatives, no second network",
         cost=0.8,
     ),
-    "vicreg": Entry(
+    "vicreg": TaskEntry(
         f"{_HERE}.vicreg:VICReg",
         "Bardes et al. 2022",
         "general features; each term can be watched",
         cost=0.9,
     ),
-    "deepcluster": Entry(
+    "deepcluster": TaskEntry(
         f"{_HERE}.deepcluster:DeepCluster",
         "Caron et al. 2018",
         "images of several kinds",
         cost=0.3,
-        per_image=True,
+        takes=Takes.COUNT,
     ),
-    "deepcluster-v2": Entry(
+    "deepcluster-v2": TaskEntry(
         f"{_HERE}.deepcluster_v2:DeepClusterV2",
         "in the paper of SwAV, Caron et al. 2020",
         "images of several kinds; steadier than the first",
         cost=0.6,
-        per_image=True,
+        takes=Takes.COUNT,
     ),
-    "deepercluster": Entry(
+    "deepercluster": TaskEntry(
         f"{_HERE}.deeper_cluster:DeeperCluster",
         "Caron et al. 2019",
         "images of several kinds with an upright pose",
         cost=1.0,
-        per_image=True,
+        takes=Takes.COUNT,
     ),
-    "sela": Entry(
+    "sela": TaskEntry(
         f"{_HERE}.sela:SeLa",
         "Asano et al. 2020",
         "images of several kinds, about equally many of each",
         cost=0.3,
-        per_image=True,
+        takes=Takes.COUNT,
     ),
-    "swav": Entry(
+    "swav": TaskEntry(
         f"{_HERE}.swav:SwAV",
         "Caron et al. 2020",
         "general features; small batches, several crops",
         cost=0.9,
     ),
-    "pcl": Entry(
+    "pcl": TaskEntry(
         f"{_HERE}.pcl:PCL",
         "Li et al. 2021",
         "images of several kinds; contrast and clusters together",
         cost=0.5,
-        per_image=True,
+        takes=Takes.COUNT,
     ),
-    "mae": Entry(
+    "mae": TaskEntry(
         f"{_HERE}.mae:MAE",
         "Masked autoencoder, He et al. 2022",
         "transformers and long training",
         cost=2.8,
         needs="an encoder vit-tiny-4 or vit-tiny-8",
     ),
-    "multi-task": Entry(
+    "multi-task": TaskEntry(
         f"{_HERE}.multi_task:Multi",
         "Doersch & Zisserman 2017",
         "features that no single task gives; choose the parts",
         cost=1.6,
-        per_image=True,
+        takes=Takes.COUNT,
     ),
-    "rotation-decoupling": Entry(
+    "rotation-decoupling": TaskEntry(
         f"{_HERE}.rotation_decoupling:RotationDecoupling",
         "Feng et al. 2019",
         "objects of which some have an upright pose and some look the same turned",
         cost=1.1,
-        per_image=True,
+        takes=Takes.COUNT,
     ),
-    "s4l": Entry(
+    "s4l": TaskEntry(
         f"{_HERE}.s4l:S4L",
         "S4L, Zhai et al. 2019",
         "images of several kinds, of which a few have labels",
         cost=2.2,
         needs="some labelled images (--labelled)",
-        labelled=True,
+        takes=Takes.LABELS,
     ),
-    "video-triplet": Entry(
+    "video-triplet": TaskEntry(
         f"{_HERE}.video_triplet:VideoTriplet",
         "Wang & Gupta 2015",
         "moving parts, learnt from video",
         cost=0.6,
         needs="a video, or a folder of its frames",
-        tracks=True,
+        takes=Takes.TRACKS,
     ),
-    "cutpaste": Entry(
+    "cutpaste": TaskEntry(
         f"{_HERE}.cutpaste:CutPaste",
         "CutPaste, Li et al. 2021",
         "local defects of objects",
         cost=0.8,
     ),
-    "defects": Entry(
+    "defects": TaskEntry(
         f"{_HERE}.defects:Defects",
         "in the line of CutPaste and NSA, Schlüter et al. 2022",
         "local defects of surfaces",
         cost=0.3,
     ),
+    "svdd": TaskEntry(
+        f"{_HERE}.svdd:SVDD",
+        "Deep SVDD, Ruff et al. 2018",
+        "comparison; one-class features without a pretext task",
+        cost=0.5,
+    ),
 }
 
-
-def find_task(name: str, tasks: Mapping[str, Entry] = TASKS) -> Entry:
-    """The entry of a name; raises OnlygoodError that names the nearest."""
-    if name not in tasks:
-        near = difflib.get_close_matches(name, tasks, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tasks)}"
-        raise OnlygoodError(f"no pretext task {name!r}; {hint}")
-    return tasks[name]
+TASKS: Registry[TaskEntry] = Registry("onlygood.tasks", "pretext task", _OWN)
 
 
 def create_task(
@@ -281,7 +287,6 @@ def create_task(
     encoder: "Encoder",
     options: Mapping[str, Any],
     standardize: "Standardize | None" = None,
-    tasks: Mapping[str, Entry] = TASKS,
     *,
     images: int,
     seed: int,
@@ -292,7 +297,7 @@ def create_task(
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_task(name, encoder, options, standardize, tasks, images=images, labelled=labelled)
+        return build_task(name, encoder, options, standardize, images=images, labelled=labelled)
 
 
 def build_task(
@@ -300,7 +305,6 @@ def build_task(
     encoder: "Encoder",
     options: Mapping[str, Any],
     standardize: "Standardize | None" = None,
-    tasks: Mapping[str, Entry] = TASKS,
     *,
     images: int,
     labelled: "tuple[Tensor, Tensor] | None" = None,
@@ -308,23 +312,24 @@ def build_task(
     """A task by name; ``options`` are its config's keys.
 
     ``standardize`` None is the task's own default. ``images`` is the number of training images, or more:
-    tasks that remember each image make room for so many. ``labelled`` are uint8 images (M, C, H, W) and
-    their classes (M,).
+    tasks that remember each image make room for so many. ``labelled`` are uint8 images ``(M, C, H, W)`` and
+    their classes ``(M,)``.
 
-    Raises OnlygoodError that names the nearest name or key, or for labels that are missing or of no use.
+    Raises:
+        OnlygoodError: an unknown name or key, and the nearest is named; labels missing, or of no use.
     """
-    entry = find_task(name, tasks)
-    arguments: dict[str, Any] = {} if standardize is None else {"standardize": standardize}
-    if entry.per_image:
-        arguments["images"] = images
-    if entry.labelled != (labelled is not None):
+    entry = TASKS.find(name)
+    if entry.takes is Takes.LABELS and labelled is None:
         raise OnlygoodError(
             f"task {name!r} learns from a few labelled images too: give `onlygood pretrain --labelled DIR`, "
             "where DIR holds a folder a class"
-            if entry.labelled
-            else f"task {name!r} has no use for labelled images"
         )
-    if entry.labelled:
+    if entry.takes is not Takes.LABELS and labelled is not None:
+        raise OnlygoodError(f"task {name!r} has no use for labelled images")
+    arguments: dict[str, Any] = {} if standardize is None else {"standardize": standardize}
+    if entry.takes is Takes.COUNT:
+        arguments["images"] = images
+    if entry.takes is Takes.LABELS:
         arguments["labelled"] = labelled
     config = entry.config().parse(dict(options), f"options of task {name!r}")
     task: Task = entry.task()(encoder, config, **arguments)

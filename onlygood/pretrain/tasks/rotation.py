@@ -1,5 +1,7 @@
 """Rotation: which quarter turn was applied? (RotNet, Gidaris et al. 2018)."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -29,6 +31,7 @@ class RotationTask(Task):
     classes = 4
     test_views = "rotations"
     view_classifier: nn.Module
+    older_names: ClassVar = {"classifier": "view_classifier"}
 
     def __init__(self, encoder: Encoder, config: RotationConfig, standardize: Standardize = "fixed") -> None:
         super().__init__(encoder, config, standardize)

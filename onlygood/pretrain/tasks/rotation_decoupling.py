@@ -1,5 +1,7 @@
 """Rotation feature decoupling: half of the features tell the turn, half know none (Feng et al. 2019)."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -58,6 +60,7 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
     config: RotationDecouplingConfig
     test_views = "rotations"
     view_classifier: FirstFeatures
+    older_names: ClassVar = {"classifier": "view_classifier"}
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """S4L: rotation of all images, and the classes of the few that have labels (Zhai et al. 2019)."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -35,6 +37,7 @@ class S4LTask(Task):
     test_views = "rotations"
     given = ("labelled_images", "labels")
     view_classifier: nn.Module
+    older_names: ClassVar = {"classifier": "view_classifier"}
     labelled_images: Tensor
     labels: Tensor
 

@@ -1,7 +1,7 @@
-"""Deep SVDD, a task that pulls good images to a centre (Ruff et al. 2018); the distance from it is a head."""
+"""Deep SVDD, a task that pulls good images to a center (Ruff et al. 2018); the distance from it is a head."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.views import Standardize, Views, random_crop, random_view, to_float
 from onlygood.runtime.strict import Strict
 
-GUARD = 0.1  # least distance of each coordinate of the centre from zero
+GUARD = 0.1  # least distance of each coordinate of the center from zero
 
 
 class SVDDConfig(Strict):
@@ -31,29 +31,30 @@ def svdd_loss(distance: Tensor, radius: Tensor, nu: float, objective: str) -> Te
     return radius**2 + (distance - radius**2).clamp(min=0).mean() / nu
 
 
-def guarded(centre: Tensor) -> Tensor:
-    """The centre ``(D,)`` with no coordinate nearer to zero than GUARD: zero weights must not reach it."""
-    away = torch.where(centre < 0, -GUARD, GUARD)
-    return torch.where(centre.abs() < GUARD, away, centre)
+def guarded(center: Tensor) -> Tensor:
+    """The center ``(D,)`` with no coordinate nearer to zero than GUARD: zero weights must not reach it."""
+    away = torch.where(center < 0, -GUARD, GUARD)
+    return torch.where(center.abs() < GUARD, away, center)
 
 
 class SVDDTask(Task):
     """Mean squared distance to the mean feature of the untrained (or pretrained) encoder.
 
     Use an encoder without biases ("lenet"), or one that another task pretrained and few steps: with biases
-    the network can map everything to the centre, which the health check reports as collapse.
+    the network can map everything to the center, which the health check reports as collapse.
     """
 
     config: SVDDConfig
-    centre: Tensor
+    center: Tensor
+    older_names: ClassVar = {"centre": "center", "centred": "centered"}
     radius: Tensor
-    centred: Tensor
+    centered: Tensor
 
     def __init__(self, encoder: Encoder, config: SVDDConfig, standardize: Standardize = "image") -> None:
         super().__init__(encoder, config, standardize)
-        self.register_buffer("centre", torch.zeros(encoder.dim))
+        self.register_buffer("center", torch.zeros(encoder.dim))
         self.register_buffer("radius", torch.zeros(()))
-        self.register_buffer("centred", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("centered", torch.zeros((), dtype=torch.bool))
 
     def embed(self, images: Tensor) -> Tensor:
         """Features of one fixed crop of each image, or of the whole images where training sees those."""
@@ -65,16 +66,16 @@ class SVDDTask(Task):
         return features
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
-        """Fix the centre, once."""
-        if not self.centred:
-            self.centre.copy_(guarded(embed().mean(dim=0)))
-            self.centred.fill_(True)
+        """Fix the center, once."""
+        if not self.centered:
+            self.center.copy_(guarded(embed().mean(dim=0)))
+            self.centered.fill_(True)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Objective of one batch; the radius follows the batch's ``1 - nu`` quantile."""
         x = random_view(images, self.standardize, self.config.views, rng)
         features = self.encoder(x).float()
-        distance = (features - self.centre).square().sum(dim=1)
+        distance = (features - self.center).square().sum(dim=1)
         if self.config.objective == "soft-boundary" and self.progress >= self.config.warmup:
             self.radius.copy_(torch.quantile(distance.detach().sqrt(), 1 - self.config.nu))
         loss = svdd_loss(distance, self.radius, self.config.nu, self.config.objective)

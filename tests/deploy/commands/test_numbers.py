@@ -11,12 +11,12 @@ import pytest
 import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onlygood.anomaly.tasks import ALL_TASKS
 from pydantic import ValidationError
 from typer.models import OptionInfo
 from typer.testing import CliRunner, Result
 
 from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides, recipe_names
-from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.deploy import options as opt
 from onlygood.deploy.cli import app
 from onlygood.pretrain.training.config import TrainConfig

@@ -1,4 +1,4 @@
-"""Deep SVDD: objectives and radius by hand, the guarded centre, and a collapse that does not go unnoticed."""
+"""Deep SVDD: objectives and radius by hand, the guarded center, and a collapse that does not go unnoticed."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlygood.anomaly.heads.centre import CentreDistance
 from onlygood.anomaly.heads.outputs import Outputs
+from onlygood.anomaly.heads.registry import HeadConfig, create_head
 from onlygood.pretrain.networks.encoders import Encoder, create_encoder
 from onlygood.pretrain.tasks.svdd import SVDDConfig, SVDDTask, guarded, svdd_loss
 from onlygood.pretrain.training.config import TrainConfig
@@ -65,36 +65,36 @@ def test_losses_by_hand() -> None:
 
 
 def test_the_guard_keeps_every_coordinate_away_from_zero() -> None:
-    centre = torch.tensor([0.0, 0.05, -0.05, 0.1, -0.1, 3.0, -3.0])
+    center = torch.tensor([0.0, 0.05, -0.05, 0.1, -0.1, 3.0, -3.0])
     expected = torch.tensor([0.1, 0.1, -0.1, 0.1, -0.1, 3.0, -3.0])
-    torch.testing.assert_close(guarded(centre), expected)
+    torch.testing.assert_close(guarded(center), expected)
 
 
 def test_the_loss_is_the_mean_squared_distance_of_the_views() -> None:
     svdd = task()
-    svdd.centre.copy_(CORNER)
+    svdd.center.copy_(CORNER)
     output = svdd(at_distances(0.8, 1.6), torch.arange(2), torch.Generator())
     assert output.loss.item() == pytest.approx((0.64 + 2.56) / 2, abs=1e-5)
     assert output.metrics["distance"].item() == pytest.approx(1.6, abs=1e-5)
 
 
-def test_the_centre_is_the_mean_feature_once() -> None:
+def test_the_center_is_the_mean_feature_once() -> None:
     svdd = task()
     svdd.start_epoch(0, lambda: torch.tensor([[1.0, 0.0, -2.0], [3.0, 0.0, -4.0]]))
     expected = torch.tensor([2.0, 0.1, -3.0])
-    torch.testing.assert_close(svdd.centre, expected)
+    torch.testing.assert_close(svdd.center, expected)
     svdd.start_epoch(1, lambda: torch.ones(2, 3))
-    torch.testing.assert_close(svdd.centre, expected)
+    torch.testing.assert_close(svdd.center, expected)
     restored = task()
     restored.load_state_dict(svdd.state_dict())
     restored.start_epoch(1, lambda: torch.ones(2, 3))
-    torch.testing.assert_close(restored.centre, expected)
+    torch.testing.assert_close(restored.center, expected)
 
 
 def test_the_radius_is_the_quantile_of_distances_after_the_warm_up() -> None:
-    """Distances 0, 1.6, 3.2 from the centre, nu = 0.25: the quantile 0.75 of these is 2.4."""
+    """Distances 0, 1.6, 3.2 from the center, nu = 0.25: the quantile 0.75 of these is 2.4."""
     svdd = task(objective="soft-boundary", nu=0.25, warmup=0.5)
-    svdd.centre.copy_(CORNER)
+    svdd.center.copy_(CORNER)
     images, rng = at_distances(0, 1.6, 3.2), torch.Generator()
     svdd.after_step(0.4)
     before = svdd(images, torch.arange(3), rng).loss
@@ -130,20 +130,20 @@ def fit(svdd: SVDDTask, out: Path, **values: Any) -> TrainResult:
     return train(svdd, Store(), TrainConfig.parse(settings | values, "test"), out, progress=False)
 
 
-def test_the_head_scores_by_the_centre_that_was_trained(tmp_path: Path) -> None:
+def test_the_head_scores_by_the_center_that_was_trained(tmp_path: Path) -> None:
     svdd = task(create_encoder("lenet", 1))
     fit(svdd, tmp_path, steps=2, lr=1e-5)
     images = torch.from_numpy(Store().images).permute(0, 3, 1, 2)
     with torch.no_grad():
         features = svdd.embed(images)
-        head = CentreDistance(128, svdd.centre).fit(Outputs(torch.zeros(2, 1, 1, 128)))
+        head = create_head(HeadConfig(names=["centre"]), 128, svdd).fit(Outputs(torch.zeros(2, 1, 1, 128)))
         scores = head(Outputs(features[:, None, None]))[:, 0]
-    torch.testing.assert_close(scores, (features - svdd.centre).square().sum(dim=1))
-    assert svdd.centred
+    torch.testing.assert_close(scores, (features - svdd.center).square().sum(dim=1))
+    assert svdd.centered
 
 
 def test_a_bias_lets_everything_collapse_and_the_result_says_so(tmp_path: Path) -> None:
-    """One bias vector is enough: it becomes the centre, and the images no longer matter."""
+    """One bias vector is enough: it becomes the center, and the images no longer matter."""
     body = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1))
     with torch.random.fork_rng([]):
         torch.manual_seed(0)

@@ -1,0 +1,42 @@
+"""Distance to one center."""
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from onlygood.anomaly.heads.base import Head, plain_features
+from onlygood.anomaly.outputs import Outputs
+from onlygood.pretrain.tasks.base import Task
+from onlygood.runtime.strict import Strict
+
+
+class CenterDistance(Head):
+    """Squared distance to the center that the task pulled features to, or else to the mean feature.
+
+    ``‖φ(x) - c‖²`` (Deep SVDD, Ruff et al. 2018); a soft boundary's radius only shifts it, so it is left to
+    the calibration.
+    """
+
+    center: Tensor
+
+    def __init__(self, dim: int, config: Strict | None = None) -> None:
+        super().__init__(dim, config)
+        self.given = False
+        self.register_buffer("center", torch.zeros(dim))
+
+    def prepare(self, task: Task) -> None:
+        """Take the task's center, if it has one."""
+        if task.center is not None:
+            self.given = True
+            self.center.copy_(task.center)
+
+    def fit(self, outputs: Outputs) -> Self:
+        """Take the mean feature as center, unless one was trained."""
+        if not self.given:
+            self.center.copy_(plain_features(outputs).flatten(0, 1).float().mean(dim=0))
+        return self
+
+    def forward(self, outputs: Outputs) -> Tensor:
+        """``(N, R)``."""
+        return (plain_features(outputs).float() - self.center).square().sum(dim=2)

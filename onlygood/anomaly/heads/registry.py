@@ -1,0 +1,102 @@
+"""One-class heads by name: a new head is one new file and one entry here, or an entry point of your package.
+
+Importing this imports no head and no torch, so that recipes are checked fast.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, model_validator
+
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.nearest import nearest
+from onlygood.runtime.registry import Entry, Registry
+from onlygood.runtime.strict import Strict
+
+if TYPE_CHECKING:
+    from onlygood.anomaly.heads.base import Head
+    from onlygood.pretrain.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class HeadEntry(Entry):
+    """Where a head is (``module:Class``), and what a user wants to know of it."""
+
+    paper: str
+
+
+_HERE = "onlygood.anomaly.heads"
+
+_OWN = {
+    "logprob": HeadEntry(f"{_HERE}.logprob:LogProbability", "Hendrycks et al. 2019, arXiv:1906.12340"),
+    "gaussian": HeadEntry(f"{_HERE}.gaussian:Gaussian", "Ledoit & Wolf 2004; Rippel et al. 2021"),
+    "knn": HeadEntry(f"{_HERE}.knn:NearestNeighbors", "PatchCore, Roth et al. 2022, arXiv:2106.08265"),
+    "centre": HeadEntry(f"{_HERE}.center:CenterDistance", "Deep SVDD, Ruff et al. 2018"),
+}
+
+HEADS: Registry[HeadEntry] = Registry("onlygood.heads", "head", _OWN)
+
+
+class HeadConfig(Strict):
+    """One head, or several whose mean is taken; ``options`` are each head's own, by its name."""
+
+    names: list[str] = Field(default=["gaussian"], min_length=1)
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_keys(cls, values: Any) -> Any:
+        """``size`` and ``neighbours`` were keys beside ``names`` once; only knn heard of them."""
+        if not isinstance(values, dict) or not {"size", "neighbours"} & values.keys():
+            return values
+        kept = {key: value for key, value in values.items() if key not in ("size", "neighbours")}
+        if "knn" in kept.get("names", []):
+            older = {"size": "size", "neighbours": "neighbors"}
+            options = dict(kept.get("options", {}))
+            moved = {new: values[old] for old, new in older.items() if old in values}
+            kept["options"] = options | {"knn": moved | options.get("knn", {})}
+        return kept
+
+    @model_validator(mode="after")
+    def _all_exist(self) -> Self:
+        for name in self.names:
+            if name not in HEADS:
+                raise ValueError(f"no head {name!r}; {nearest(name, HEADS)}")
+        for name in self.options.keys() - set(self.names):
+            raise ValueError(
+                f"options of {name!r}, which is not among the heads; {nearest(name, self.names)}"
+            )
+        return self
+
+
+def create_head(config: HeadConfig, dim: int, task: "Task | None" = None) -> "Head":
+    """An unfitted head for features of ``dim``, or an ensemble; ``task`` is the trained one.
+
+    Raises:
+        OnlygoodError: options that a head does not know, or the task lacks what a head needs.
+    """
+    from onlygood.anomaly.heads.ensemble import Ensemble  # noqa: PLC0415
+
+    heads: list[Head] = []
+    for name in config.names:
+        kind: type[Head] = HEADS.find(name).load()
+        options = kind.Config.parse(config.options.get(name, {}), f"options of head {name!r}")
+        head = kind(dim, options)
+        if task is not None:
+            check_needs(name, kind, task)
+            head.prepare(task)
+        heads.append(head)
+    return heads[0] if len(heads) == 1 else Ensemble(heads)
+
+
+def check_needs(name: str, kind: "type[Head]", task: "Task") -> None:
+    """What a head reads must be there; so that it is told before the training, not after it.
+
+    Raises:
+        OnlygoodError: the head reads logits, and the task has no classifier of its test views.
+    """
+    if kind.reads == "logits" and task.view_classifier is None:
+        raise OnlygoodError(
+            f"the head {name!r} needs a pretext task with a classifier of its views, such as defects, "
+            "cutpaste or rotation"
+        )
