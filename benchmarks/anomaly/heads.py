@@ -23,7 +23,6 @@ from onlygood.anomaly.data.datasets import Sample, discover
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.evaluation.metrics import auroc
 from onlygood.anomaly.fit import batches, build_task, fit_head
-from onlygood.anomaly.heads import Head, create_head
 from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.heads.registry import HeadConfig, create_head

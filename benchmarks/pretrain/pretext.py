@@ -1,8 +1,8 @@
 """Every pretext task under one budget on CIFAR-10: what the encoder knows, what it detects, what it costs.
 
-    python -m benchmarks.pretrain.pretext CIFAR10 --task rotation            # trained on images of all classes
+    python -m benchmarks.pretrain.pretext CIFAR10 --task rotation        # on images of all classes
     python -m benchmarks.pretrain.pretext CIFAR10 --task rotation --good airplane  # on one class
-    python -m benchmarks.pretrain.pretext CIFAR10 --task random              # no training; also: supervised
+    python -m benchmarks.pretrain.pretext CIFAR10 --task random          # no training; also: supervised
 
 `random` has seen the images with its batch norms; `random-image` the same, each image standardised by itself;
 the batch norms of `random-raw` are as they were made.
@@ -32,7 +32,8 @@ from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.pretrain.data.labels import Dataset, Labelled, arrange
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.losses.contrastive import accuracy
-from onlygood.pretrain.networks.encoders import Encoder, create_encoder
+from onlygood.pretrain.networks.base import Encoder
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.probe.features import FrozenEncoder, read, state_digest
 from onlygood.pretrain.probe.protocols import protocol_config, run_probe
 from onlygood.pretrain.probe.result import EncoderInfo

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from onlygood.anomaly.heads import Head
 from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.regions import Regions, Tiles

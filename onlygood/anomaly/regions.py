@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.anomaly.recipe import RegionsConfig
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.runtime.errors import OnlygoodError
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from onlygood.anomaly.recipe import RegionsConfig
 from onlygood.anomaly.regions import Cells, Regions, Tiles, WholeImage, create_regions
-from onlygood.pretrain.networks.encoders import Encoder, create_encoder
+from onlygood.pretrain.networks.base import Encoder
+from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.runtime.errors import OnlygoodError
 
 

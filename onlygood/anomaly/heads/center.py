@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from onlygood.anomaly.heads.base import Head, plain_features
-from onlygood.anomaly.outputs import Outputs
+from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.pretrain.tasks.base import Task
 from onlygood.runtime.strict import Strict
 

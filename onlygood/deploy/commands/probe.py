@@ -19,7 +19,7 @@ from onlygood.runtime.files import display, find_images
 from onlygood.runtime.threads import available_cpus
 
 if TYPE_CHECKING:
-    from onlygood.pretrain.networks.encoders import Encoder
+    from onlygood.pretrain.networks.base import Encoder
     from onlygood.pretrain.probe.result import EncoderInfo
     from onlygood.pretrain.views.views import Standardize
 

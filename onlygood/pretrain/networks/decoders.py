@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.runtime.errors import OnlygoodError
 
 

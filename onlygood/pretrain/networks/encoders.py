@@ -8,86 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from onlygood.pretrain.networks.base import BasicBlock, Encoder, PreActivationBlock
+from onlygood.pretrain.networks.split import split_small
+from onlygood.pretrain.networks.vit import ViT
 from onlygood.pretrain.training.checkpoint import write_atomically
 from onlygood.runtime.errors import OnlygoodError
-
-
-class Encoder(nn.Module):
-    """A stack of stages with global average pooling.
-
-    ``forward(x)`` maps float images ``(N, C, H, W)`` to features ``(N, D)``; ``stages(x)`` gives all stages'
-    maps, because the best layer of a pretext task is often not the last (RotNet's is its second block).
-    """
-
-    def __init__(
-        self, name: str, channels: int, stages: list[nn.Module], dims: list[int], stride: int
-    ) -> None:
-        super().__init__()
-        self.name = name
-        self.channels = channels
-        self.blocks = nn.ModuleList(stages)
-        self.stage_dims = dims
-        self.dim = dims[-1]
-        self.stride = stride  # pixels between the values of the last map; 0 where that is no map
-
-    def stages(self, x: Tensor) -> list[Tensor]:
-        """Maps ``(N, D_i, H_i, W_i)`` after each stage."""
-        maps = []
-        for block in self.blocks:
-            x = block(x)
-            maps.append(x)
-        return maps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features ``(N, D)``: the last map averaged over space."""
-        for block in self.blocks:
-            x = block(x)
-        return x.mean(dim=(2, 3))
-
-
-class BasicBlock(nn.Module):
-    """Two 3×3 convolutions and a shortcut (He et al. 2016)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, C', H/stride, W/stride)``."""
-        return torch.relu(self.body(x) + self.shortcut(x))
-
-
-class PreActivationBlock(nn.Module):
-    """Norm and ReLU before each convolution (Zagoruyko & Komodakis 2016)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(inputs)
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-        )
-        same = stride == 1 and inputs == outputs
-        self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, C', H/stride, W/stride)``."""
-        active = torch.relu(self.norm(x))
-        change: Tensor = self.body(active)
-        return change + (x if self.shortcut is None else self.shortcut(active))
 
 
 def small(channels: int) -> Encoder:
@@ -197,8 +122,6 @@ def lenet(channels: int) -> Encoder:
 
 def _vit_tiny(channels: int, patch: int) -> Encoder:
     """2.7 million parameters."""
-    from onlygood.pretrain.networks.vit import ViT  # noqa: PLC0415 - it is an Encoder itself
-
     return ViT(f"vit-tiny-{patch}", channels, patch=patch, dim=192, depth=6, heads=3)
 
 
@@ -210,13 +133,6 @@ def vit_tiny_4(channels: int) -> Encoder:
 def vit_tiny_8(channels: int) -> Encoder:
     """The same for 64 px and more."""
     return _vit_tiny(channels, 8)
-
-
-def split_small(channels: int) -> Encoder:
-    """The encoder of the task "split-brain"; for colour images."""
-    from onlygood.pretrain.networks.split import split_small as build  # noqa: PLC0415 - it is an Encoder itself
-
-    return build(channels)
 
 
 ENCODERS: dict[str, Callable[[int], Encoder]] = {

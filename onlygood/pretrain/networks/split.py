@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from onlygood.pretrain.networks.encoders import BasicBlock, Encoder
+from onlygood.pretrain.networks.base import BasicBlock, Encoder
 from onlygood.runtime.errors import OnlygoodError
 
 

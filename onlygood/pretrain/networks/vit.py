@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 
 STAGES = 3
 

@@ -12,7 +12,7 @@ from onlygood.pretrain.views.views import Standardize, to_float
 from onlygood.runtime.strict import Strict
 
 if TYPE_CHECKING:
-    from onlygood.pretrain.networks.encoders import Encoder
+    from onlygood.pretrain.networks.base import Encoder
 
 
 @dataclass

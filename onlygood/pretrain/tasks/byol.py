@@ -5,8 +5,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from onlygood.pretrain.losses.embedding import cosine_distance
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import follow, follower, rising_momentum
-from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.training.health import spread

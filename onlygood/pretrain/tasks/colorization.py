@@ -5,8 +5,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder
-from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.color import (
     gamut_bins,

@@ -5,7 +5,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.patches import square

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder, up_convolutions
-from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.tasks.colorization import STRIDE, lab_views
 from onlygood.pretrain.tasks.jigsaw import Solver

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.clustering import kmeans, nmi, prototype_logits
 from onlygood.pretrain.losses.contrastive import accuracy
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.training.health import spread

@@ -11,7 +11,7 @@ from onlygood.pretrain.networks.bank import (
     noise_contrastive,
     similarities,
 )
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.presets import crop_and_colour

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.pretrain.losses.embedding import info_nce
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import follow, follower
-from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.training.health import spread

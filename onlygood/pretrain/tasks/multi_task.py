@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.tasks.registry import TASKS, Takes, build_task
 from onlygood.pretrain.views.views import Standardize

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.clustering import concentration, kmeans, nmi, prototype_logits
 from onlygood.pretrain.losses.embedding import info_nce
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import follow, follower
-from onlygood.pretrain.networks.encoders import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.training.health import spread

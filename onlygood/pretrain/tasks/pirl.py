@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.pretrain.networks.bank import MemoryBank, draw_others, instance_cross_entropy
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.presets import crop_and_colour

@@ -15,7 +15,7 @@ from onlygood.runtime.strict import Strict
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onlygood.pretrain.networks.encoders import Encoder
+    from onlygood.pretrain.networks.base import Encoder
     from onlygood.pretrain.tasks.base import Task
     from onlygood.pretrain.views.views import Standardize
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.contrastive import accuracy
 from onlygood.pretrain.losses.pu import doubt_weights, non_negative_pu
 from onlygood.pretrain.networks.bank import instance_cross_entropy
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output
 from onlygood.pretrain.tasks.instance_discrimination import (
     InstanceDiscriminationConfig,

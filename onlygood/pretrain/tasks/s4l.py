@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.pretrain.losses.contrastive import accuracy
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.patches import square

@@ -5,7 +5,7 @@ from pydantic import Field
 from torch import Tensor
 
 from onlygood.pretrain.losses.embedding import simsiam
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.training.health import spread

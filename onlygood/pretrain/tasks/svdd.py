@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.views import Standardize, Views, random_crop, random_view, to_float
 from onlygood.runtime.strict import Strict

@@ -10,7 +10,7 @@ from onlygood.pretrain.losses.ranking import (
     random_negatives,
     triplet_terms,
 )
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.training.health import spread

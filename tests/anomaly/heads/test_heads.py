@@ -21,7 +21,6 @@ from onlygood.anomaly.heads.knn import CANDIDATES, NearestNeighbors, NeighborsCo
 from onlygood.anomaly.heads.logprob import LogProbability
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.heads.registry import HeadConfig, create_head
-from onlygood.anomaly.recipe import HeadConfig
 from onlygood.runtime.errors import OnlygoodError
 
 

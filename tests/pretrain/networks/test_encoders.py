@@ -9,15 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from onlygood.pretrain.networks.encoders import (
-    ENCODERS,
-    BasicBlock,
-    Encoder,
-    PreActivationBlock,
-    create_encoder,
-    load_weights,
-    save_weights,
-)
+from onlygood.pretrain.networks.base import BasicBlock, Encoder, PreActivationBlock
+from onlygood.pretrain.networks.encoders import ENCODERS, create_encoder, load_weights, save_weights
 from onlygood.runtime.errors import OnlygoodError
 
 # Side of the last map of a 64 px image.

@@ -12,7 +12,7 @@ from tiny import Store
 from torch import Tensor, nn
 
 from onlygood.pretrain.data.labels import Dataset, Part
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.probe.features import FrozenEncoder, Setup
 
 CLASSES = 3

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from onlygood.pretrain.data.labels import Dataset, Part
-from onlygood.pretrain.networks.encoders import Encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.probe.few_shot import FewShotConfig, episode_accuracies, episodes, few_shot
 from onlygood.pretrain.probe.finetune import FinetuneConfig, finetune, random_shift
 from onlygood.pretrain.probe.knn import KnnConfig, knn, knn_votes
