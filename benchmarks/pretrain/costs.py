@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks import harness
 from benchmarks.pretrain.pretext import ENCODERS, OPTIONS
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task
 

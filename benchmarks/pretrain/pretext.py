@@ -33,7 +33,7 @@ from onlygood.pretrain.data.labels import Dataset, Labelled, arrange
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.losses.contrastive import accuracy
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.probe.features import FrozenEncoder, read, state_digest
 from onlygood.pretrain.probe.protocols import protocol_config, run_probe
 from onlygood.pretrain.probe.result import EncoderInfo

@@ -35,8 +35,8 @@ from onlygood.pretrain.losses.contrastive import nt_xent
 from onlygood.pretrain.losses.embedding import cosine_distance
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import follow, follower
-from onlygood.pretrain.networks.encoders import create_encoder
 from onlygood.pretrain.networks.projectors import mlp
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.byol import BYOLConfig
 from onlygood.pretrain.tasks.rotation import RotationConfig
 from onlygood.pretrain.tasks.simclr import SimCLRConfig

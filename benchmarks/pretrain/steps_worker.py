@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from benchmarks.pretrain.steps_rivals import Rival, Settings, open_store
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.registry import create_task
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows

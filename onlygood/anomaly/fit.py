@@ -18,7 +18,7 @@ from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
 from onlygood.pretrain.data.cachedir import find_cache
 from onlygood.pretrain.data.store import ImageStore, probe_images
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
 from onlygood.pretrain.training.trainer import TrainResult, train

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from onlygood.anomaly.recipe import RegionsConfig
 from onlygood.anomaly.regions import Cells, Regions, Tiles, WholeImage, create_regions
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.runtime.errors import OnlygoodError
 
 

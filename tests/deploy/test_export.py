@@ -10,7 +10,7 @@ from onlygood.anomaly.heads.registry import HEADS, HeadConfig, create_head
 from onlygood.anomaly.recipe import RegionsConfig
 from onlygood.anomaly.regions import create_regions
 from onlygood.deploy.export import IR_VERSION, OPSET, TOLERANCE, compare, session, to_onnx
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
 from onlygood.runtime.model.metadata import InputSpec

@@ -50,7 +50,8 @@ def run(
     from onlygood.anomaly.recipe import InputConfig  # noqa: PLC0415
     from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
     from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
-    from onlygood.pretrain.networks.encoders import create_encoder, save_weights  # noqa: PLC0415
+    from onlygood.pretrain.networks.registry import create_encoder  # noqa: PLC0415
+    from onlygood.pretrain.networks.weights import save_weights  # noqa: PLC0415
     from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task  # noqa: PLC0415
     from onlygood.pretrain.training.checkpoint import FILE_NAME  # noqa: PLC0415
     from onlygood.pretrain.training.trainer import train  # noqa: PLC0415

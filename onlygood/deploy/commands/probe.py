@@ -126,7 +126,7 @@ def _load(
 
     ``channels`` are those of the input as set, for encoders that do not say theirs.
     """
-    from onlygood.pretrain.networks.encoders import create_encoder  # noqa: PLC0415
+    from onlygood.pretrain.networks.registry import create_encoder  # noqa: PLC0415
     from onlygood.pretrain.probe.features import state_digest  # noqa: PLC0415
     from onlygood.pretrain.probe.result import EncoderInfo  # noqa: PLC0415
 

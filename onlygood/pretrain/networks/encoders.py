@@ -1,18 +1,11 @@
-"""Backbones by name. Every encoder gives a feature vector and the map of every stage."""
+"""Backbones: functions of the number of channels. ``registry.py`` has their names."""
 
-import json
-from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from onlygood.pretrain.networks.base import BasicBlock, Encoder, PreActivationBlock
-from onlygood.pretrain.networks.split import split_small
 from onlygood.pretrain.networks.vit import ViT
-from onlygood.pretrain.training.checkpoint import write_atomically
-from onlygood.runtime.errors import OnlygoodError
 
 
 def small(channels: int) -> Encoder:
@@ -133,6 +126,7 @@ def vit_tiny_4(channels: int) -> Encoder:
 def vit_tiny_8(channels: int) -> Encoder:
     """The same for 64 px and more."""
     return _vit_tiny(channels, 8)
+<<<<<<< HEAD
 
 
 ENCODERS: dict[str, Callable[[int], Encoder]] = {
@@ -196,3 +190,5 @@ def load_weights(encoder: Encoder, path: Path) -> None:
             f"{path}: these are not the weights of encoder {encoder.name!r} with {encoder.channels} "
             f"channel(s): {reason}"
         ) from None
+=======
+>>>>>>> dff4f41 (WIP registry 2)

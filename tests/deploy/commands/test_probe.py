@@ -11,7 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from onlygood.deploy.commands import compare, probe
-from onlygood.pretrain.networks.encoders import create_encoder, save_weights
+from onlygood.pretrain.networks.registry import create_encoder
+from onlygood.pretrain.networks.weights import save_weights
 from onlygood.pretrain.probe.result import ProbeResult
 from onlygood.runtime.errors import OnlygoodError
 

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from onlygood.pretrain.networks.base import BasicBlock, Encoder, PreActivationBlock
-from onlygood.pretrain.networks.encoders import ENCODERS, create_encoder, load_weights, save_weights
+from onlygood.pretrain.networks.registry import ENCODERS, create_encoder
+from onlygood.pretrain.networks.weights import load_weights, save_weights
 from onlygood.runtime.errors import OnlygoodError
 
 # Side of the last map of a 64 px image.
@@ -152,6 +153,14 @@ def test_unreadable_weights_are_named(tmp_path: Path, content: bytes | None) -> 
         create_encoder("small", weights=path)
 
 
-def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(OnlygoodError, match="'resnet19'; there are small, lenet"):
-        create_encoder("resnet19")
+@pytest.mark.parametrize(
+    ("name", "hint"), [("resnet19", "did you mean 'resnet18'"), ("xyz", "there are small, lenet")]
+)
+def test_an_unknown_name_is_told_what_there_is(name: str, hint: str) -> None:
+    with pytest.raises(OnlygoodError, match=hint):
+        create_encoder(name)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_encoder_has_its_entry_s_name(name: str) -> None:
+    assert create_encoder(name).name == name

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.probe.features import (
     FrozenEncoder,
     Setup,

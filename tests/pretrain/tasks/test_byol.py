@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from onlygood.pretrain.losses.embedding import cosine_distance
 from onlygood.pretrain.networks.ema import follow, follower, rising_momentum
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.byol import BYOLConfig, BYOLTask
 from onlygood.pretrain.views.views import Views
 

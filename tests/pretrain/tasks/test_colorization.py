@@ -9,7 +9,7 @@ from tiny import noise, settle
 from torch import Tensor
 from traps import two_colours
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.colorization import ColorizationConfig, ColorizationTask, grey_view
 from onlygood.pretrain.views.color import lab_to_srgb, soft_encode, srgb_to_lab
 from onlygood.runtime.errors import OnlygoodError

@@ -7,7 +7,7 @@ import torch
 from tiny import noise, settle, waves
 from torch import Tensor
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.context_encoder import (
     ContextEncoderConfig,
     ContextEncoderTask,

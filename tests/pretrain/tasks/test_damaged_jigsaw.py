@@ -9,7 +9,7 @@ from tiny import descend, end
 from torch import Tensor
 from traps import lit
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.damaged_jigsaw import DamagedJigsawConfig, DamagedJigsawTask
 
 SIDE = 32

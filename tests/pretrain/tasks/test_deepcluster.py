@@ -8,7 +8,7 @@ from tiny import descend
 from torch import Tensor
 
 from onlygood.pretrain.losses.clustering import nmi
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.deepcluster import DeepClusterConfig, DeepClusterTask
 
 IMAGES = 40

@@ -6,7 +6,7 @@ from tiny import begin, coloured_noise, descend
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.deepcluster_v2 import DeepClusterV2Config, DeepClusterV2Task
 
 IMAGES = 24

@@ -7,7 +7,7 @@ import torch
 from tiny import descend, noise
 from torch import Tensor
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.deeper_cluster import DeeperClusterConfig, DeeperClusterTask
 
 

@@ -7,7 +7,7 @@ import torch
 from tiny import noise, settle, waves
 from torch import Tensor
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.denoising import DenoisingConfig, DenoisingTask, mask_pixels
 from onlygood.runtime.errors import OnlygoodError
 

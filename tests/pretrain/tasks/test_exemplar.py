@@ -11,7 +11,7 @@ from tiny import settle
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.exemplar import ExemplarConfig, ExemplarTask
 from onlygood.pretrain.views import exemplar as exemplar_views
 from onlygood.pretrain.views.exemplar import (

@@ -10,7 +10,7 @@ from tiny import clouds, descend, end, settle
 from torch import Tensor
 
 from onlygood.pretrain.losses.triplet import semi_hard_triplet
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.exemplar_triplet import ExemplarTripletConfig, ExemplarTripletTask
 from onlygood.pretrain.training.health import EMBEDDINGS_COLLAPSED
 from onlygood.pretrain.views.views import Standardize, to_float

@@ -8,7 +8,7 @@ from tiny import descend
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.geometric import GeometricConfig, GeometricTask
 from onlygood.pretrain.views.geometry import geometric_transforms, transform
 from onlygood.runtime.errors import OnlygoodError

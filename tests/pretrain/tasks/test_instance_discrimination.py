@@ -15,7 +15,7 @@ from onlygood.pretrain.networks.bank import (
     noise_contrastive,
     similarities,
 )
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.instance_discrimination import (
     InstanceDiscriminationConfig,
     InstanceDiscriminationTask,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.networks.vit import sincos_positions
 from onlygood.pretrain.tasks import mae
 from onlygood.pretrain.tasks.mae import MAEConfig, MAETask

@@ -10,7 +10,7 @@ from tiny import clouds, descend, end
 from torch.nn import functional
 
 from onlygood.pretrain.losses.embedding import info_nce
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.moco import MoCoConfig, MoCoTask
 
 BATCH = 16

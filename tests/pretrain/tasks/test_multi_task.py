@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.multi_task import MultiTask
 from onlygood.pretrain.tasks.registry import create_task
 from onlygood.runtime.errors import OnlygoodError

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from onlygood.pretrain.losses.clustering import concentration
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.pcl import PCLConfig, PCLTask
 
 IMAGES = 24

@@ -8,7 +8,7 @@ from tiny import clouds, settle
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.pirl import PIRLConfig, PIRLTask
 
 COUNT = 32

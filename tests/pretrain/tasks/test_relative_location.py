@@ -11,7 +11,7 @@ from tiny import descend, end
 from torch import Tensor
 from traps import fringed, lit
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.relative_location import RelativeLocationConfig, RelativeLocationTask
 
 SIDE = 36

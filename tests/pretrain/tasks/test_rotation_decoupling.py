@@ -8,7 +8,7 @@ from tiny import descend, end, noise
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.rotation_decoupling import RotationDecouplingConfig, RotationDecouplingTask
 
 COUNT = 16

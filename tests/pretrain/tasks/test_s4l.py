@@ -8,7 +8,7 @@ import torch
 from tiny import descend, end, fit
 from torch import Tensor
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.s4l import S4LConfig, S4LTask
 from onlygood.runtime.errors import OnlygoodError
 

@@ -9,7 +9,7 @@ from tiny import coloured_noise, settle
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.sela import SeLaConfig, SeLaTask
 
 

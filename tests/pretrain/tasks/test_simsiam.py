@@ -6,7 +6,7 @@ from tiny import descend, noise
 from torch import Tensor, nn
 
 from onlygood.pretrain.losses.embedding import simsiam
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.simsiam import SimSiamConfig, SimSiamTask
 
 BATCH = 32

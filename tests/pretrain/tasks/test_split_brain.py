@@ -8,7 +8,7 @@ import torch
 from tiny import noise, settle
 from traps import two_colours
 
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.networks.split import split_small
 from onlygood.pretrain.tasks.split_brain import SplitBrainConfig, SplitBrainTask
 from onlygood.pretrain.views.color import soft_encode, srgb_to_lab

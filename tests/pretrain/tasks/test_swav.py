@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from onlygood.pretrain.losses.clustering import sinkhorn
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.swav import SwAVConfig, SwAVTask
 
 

@@ -5,7 +5,7 @@ import torch
 from tiny import clouds, descend, end
 
 from onlygood.pretrain.losses.embedding import vicreg_terms
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.vicreg import VICRegConfig, VICRegTask
 
 BATCH = 32

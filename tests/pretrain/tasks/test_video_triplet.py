@@ -14,7 +14,7 @@ from onlygood.pretrain.losses.ranking import (
     random_negatives,
     triplet_terms,
 )
-from onlygood.pretrain.networks.encoders import create_encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Output
 from onlygood.pretrain.tasks.video_triplet import VideoTripletConfig, VideoTripletTask
 from onlygood.runtime.errors import OnlygoodError
