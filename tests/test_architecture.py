@@ -129,13 +129,6 @@ def test_every_arrow_points_down(name: str) -> None:
     assert not up
 
 
-<<<<<<< HEAD
-def test_home_is_the_innermost_package() -> None:
-    assert home("onlygood.runtime.images.reader") == FLOOR
-    assert home("onlygood.deploy.export") == "onlygood.deploy"
-    assert home("onlygood.deploy.runtimes") == "onlygood.deploy"
-    assert home("onlygood.__version__") == "onlygood"
-=======
 def test_no_module_imports_itself_by_a_detour() -> None:
     graph = arrows()
     assert {module for module in graph if module in reachable(graph, module)} == set()
@@ -158,7 +151,9 @@ def test_commands_share_what_is_below_them_and_never_each_other() -> None:
 
 def test_tests_and_benchmarks_lie_in_rooms_of_the_same_names() -> None:
     folders = {".".join(p.parent.relative_to(PACKAGE).parts) for p in PACKAGE.rglob("*.py")}
-    folders |= {".".join(parts[:n]) for parts in map(lambda f: f.split("."), folders) for n in range(len(parts))}
+    folders |= {
+        ".".join(parts[:n]) for parts in map(lambda f: f.split("."), folders) for n in range(len(parts))
+    }
     for top in ("tests", "benchmarks"):
         used = {".".join(p.parent.relative_to(ROOT / top).parts) for p in (ROOT / top).rglob("*.py")}
         assert used <= folders, top
@@ -178,4 +173,3 @@ def test_reachable_by_hand() -> None:
 
 if __name__ == "__main__":
     print(picture())  # noqa: T201
->>>>>>> ef1cdb1 (WIP architecture test)

@@ -16,7 +16,8 @@ def save_weights(encoder: Encoder, path: Path, *, standardize: str) -> None:
     from safetensors.torch import save  # noqa: PLC0415
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
-    header = json.dumps({"encoder": encoder.name, "channels": encoder.channels, "standardize": standardize})
+    about = {"encoder": encoder.name, "channels": encoder.channels, "standardize": standardize}
+    header = json.dumps(about, allow_nan=False)
     write_atomically(path, save(tensors, {"onlygood": header}))
 
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.heads.registry import HeadConfig, create_head
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.networks.encoders import Encoder, create_encoder
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.svdd import SVDDConfig, SVDDTask, guarded, svdd_loss
 from onlygood.pretrain.training.config import TrainConfig
