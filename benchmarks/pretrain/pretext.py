@@ -31,7 +31,7 @@ from onlygood.anomaly.heads.gaussian import Gaussian
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.pretrain.data.labels import Dataset, Labelled, arrange
 from onlygood.pretrain.data.store import ImageStore
-from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.probe.features import FrozenEncoder, read, state_digest

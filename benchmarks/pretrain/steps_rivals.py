@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from benchmarks.pretrain import peers
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.losses.contrastive import nt_xent
-from onlygood.pretrain.losses.embedding import cosine_distance
+from onlygood.pretrain.losses.regression import cosine_distance
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import follow, follower
 from onlygood.pretrain.networks.projectors import mlp

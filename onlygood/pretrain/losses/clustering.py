@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from onlygood.pretrain.losses.measures import cosines
+
 _CHUNK = 8192  # rows at a time, so that a distance matrix of all images is never in memory
 
 
@@ -25,14 +27,6 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int = 3) -> Tensor:
         log_q = log_q - log_q.logsumexp(dim=0, keepdim=True)
         log_q = log_q - log_q.logsumexp(dim=1, keepdim=True)
     return log_q.exp()
-
-
-def cosines(a: Tensor, b: Tensor) -> Tensor:
-    """Cosines ``(…, N, K)`` of the rows of ``a`` ``(…, N, D)`` and ``b`` ``(…, K, D)``."""
-    with torch.autocast(a.device.type, enabled=False):
-        return torch.matmul(
-            functional.normalize(a.float(), dim=-1), functional.normalize(b.float(), dim=-1).mT
-        )
 
 
 def swapped_prediction(scores: Tensor, codes: Tensor, temperature: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Triplet losses: an embedding is nearer to its own kind than to others, by a margin; float32 inside."""
+"""Triplets: an embedding is nearer to its own kind, by a margin. Pure functions, float32 inside."""
 
 import torch
 from torch import Tensor
@@ -21,6 +21,30 @@ def semi_hard_triplet(embeddings: Tensor, labels: Tensor, margin: float) -> Tens
     return ((distances * coefficients).sum() + margin * count) / pairs.sum().clamp(min=1)
 
 
+def triplet_terms(distances: Tensor, margin: float) -> Tensor:
+    """``(N, N)``: by how much the negative j of anchor i is too near.
+
+    ``distances`` (N, N) are those of anchors and partners; each on the diagonal, of an anchor with its own
+    partner, should be smaller than the others in its row by ``margin`` (Wang & Gupta 2015). Embeddings that
+    are all the same cost ``margin``.
+    """
+    return functional.relu(distances.diagonal()[:, None] - distances + margin)
+
+
+def random_negatives(terms: Tensor, others: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Mean of ``triplet_terms`` (N, N) over ``count`` different random negatives of each anchor; 0-dim.
+
+    ``others`` (N, N) tells which are negatives; where there are fewer than ``count``, all are taken.
+    """
+    keys = torch.rand(terms.shape, generator=rng, device=rng.device)
+    return _mean_of_first(terms, keys.masked_fill(~others, -1), count)
+
+
+def hardest_negatives(terms: Tensor, others: Tensor, count: int) -> Tensor:
+    """Likewise over the ``count`` negatives of each anchor that cost most."""
+    return _mean_of_first(terms, terms.detach().masked_fill(~others, -1), count)
+
+
 def _coefficients(distances: Tensor, same: Tensor, pairs: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """How often each of the distances ``(N, N)`` counts in the sum of terms above 0, and their number.
 
@@ -34,3 +58,10 @@ def _coefficients(distances: Tensor, same: Tensor, pairs: Tensor, margin: float)
     active = (pairs & (distances + margin > others.gather(1, places))).float()
     coefficients = active.scatter_add(1, order.gather(1, places), -active)
     return coefficients, active.sum()
+
+
+def _mean_of_first(terms: Tensor, keys: Tensor, count: int) -> Tensor:
+    """Mean of the terms with the ``count`` highest keys of each row; negative keys do not count."""
+    highest, places = keys.topk(min(count, keys.shape[1]), dim=1)
+    counts = highest >= 0
+    return (terms.gather(1, places) * counts).sum() / counts.sum().clamp(min=1)

@@ -4,12 +4,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from onlygood.pretrain.losses.embedding import cosine_distance
+from onlygood.pretrain.losses.measures import spread
+from onlygood.pretrain.losses.regression import cosine_distance
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import follow, follower, rising_momentum
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.presets import crop_and_colour
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict

@@ -5,9 +5,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict

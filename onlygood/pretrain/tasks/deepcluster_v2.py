@@ -8,11 +8,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from onlygood.pretrain.losses.clustering import kmeans, nmi, prototype_logits
-from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.losses.measures import accuracy, spread
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.presets import crop_and_colour
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict

@@ -5,15 +5,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.networks.bank import (
-    MemoryBank,
-    instance_cross_entropy,
-    noise_contrastive,
-    similarities,
-)
+from onlygood.pretrain.losses.contrastive import instance_contrast
+from onlygood.pretrain.losses.measures import spread
+from onlygood.pretrain.networks.bank import MemoryBank
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.presets import crop_and_colour
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -54,17 +50,18 @@ class InstanceDiscriminationTask(Task):
         x = random_view(images, self.standardize, self.config.views, rng)
         features = self.encoder(x)
         z = functional.normalize(self.projector(features).float(), dim=1)
-        if len(self.bank.rows) <= self.config.negatives:
-            loss = instance_cross_entropy(z, self.bank.rows, ids, self.config.temperature)
-        else:
-            loss = self._estimate(z, ids, rng)
+        loss = self.contrast(z, ids, rng)
         self.bank.update(ids, z.detach())
         return Output(loss, {"embedding_spread": spread(z)}, features.detach())
 
-    def _estimate(self, z: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
-        rows, temperature = self.bank.rows, self.config.temperature
-        shape = (len(z), self.config.negatives)
-        noise = torch.randint(0, len(rows), shape, generator=rng, device=z.device)
-        own = (z * rows[ids]).sum(dim=1) / temperature
-        others = similarities(z, rows, noise) / temperature
-        return noise_contrastive(own, others)
+    def contrast(self, z: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
+        """How well embeddings ``z`` ``(B, D)`` find their images' rows in the memory."""
+        return instance_contrast(
+            z,
+            self.bank.rows,
+            ids,
+            rng,
+            temperature=self.config.temperature,
+            negatives=self.config.negatives,
+            sampled="noise",
+        )

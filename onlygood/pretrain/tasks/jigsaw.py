@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.patches import cut_tiles, drop_colours, enlarge_tiles, square, standardize_tiles

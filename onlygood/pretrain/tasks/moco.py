@@ -7,12 +7,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.losses.embedding import info_nce
+from onlygood.pretrain.losses.contrastive import info_nce
+from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import follow, follower
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.presets import crop_and_colour
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict

@@ -5,10 +5,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.networks.bank import MemoryBank, draw_others, instance_cross_entropy
+from onlygood.pretrain.losses.contrastive import instance_contrast
+from onlygood.pretrain.losses.measures import spread
+from onlygood.pretrain.networks.bank import MemoryBank
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.presets import crop_and_colour
 from onlygood.pretrain.views.views import (
     Standardize,
@@ -90,6 +91,12 @@ class PIRLTask(Task):
         return patches[torch.arange(batch, device=x.device)[:, None], order]
 
     def _contrast(self, z: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
-        rows, count = self.bank.rows, self.config.negatives
-        others = None if len(rows) <= count else draw_others(ids, count, len(rows), rng)
-        return instance_cross_entropy(z, rows, ids, self.config.temperature, others)
+        return instance_contrast(
+            z,
+            self.bank.rows,
+            ids,
+            rng,
+            temperature=self.config.temperature,
+            negatives=self.config.negatives,
+            sampled="softmax",
+        )

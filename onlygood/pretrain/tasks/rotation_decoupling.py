@@ -7,16 +7,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.losses.measures import accuracy, spread
 from onlygood.pretrain.losses.pu import doubt_weights, non_negative_pu
-from onlygood.pretrain.networks.bank import instance_cross_entropy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output
 from onlygood.pretrain.tasks.instance_discrimination import (
     InstanceDiscriminationConfig,
     InstanceDiscriminationTask,
 )
-from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -95,7 +93,7 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
         terms = {
             "rotation": (weights.flatten() * rotation).mean(),
             "invariance": (same - mean).square().mean(),
-            "instance": self._instance(z, ids, rng),
+            "instance": self.contrast(z, ids, rng),
             "upright": non_negative_pu(upright[0], upright[1:].flatten(), self.config.prior),
         }
         self.bank.update(ids, z.detach())
@@ -110,8 +108,3 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
         doubted = doubt_weights(upright.float().sigmoid(), self.config.gamma)
         doubted[0] = 1
         return torch.where(self.progress >= self.config.switch, doubted, torch.ones_like(doubted))
-
-    def _instance(self, z: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
-        if len(self.bank.rows) > self.config.negatives:
-            return self._estimate(z, ids, rng)
-        return instance_cross_entropy(z, self.bank.rows, ids, self.config.temperature)

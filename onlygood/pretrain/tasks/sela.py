@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.pretrain.losses.clustering import fill_empty, nmi, sinkhorn
-from onlygood.pretrain.losses.contrastive import accuracy
+from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.presets import crop_and_colour

@@ -4,11 +4,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from onlygood.pretrain.losses.embedding import simsiam
+from onlygood.pretrain.losses.measures import spread
+from onlygood.pretrain.losses.regression import simsiam
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.presets import crop_and_colour
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict

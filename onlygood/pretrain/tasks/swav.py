@@ -5,11 +5,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.losses.clustering import cosines, sinkhorn, swapped_prediction
+from onlygood.pretrain.losses.clustering import sinkhorn, swapped_prediction
+from onlygood.pretrain.losses.measures import cosines, spread
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.presets import crop_and_colour
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict

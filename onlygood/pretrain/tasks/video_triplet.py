@@ -4,8 +4,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from onlygood.pretrain.losses.ranking import (
-    cosine_distances,
+from onlygood.pretrain.losses.measures import cosines, spread
+from onlygood.pretrain.losses.triplet import (
     hardest_negatives,
     random_negatives,
     triplet_terms,
@@ -13,7 +13,6 @@ from onlygood.pretrain.losses.ranking import (
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.training.health import spread
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
@@ -60,7 +59,7 @@ class VideoTripletTask(Task):
         features = self.encoder(torch.cat(views))
         first, last = self.projector(features).chunk(2)
         others = ids[:, None] != ids  # small sets fill a batch with some tracks twice
-        terms = triplet_terms(cosine_distances(first, last), config.margin)
+        terms = triplet_terms(1 - cosines(first, last), config.margin)
         if self.progress < config.switch:
             loss = random_negatives(terms, others, config.negatives, rng)
         else:

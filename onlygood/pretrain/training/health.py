@@ -8,22 +8,14 @@ import math
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn.functional import normalize
+
+from onlygood.pretrain.losses.measures import spread
 
 EARLY = 0.1  # share of training in which a solved task is suspicious
 SOLVED = 0.99  # pretext accuracy
 CHANCE_MARGIN = 0.05  # of the way from chance to perfect
 COLLAPSED = 0.01  # of the spread of features that fill the sphere
 EMBEDDINGS_COLLAPSED = 0.1  # likewise; those of healthy trainings in our tests stay above 0.4
-
-
-def spread(features: Tensor) -> Tensor:
-    """0-dim: 1 where L2-normalised ``features`` (N, D) fill the sphere, 0 where they are all the same.
-
-    The standard deviation of each dimension, averaged and compared with 1/√D (SimSiam, Chen & He 2021).
-    """
-    unit = normalize(features.detach().float(), dim=1)
-    return unit.std(dim=0, correction=0).mean() * math.sqrt(features.shape[1])
 
 
 def diagnose(

@@ -5,7 +5,7 @@ import torch
 from tiny import clouds, descend, end, settle
 from torch import Tensor
 
-from onlygood.pretrain.losses.embedding import barlow_twins
+from onlygood.pretrain.losses.redundancy import barlow_twins
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.barlow_twins import BarlowTwinsConfig, BarlowTwinsTask
 

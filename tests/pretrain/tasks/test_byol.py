@@ -7,7 +7,7 @@ import torch
 from tiny import descend, noise
 from torch import Tensor, nn
 
-from onlygood.pretrain.losses.embedding import cosine_distance
+from onlygood.pretrain.losses.regression import cosine_distance
 from onlygood.pretrain.networks.ema import follow, follower, rising_momentum
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.byol import BYOLConfig, BYOLTask

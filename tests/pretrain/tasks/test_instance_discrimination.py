@@ -8,13 +8,13 @@ from tiny import clouds, settle
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.networks.bank import (
-    MemoryBank,
+from onlygood.pretrain.losses.contrastive import (
     draw_others,
     instance_cross_entropy,
     noise_contrastive,
     similarities,
 )
+from onlygood.pretrain.networks.bank import MemoryBank
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.instance_discrimination import (
     InstanceDiscriminationConfig,
@@ -55,7 +55,7 @@ def test_exact_softmax_recomputed() -> None:
 
 @pytest.mark.parametrize("product", [0, 16])  # copies of the chosen rows, or a product with all of them
 def test_similarities_of_chosen_rows(monkeypatch: pytest.MonkeyPatch, product: int) -> None:
-    monkeypatch.setattr("onlygood.pretrain.networks.bank._PRODUCT", product)
+    monkeypatch.setattr("onlygood.pretrain.losses.contrastive._PRODUCT", product)
     z, bank, chosen = rows(2), rows(6, seed=1), torch.tensor([[5, 0, 5], [1, 2, 3]])
     expected = [[float(z[i] @ bank[j]) for j in chosen[i]] for i in range(2)]
     torch.testing.assert_close(similarities(z, bank, chosen), torch.tensor(expected))

@@ -9,7 +9,7 @@ import torch
 from tiny import clouds, descend, end
 from torch.nn import functional
 
-from onlygood.pretrain.losses.embedding import info_nce
+from onlygood.pretrain.losses.contrastive import info_nce
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.moco import MoCoConfig, MoCoTask
 

@@ -5,7 +5,7 @@ import torch
 from tiny import descend, noise
 from torch import Tensor, nn
 
-from onlygood.pretrain.losses.embedding import simsiam
+from onlygood.pretrain.losses.regression import simsiam
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.simsiam import SimSiamConfig, SimSiamTask
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import clouds, descend, end
 
-from onlygood.pretrain.losses.embedding import vicreg_terms
+from onlygood.pretrain.losses.redundancy import vicreg_terms
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.vicreg import VICRegConfig, VICRegTask
 

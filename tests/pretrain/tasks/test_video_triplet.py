@@ -8,8 +8,8 @@ import torch
 from tiny import descend, end, settle
 from torch import Tensor
 
-from onlygood.pretrain.losses.ranking import (
-    cosine_distances,
+from onlygood.pretrain.losses.measures import cosines
+from onlygood.pretrain.losses.triplet import (
     hardest_negatives,
     random_negatives,
     triplet_terms,
@@ -54,7 +54,7 @@ def step(task: VideoTripletTask, images: Tensor, seed: int = 0) -> Output:
 
 def distances(n: int = 7, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     a, b = torch.randn(2, n, 5, generator=torch.Generator().manual_seed(seed))
-    return a, b, cosine_distances(a, b)
+    return a, b, 1 - cosines(a, b)
 
 
 def naive(a: Tensor, b: Tensor) -> list[list[float]]:
@@ -122,9 +122,9 @@ def test_a_track_twice_in_the_batch_is_not_its_own_negative() -> None:
 
 def test_embeddings_apart_by_the_margin_cost_nothing() -> None:
     z = torch.eye(6)
-    terms = triplet_terms(cosine_distances(z, z), MARGIN)
+    terms = triplet_terms(1 - cosines(z, z), MARGIN)
     assert hardest_negatives(terms, others(6), 4) == 0
-    assert hardest_negatives(triplet_terms(cosine_distances(z, z), 1.5), others(6), 4).item() == 0.5
+    assert hardest_negatives(triplet_terms(1 - cosines(z, z), 1.5), others(6), 4).item() == 0.5
 
 
 def test_the_loss_in_bfloat16_is_computed_in_float32() -> None:

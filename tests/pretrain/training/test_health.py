@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlygood.pretrain.training.health import diagnose, spread
+from onlygood.pretrain.losses.measures import spread
+from onlygood.pretrain.training.health import diagnose
 
 VARIED = torch.eye(4)
 

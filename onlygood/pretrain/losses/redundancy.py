@@ -1,39 +1,8 @@
-"""Losses on embeddings of two views of each image, as pure functions, float32 inside."""
+"""Redundancy: the dimensions of embeddings do not repeat each other. Pure functions, float32 inside."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-
-def cosine_distance(p: Tensor, z: Tensor) -> Tensor:
-    """Mean squared distance of the normalised rows of ``p`` and ``z`` (N, D): 2 - 2 cos, from 0 to 4.
-
-    The regression of BYOL (Grill et al. 2020).
-    """
-    return 2 - 2 * functional.cosine_similarity(p.float(), z.float(), dim=1).mean()
-
-
-def simsiam(p1: Tensor, p2: Tensor, z1: Tensor, z2: Tensor) -> Tensor:
-    """Negative cosine of each view's prediction ``p`` and the other's embedding ``z``, all (N, D); least: -1.
-
-    No gradient goes through ``z``: without this stop, all embeddings become one (SimSiam, Chen & He 2021).
-    """
-    z1, z2 = z1.detach(), z2.detach()
-    return (cosine_distance(p1, z2) + cosine_distance(p2, z1)) / 4 - 1
-
-
-def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float, same: Tensor) -> Tensor:
-    """Each query must pick its key (both (N, D)) among ``negatives`` (K, D); all rows have length 1.
-
-    Where ``same`` (N, K) is true, the negative shows the query's own image and does not count. Chance is
-    log(1 + those that count) (MoCo, He et al. 2020).
-    """
-    queries, keys, negatives = queries.float(), keys.float(), negatives.float()
-    positive = (queries * keys).sum(dim=1, keepdim=True)
-    with torch.autocast(queries.device.type, enabled=False):
-        others = (queries @ negatives.T).masked_fill(same, float("-inf"))
-    logits = torch.cat([positive, others], dim=1) / temperature
-    return functional.cross_entropy(logits, torch.zeros_like(logits[:, 0], dtype=torch.long))
 
 
 def barlow_twins(a: Tensor, b: Tensor, off_diagonal: float) -> Tensor:
