@@ -3,7 +3,25 @@
 import torch
 from torch import Tensor
 
-from onlygood.pretrain.views.color import lab_to_srgb
+_XYZ = torch.tensor(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+
+
+def lab_to_srgb(lab: Tensor) -> Tensor:
+    """CIE Lab (D65) ``(B, 3, H, W)`` to sRGB; colors that no screen shows are cut to [0, 1]."""
+    light, a, b = lab.unbind(1)
+    y = (light + 16) / 116
+    bent = torch.stack([y + a / 500, y, y - b / 200], dim=1)
+    linear = torch.where(bent > 6 / 29, bent**3, 3 * (6 / 29) ** 2 * (bent - 4 / 29))
+    xyz = linear * _XYZ.sum(dim=1).view(3, 1, 1)
+    rgb = torch.einsum("ij,bjhw->bihw", torch.linalg.inv(_XYZ), xyz)
+    curved = 1.055 * rgb.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(rgb <= 0.0031308, 12.92 * rgb, curved).clamp(0, 1)
 
 
 def lit(seed: int, count: int, side: int) -> Tensor:

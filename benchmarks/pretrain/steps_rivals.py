@@ -34,7 +34,7 @@ from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.losses.contrastive import nt_xent
 from onlygood.pretrain.losses.regression import cosine_distance
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.networks.ema import follow, follower
+from onlygood.pretrain.networks.ema import ema_copy, ema_update
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.byol import BYOLConfig
@@ -266,7 +266,7 @@ def solo_byol(encoder: Encoder) -> Method:
     """Each view by itself through both networks."""
     c = BYOLConfig()
     model = nn.Sequential(encoder, mlp(encoder.dim, c.hidden, c.projection))
-    predictor, slow = mlp(c.projection, c.hidden, c.projection), follower(model)
+    predictor, slow = mlp(c.projection, c.hidden, c.projection), ema_copy(model)
 
     def loss(views: list[Tensor]) -> Tensor:
         predictions = [predictor(model(view)) for view in views]
@@ -275,7 +275,7 @@ def solo_byol(encoder: Encoder) -> Method:
         return cosine_distance(predictions[0], targets[1]) + cosine_distance(predictions[1], targets[0])
 
     modules = nn.ModuleList([model, predictor, slow])
-    return Method(modules, loss, lambda: follow(slow, model, c.momentum))
+    return Method(modules, loss, lambda: ema_update(slow, model, c.momentum))
 
 
 METHODS = {

@@ -1,4 +1,4 @@
-"""Memories of embeddings."""
+"""Memories of embeddings: of every image, or of the last batches."""
 
 import torch
 from torch import Tensor, nn
@@ -19,3 +19,17 @@ class MemoryBank(nn.Module):
         """Move the rows ``ids`` towards normalised ``embeddings`` (B, D)."""
         mixed = self.momentum * self.rows[ids] + (1 - self.momentum) * embeddings.float()
         self.rows[ids] = functional.normalize(mixed, dim=1)
+
+
+@torch.no_grad()
+def enqueue(written: Tensor, *queues: tuple[Tensor, Tensor]) -> None:
+    """Write new rows over the oldest ones of a queue: first in, first out.
+
+    Each of ``queues`` is a buffer ``(L, …)`` with its new rows ``(B, …)``; all are written in step. Of more
+    than L new rows, the last L stay. ``written`` ``()`` counts the rows ever written, and moves on.
+    """
+    count = len(queues[0][1])
+    for rows, new in queues:
+        places = torch.arange(count, device=written.device)[-len(rows) :]
+        rows[(written + places) % len(rows)] = new[-len(rows) :]
+    written += count

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from onlygood.pretrain.networks.base import BasicBlock, Encoder
+from onlygood.pretrain.views.color import LUMA
 from onlygood.runtime.errors import OnlygoodError
 
 
@@ -29,7 +30,7 @@ class LumaFirst(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(N, 3, H, W)`` to ``(N, 3, H, W)``."""
         red, green, blue = x[:, :1], x[:, 1:2], x[:, 2:]
-        luma = 0.299 * red + 0.587 * green + 0.114 * blue
+        luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
         return torch.cat([luma, red - luma, blue - luma], dim=1)
 
 

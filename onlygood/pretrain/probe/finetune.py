@@ -11,6 +11,7 @@ from torch.nn import functional
 from onlygood.pretrain.data.labels import Part
 from onlygood.pretrain.probe.features import Setup, minibatches, read
 from onlygood.pretrain.probe.result import Row, accuracy_row
+from onlygood.pretrain.views.geometry import reflect
 from onlygood.pretrain.views.views import random_flip, to_float
 from onlygood.runtime.strict import Strict
 
@@ -87,16 +88,10 @@ def random_shift(images: Tensor, most: int, rng: torch.Generator) -> Tensor:
     """Each image ``(N, C, H, W)`` moved by up to ``most`` px both ways; what comes in is mirrored."""
     batch, _, height, width = images.shape
     shift = torch.randint(-most, most + 1, (2, batch, 1), generator=rng)
-    rows = _mirrored(torch.arange(height) + shift[0], height)[:, :, None]
-    columns = _mirrored(torch.arange(width) + shift[1], width)[:, None, :]
+    rows = reflect(torch.arange(height) + shift[0], height - 1)[:, :, None]
+    columns = reflect(torch.arange(width) + shift[1], width - 1)[:, None, :]
     which = torch.arange(batch)[:, None, None]
     return images[which, :, rows, columns].permute(0, 3, 1, 2)
-
-
-def _mirrored(index: Tensor, size: int) -> Tensor:
-    """Indices outside of 0 … size - 1 reflected at the borders."""
-    index = index.abs()
-    return torch.where(index < size, index, 2 * (size - 1) - index)
 
 
 @torch.no_grad()

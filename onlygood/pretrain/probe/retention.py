@@ -18,11 +18,11 @@ from torch.nn import functional
 from onlygood.pretrain.data.labels import Part
 from onlygood.pretrain.probe.features import Pool, Setup, read, scaled
 from onlygood.pretrain.probe.result import Row
+from onlygood.pretrain.views.color import YIQ
 from onlygood.pretrain.views.views import uniform
 from onlygood.runtime.strict import Strict
 
-_LUMA = torch.tensor([0.299, 0.587, 0.114])
-_CHROMA = torch.tensor([[0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_LUMA, _CHROMA = torch.tensor(YIQ[0]), torch.tensor(YIQ[1:])
 _RESAMPLES = 500  # of the test images, for intervals
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.losses.regression import cosine_distance
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.networks.ema import follow, follower, rising_momentum
+from onlygood.pretrain.networks.ema import ema_copy, ema_update, rising_momentum
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.presets import crop_and_colour
@@ -38,7 +38,7 @@ class BYOLTask(Task):
         # The predictor's batch norm would undo a shift, so the projector has no bias to learn one.
         self.projector = mlp(encoder.dim, config.hidden, config.projection, bias_last=False)
         self.predictor: nn.Module = mlp(config.projection, config.hidden, config.projection)
-        self.target = follower(nn.Sequential(encoder, self.projector))
+        self.target = ema_copy(nn.Sequential(encoder, self.projector))
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Distance of each view's prediction from the target of the other, summed over both directions."""
@@ -57,4 +57,4 @@ class BYOLTask(Task):
         """The target follows the trained network, ever more slowly."""
         super().after_step(progress)
         momentum = rising_momentum(self.config.momentum, progress)
-        follow(self.target, nn.Sequential(self.encoder, self.projector), momentum)
+        ema_update(self.target, nn.Sequential(self.encoder, self.projector), momentum)

@@ -9,23 +9,19 @@ from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.color import (
+    STRIDE,
+    as_rows,
     gamut_bins,
     rebalancing_weights,
     soft_cross_entropy,
     soft_encode,
     srgb_to_lab,
 )
-from onlygood.pretrain.views.views import Standardize, Views, random_view, to_float
+from onlygood.pretrain.views.views import Standardize, Views, to_float, unit_view
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
 
-STRIDE = 4  # px between the colours that are asked for
 GREY = 5.0  # images whose a and b all stay below this have no colour to learn from
-
-
-def lab_views(images: Tensor, views: Views, rng: torch.Generator) -> Tensor:
-    """One random view of each uint8 image in Lab, ``(B, 3, H, W)``."""
-    return srgb_to_lab(((random_view(images, "fixed", views, rng) + 2) / 4).clamp(0, 1))
 
 
 def grey_view(lab: Tensor, channels: int, standardize: Standardize) -> Tensor:
@@ -67,9 +63,9 @@ class ColorizationTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Weighted soft cross entropy, averaged over the pixels of images that are not grey."""
-        lab = lab_views(images, self.config.views, rng)
+        lab = srgb_to_lab(unit_view(images, self.config.views, rng))
         ab = functional.avg_pool2d(lab[:, 1:], STRIDE, ceil_mode=True)
-        index, target = soft_encode(ab.permute(0, 2, 3, 1).flatten(0, 2), self.bins, self.config.neighbours)
+        index, target = soft_encode(as_rows(ab), self.bins, self.config.neighbours)
         coloured = (lab[:, 1:].abs().amax(dim=(1, 2, 3)) > GREY).float()
         coloured = coloured.repeat_interleave(ab.shape[2] * ab.shape[3])
         counts = self.counts + torch.zeros_like(self.counts).index_add_(0, index[:, 0], coloured)
@@ -83,7 +79,7 @@ class ColorizationTask(Task):
         weights = rebalancing_weights(counts / counts.sum(), self.bins, self.config.uniform)
 
         maps = self.encoder.stages(grey_view(lab, self.encoder.channels, self.standardize))[-1]
-        logits = self.decoder(maps, (ab.shape[2], ab.shape[3])).permute(0, 2, 3, 1).flatten(0, 2)
+        logits = as_rows(self.decoder(maps, (ab.shape[2], ab.shape[3])))
         errors = soft_cross_entropy(logits, index, target) * weights[index[:, 0]] * coloured
         loss = errors.sum() / coloured.sum().clamp(min=1)
         return Output(loss, {}, maps.detach().mean(dim=(2, 3)))

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.networks.base import Encoder
+from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -54,12 +55,8 @@ class CountingTask(Task):
 
     def __init__(self, encoder: Encoder, config: CountingConfig, standardize: Standardize = "fixed") -> None:
         super().__init__(encoder, config, standardize)
-        self.counter = nn.Sequential(
-            nn.Linear(encoder.dim, config.hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(config.hidden, config.counts),
-            nn.ReLU(inplace=True),
-        )
+        layers = mlp(encoder.dim, config.hidden, config.counts, norm=False)
+        self.counter = layers.append(nn.ReLU(inplace=True))
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """The counting loss, scaled; ``embedding_spread`` is that of the counts of whole images."""

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
+from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.defects import cut_paste
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -31,9 +32,7 @@ class CutPasteTask(Task):
 
     def __init__(self, encoder: Encoder, config: CutPasteConfig, standardize: Standardize = "image") -> None:
         super().__init__(encoder, config, standardize)
-        self.view_classifier = nn.Sequential(
-            nn.Linear(encoder.dim, encoder.dim), nn.ReLU(inplace=True), nn.Linear(encoder.dim, 3)
-        )
+        self.view_classifier = mlp(encoder.dim, encoder.dim, 3, norm=False)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of the ``3 B`` versions."""

@@ -1,7 +1,5 @@
 """Damaged jigsaw: order grey tiles, paint the one that is lost, colour the others (Kim et al. 2018)."""
 
-from typing import Literal
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -10,28 +8,25 @@ from torch.nn import functional
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder, up_convolutions
+from onlygood.pretrain.networks.puzzles import PuzzleConfig, Solver
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.tasks.colorization import STRIDE, lab_views
-from onlygood.pretrain.tasks.jigsaw import Solver
-from onlygood.pretrain.views.color import gamut_bins, soft_cross_entropy, soft_encode
-from onlygood.pretrain.views.patches import cut_tiles, enlarge_tiles, square, standardize_tiles
-from onlygood.pretrain.views.views import Standardize, Views, normal, random_view
-from onlygood.runtime.strict import Strict
+from onlygood.pretrain.views.color import (
+    STRIDE,
+    as_rows,
+    gamut_bins,
+    soft_cross_entropy,
+    soft_encode,
+    srgb_to_lab,
+)
+from onlygood.pretrain.views.patches import cut_tiles, standardize_tiles
+from onlygood.pretrain.views.views import Standardize, normal, random_view, unit_view
 
 PAINTED = 16  # px: side at which the lost tile is painted
 
 
-class DamagedJigsawConfig(Strict):
+class DamagedJigsawConfig(PuzzleConfig):
     """The puzzle, as in ``jigsaw``, and what the two other losses weigh beside its own."""
 
-    views: Views = Field(default_factory=lambda: Views(flip=False))
-    grid: Literal[2, 3] = 3
-    permutations: int = Field(default=100, ge=2)  # orders to tell apart; at most 24 of a 2×2 grid
-    tile: float = Field(default=0.75, gt=0, le=1)  # side, in cells
-    jitter: float = Field(default=1.0, ge=0, le=1)  # share of the gaps in which tiles move
-    puzzles: int = Field(default=8, ge=1)  # orders of each image that share one pass of its tiles
-    tile_features: int = Field(default=128, ge=2)
-    hidden: int = Field(default=512, ge=2)
     inpainting: float = Field(default=1.0, gt=0)
     colorization: float = Field(default=0.2, gt=0)
 
@@ -50,9 +45,7 @@ class DamagedJigsawTask(Task):
         self, encoder: Encoder, config: DamagedJigsawConfig, standardize: Standardize = "image"
     ) -> None:
         super().__init__(encoder, config, standardize)
-        self.solver = Solver(
-            encoder.dim, config.grid, config.permutations, config.tile_features, config.hidden
-        )
+        self.solver = Solver(encoder.dim, config)
         self.classes = self.solver.classes
         self.painter = nn.Sequential(
             nn.Linear(self.solver.width, 64 * 16), nn.Unflatten(1, (64, 4, 4)), up_convolutions(64, 1, 2)
@@ -88,17 +81,16 @@ class DamagedJigsawTask(Task):
         """Standardised lightness ``(B, T, 1, s, s)``, and ab ``(B, T, 2, s, s)``: none of grey images."""
         config = self.config
         if images.shape[1] == 3:
-            lab = lab_views(images, config.views, rng)
+            lab = srgb_to_lab(unit_view(images, config.views, rng))
             x = torch.cat([lab[:, :1] / 25 - 2, lab[:, 1:]], dim=1)  # lightness in the units of images
         else:
             x = random_view(images, self.standardize, config.views, rng)
-        tiles = cut_tiles(square(x, rng), config.grid, config.tile, config.jitter, rng)
-        tiles = enlarge_tiles(tiles)
+        tiles = cut_tiles(x, config.grid, config.tile, config.jitter, rng)
         return standardize_tiles(tiles[:, :, :1]), tiles[:, :, 1:]
 
     def _colour(self, colourist: Decoder, maps: Tensor, colours: Tensor) -> Tensor:
         """Soft cross entropy of ab bins; ``maps`` (N, D, h, w) and ``colours`` (N, 2, s, s) of tiles."""
         ab = functional.avg_pool2d(colours, STRIDE, ceil_mode=True)
-        index, weight = soft_encode(ab.permute(0, 2, 3, 1).flatten(0, 2), self.bins)
-        logits = colourist(maps, (ab.shape[2], ab.shape[3])).permute(0, 2, 3, 1).flatten(0, 2)
+        index, weight = soft_encode(as_rows(ab), self.bins)
+        logits = as_rows(colourist(maps, (ab.shape[2], ab.shape[3])))
         return soft_cross_entropy(logits, index, weight).mean()

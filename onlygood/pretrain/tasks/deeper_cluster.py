@@ -5,7 +5,8 @@ from torch import Tensor
 
 from onlygood.pretrain.tasks.deepcluster import DeepClusterConfig, DeepClusterTask
 from onlygood.pretrain.views.geometry import rotations
-from onlygood.pretrain.views.views import random_crop, random_view
+from onlygood.pretrain.views.patches import square
+from onlygood.pretrain.views.views import random_view
 
 
 class DeeperClusterConfig(DeepClusterConfig):
@@ -24,7 +25,5 @@ class DeeperClusterTask(DeepClusterTask):
 
     def _views(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Views cut square before they are turned: the shape of a turned oblong would tell the angle."""
-        x = random_view(images, self.standardize, self.config.views, rng)
-        if x.shape[2] != x.shape[3]:
-            x = random_crop(x, min(x.shape[2:]), rng)
+        x = square(random_view(images, self.standardize, self.config.views, rng), rng)
         return rotations(x).flatten(0, 1)

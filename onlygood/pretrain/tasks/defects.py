@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
+from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.defects import paste_defects
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -41,9 +42,7 @@ class DefectsTask(Task):
 
     def __init__(self, encoder: Encoder, config: DefectsConfig, standardize: Standardize = "image") -> None:
         super().__init__(encoder, config, standardize)
-        self.view_classifier = nn.Sequential(
-            nn.Linear(encoder.dim, encoder.dim), nn.ReLU(inplace=True), nn.Linear(encoder.dim, 2)
-        )
+        self.view_classifier = mlp(encoder.dim, encoder.dim, 2, norm=False)
         self.locator = nn.Conv2d(encoder.dim, 1, 1)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:

@@ -11,7 +11,7 @@ from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.losses.triplet import semi_hard_triplet
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.views import Standardize, Views, random_view
+from onlygood.pretrain.views.views import Standardize, Views, as_image, random_view
 from onlygood.runtime.strict import Strict
 
 
@@ -48,13 +48,7 @@ class ExemplarTripletTask(Task):
         """The triplet loss of ``B · crops`` views; those of one image are one class."""
         crops = self.config.crops
         views = torch.cat([random_view(images, "fixed", self.config.views, rng) for _ in range(crops)])
-        features = self.encoder(_standardized(views) if self.standardize == "image" else views)
+        features = self.encoder(as_image(views) if self.standardize == "image" else views)
         z = self.projector(features)
         loss = semi_hard_triplet(z, ids.repeat(crops), self.config.margin)
         return Output(loss, {"embedding_spread": spread(z)}, features.detach())
-
-
-def _standardized(x: Tensor) -> Tensor:
-    """Each of the views ``(N, C, H, W)`` as ``to_float``'s "image" would have it, from its "fixed"."""
-    x = x - x.mean(dim=(1, 2, 3), keepdim=True)
-    return x / (x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 8 / 63.75)

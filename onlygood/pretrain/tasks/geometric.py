@@ -11,7 +11,8 @@ from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.geometry import geometric_transforms, transform
-from onlygood.pretrain.views.views import Standardize, Views, random_crop, random_view
+from onlygood.pretrain.views.patches import square
+from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
 
@@ -55,9 +56,7 @@ class GeometricTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of ``copies × B`` transformed views."""
-        x = random_view(images, self.standardize, self.config.views, rng)
-        if x.shape[2] != x.shape[3]:
-            x = random_crop(x, min(x.shape[2:]), rng)
+        x = square(random_view(images, self.standardize, self.config.views, rng), rng)
         if self.config.shift >= x.shape[2]:
             raise OnlygoodError(
                 f"a shift of {self.config.shift} px leaves nothing of views of {x.shape[2]} px"

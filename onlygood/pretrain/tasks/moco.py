@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.contrastive import info_nce
 from onlygood.pretrain.losses.measures import spread
+from onlygood.pretrain.networks.bank import enqueue
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.networks.ema import follow, follower
+from onlygood.pretrain.networks.ema import ema_copy, ema_update, groups, shuffled_keys
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.presets import crop_and_colour
@@ -52,10 +53,10 @@ class MoCoTask(Task):
         super().__init__(encoder, config, standardize)
         hidden = (encoder.dim,) * (config.version - 1)
         self.projector = mlp(encoder.dim, *hidden, config.projection, norm=False)
-        self.target = follower(nn.Sequential(encoder, self.projector))
+        self.target = ema_copy(nn.Sequential(encoder, self.projector))
         self.register_buffer("queue", torch.zeros(config.queue, config.projection))
         self.register_buffer("queue_ids", torch.full((config.queue,), -1))  # whose keys they are
-        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))  # keys written so far
         self.register_buffer("filled", torch.zeros((), dtype=torch.bool))
         self.queue: Tensor
         self.queue_ids: Tensor
@@ -65,11 +66,13 @@ class MoCoTask(Task):
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of each query's key against the queue; the image's own old keys do not count."""
         query, key = (random_view(images, self.standardize, self.config.views, rng) for _ in range(2))
-        keys = self._keys(key, rng)
-        features = torch.cat([self.encoder(group) for group in query.tensor_split(self._groups(query))])
+        keys = shuffled_keys(self.target, key, self.config.splits, rng)
+        features = torch.cat([self.encoder(group) for group in groups(query, self.config.splits)])
         queries = functional.normalize(self.projector(features).float(), dim=1)
         if not self.filled:  # not with random vectors, which are no hard negatives
-            self._enqueue(keys.repeat(len(self.queue) // len(keys) + 1, 1), ids)
+            times = len(self.queue) // len(keys) + 1
+            self._enqueue(keys.repeat(times, 1), ids.repeat(times))
+            self.filled.fill_(value=True)
         same = ids[:, None] == self.queue_ids
         loss = info_nce(queries, keys, self.queue.clone(), self.config.temperature, same)
         self._enqueue(keys, ids)
@@ -78,24 +81,9 @@ class MoCoTask(Task):
     def after_step(self, progress: float) -> None:
         """The key encoder follows."""
         super().after_step(progress)
-        follow(self.target, nn.Sequential(self.encoder, self.projector), self.config.momentum)
+        ema_update(self.target, nn.Sequential(self.encoder, self.projector), self.config.momentum)
 
-    def _groups(self, x: Tensor) -> int:
-        return max(1, min(self.config.splits, len(x) // 4))
-
-    @torch.no_grad()
-    def _keys(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """Normalised keys (B, D), encoded in shuffled groups and put back in order."""
-        order = torch.randperm(len(x), generator=rng, device=x.device)
-        keys = torch.cat([self.target(group) for group in x[order].tensor_split(self._groups(x))])
-        return functional.normalize(keys.float(), dim=1)[order.argsort()]
-
-    @torch.no_grad()
     def _enqueue(self, keys: Tensor, ids: Tensor) -> None:
-        """Overwrite the oldest keys."""
-        count = min(len(keys), len(self.queue))
-        slots = (self.pointer + torch.arange(count, device=keys.device)) % len(self.queue)
-        self.queue[slots] = keys[:count]
-        self.queue_ids[slots] = ids.repeat(count // len(ids) + 1)[:count]
-        self.pointer.copy_((self.pointer + count) % len(self.queue))
-        self.filled.fill_(value=True)
+        """Of more keys than the queue holds, the first are taken."""
+        length = len(self.queue)
+        enqueue(self.pointer, (self.queue, keys[:length]), (self.queue_ids, ids[:length]))

@@ -16,8 +16,9 @@ from onlygood.pretrain.losses.clustering import (
 )
 from onlygood.pretrain.losses.contrastive import info_nce
 from onlygood.pretrain.losses.measures import spread
+from onlygood.pretrain.networks.bank import enqueue
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.networks.ema import follow, follower
+from onlygood.pretrain.networks.ema import ema_copy, ema_update, shuffled_keys
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.presets import crop_and_colour
@@ -71,12 +72,9 @@ class PCLTask(Task):
     ) -> None:
         super().__init__(encoder, config, standardize)
         self.projector = mlp(encoder.dim, encoder.dim, config.projection)
-        self.keys = follower(nn.Sequential(encoder, self.projector))
-        length, sets, most = (
-            min(config.queue, images),
-            len(config.clusters),
-            min(max(config.clusters), images),
-        )
+        self.keys = ema_copy(nn.Sequential(encoder, self.projector))
+        length, sets = min(config.queue, images), len(config.clusters)
+        most = min(max(config.clusters), images)
         self.register_buffer("queue", functional.normalize(torch.randn(length, config.projection), dim=1))
         self.register_buffer("queue_ids", torch.full((length,), -1))
         self.register_buffer("queued", torch.zeros((), dtype=torch.int64))
@@ -117,7 +115,7 @@ class PCLTask(Task):
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """InfoNCE of ``B`` queries, plus cross entropy with their prototypes averaged over clusterings."""
         views = [random_view(images, self.standardize, self.config.views, rng) for _ in range(2)]
-        keys = self._keys(views[1], rng)
+        keys = shuffled_keys(self.keys, views[1], self.config.groups, rng)
         features = self.encoder(views[0])
         queries = functional.normalize(self.projector(features).float(), dim=1)
         same = ids[:, None] == self.queue_ids
@@ -127,26 +125,11 @@ class PCLTask(Task):
         if self.clustered:
             logits = prototype_logits(queries, self.centroids, self.temperatures)
             prototypes = functional.cross_entropy(logits.flatten(0, 1), self.labels[:, ids].flatten())
-        self._remember(keys, ids)
+        self.memory[ids] = keys
+        enqueue(self.queued, (self.queue, keys), (self.queue_ids, ids))
         return Output(loss + prototypes, {**metrics, "prototypes": prototypes.detach()}, features.detach())
 
     def after_step(self, progress: float) -> None:
         """The network of the keys follows."""
         super().after_step(progress)
-        follow(self.keys, nn.Sequential(self.encoder, self.projector), self.config.momentum)
-
-    def _keys(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """Normalised keys ``(B, P)``, in groups of at least four images."""
-        order = torch.randperm(len(x), generator=rng, device=x.device)
-        groups = max(1, min(self.config.groups, len(x) // 4))
-        with torch.no_grad():
-            keys = torch.cat([self.keys(x[part]) for part in torch.tensor_split(order, groups)])
-        return functional.normalize(keys.float(), dim=1)[order.argsort()]
-
-    def _remember(self, keys: Tensor, ids: Tensor) -> None:
-        """Keys go into the memory and to the end of the queue."""
-        self.memory[ids] = keys
-        length = len(self.queue)
-        places = (self.queued + torch.arange(len(keys), device=keys.device)[-length:]) % length
-        self.queue[places], self.queue_ids[places] = keys[-length:], ids[-length:]
-        self.queued += len(keys)
+        ema_update(self.keys, nn.Sequential(self.encoder, self.projector), self.config.momentum)

@@ -4,13 +4,14 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
+from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.patches import cut_tiles, drop_colours, enlarge_tiles, square, standardize_tiles
+from onlygood.pretrain.views.patches import cut_tiles, drop_colours, standardize_tiles
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -39,19 +40,13 @@ class RelativeLocationTask(Task):
         self, encoder: Encoder, config: RelativeLocationConfig, standardize: Standardize = "image"
     ) -> None:
         super().__init__(encoder, config, standardize)
-        self.head = nn.Sequential(
-            nn.Linear(2 * encoder.dim, config.hidden, bias=False),
-            nn.BatchNorm1d(config.hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(config.hidden, 8),
-        )
+        self.head = mlp(2 * encoder.dim, config.hidden, 8)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of ``8 B`` pairs (middle, neighbour); directions count row by row."""
         config = self.config
-        x = square(random_view(images, self.standardize, config.views, rng), rng)
-        patches = enlarge_tiles(cut_tiles(x, 3, config.patch, config.jitter, rng))
-        patches = standardize_tiles(patches)
+        x = random_view(images, self.standardize, config.views, rng)
+        patches = standardize_tiles(cut_tiles(x, 3, config.patch, config.jitter, rng))
         if config.colours == "drop":
             patches = drop_colours(patches, rng)
         features = self.encoder(patches.flatten(0, 1))

@@ -11,7 +11,8 @@ from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.geometry import rotations
-from onlygood.pretrain.views.views import Standardize, Views, random_crop, random_view
+from onlygood.pretrain.views.patches import square
+from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
 
@@ -39,9 +40,7 @@ class RotationTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of ``4 B`` turned views."""
-        x = random_view(images, self.standardize, self.config.views, rng)
-        if x.shape[2] != x.shape[3]:
-            x = random_crop(x, min(x.shape[2:]), rng)
+        x = square(random_view(images, self.standardize, self.config.views, rng), rng)
         turned = rotations(x).flatten(0, 1)
         labels = torch.arange(4, device=x.device).repeat_interleave(x.shape[0])
         features = self.encoder(turned)

@@ -9,12 +9,11 @@ from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder
 from onlygood.pretrain.networks.split import SplitEncoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.color import gamut_bins, soft_encode, srgb_to_lab
-from onlygood.pretrain.views.views import Standardize, Views, random_view, to_float
+from onlygood.pretrain.views.color import STRIDE, as_rows, gamut_bins, soft_encode, srgb_to_lab
+from onlygood.pretrain.views.views import Standardize, Views, to_float, unit_view
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
 
-STRIDE = 4  # px between the targets
 LEVELS = 100  # classes of lightness
 
 
@@ -48,10 +47,10 @@ class SplitBrainTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """The two cross entropies added up; no colour weighs more than another."""
-        rgb = ((random_view(images, "fixed", self.config.views, rng) + 2) / 4).clamp(0, 1)
+        rgb = unit_view(images, self.config.views, rng)
         lab = functional.avg_pool2d(srgb_to_lab(rgb), STRIDE, ceil_mode=True)
         size = (lab.shape[2], lab.shape[3])
-        colours, _ = soft_encode(lab[:, 1:].permute(0, 2, 3, 1).flatten(0, 2), self.bins, 1)
+        colours, _ = soft_encode(as_rows(lab[:, 1:]), self.bins, 1)
         levels = (lab[:, 0] * (LEVELS / 100)).long().clamp(0, LEVELS - 1)
         maps = self.encoder.stages(to_float((rgb * 255).round().to(torch.uint8), self.standardize))[-1]
         light, colour = maps.tensor_split([self.encoder.light_dim], dim=1)

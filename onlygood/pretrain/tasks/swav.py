@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.clustering import sinkhorn, swapped_prediction
 from onlygood.pretrain.losses.measures import cosines, spread
+from onlygood.pretrain.networks.bank import enqueue
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
@@ -78,8 +79,5 @@ class SwAVTask(Task):
             scores = torch.cat([cosines(self.queue, self.prototypes), scores], dim=1)
         codes = [sinkhorn(each, self.config.epsilon, self.config.iterations)[-batch:] for each in scores]
         if length and self.progress >= self.config.queue_start:  # early embeddings change too fast to keep
-            newest = z[:, -length:]
-            places = (self.queued + torch.arange(newest.shape[1], device=z.device)) % length
-            self.queue[:, places] = newest
-            self.queued += newest.shape[1]
+            enqueue(self.queued, (self.queue.transpose(0, 1), z[:, -length:].transpose(0, 1)))
         return torch.stack(codes)

@@ -11,9 +11,13 @@ _XYZ = (
     (0.2126729, 0.7151522, 0.0721750),
     (0.0193339, 0.1191920, 0.9503041),
 )
-_RGB = torch.linalg.inv(torch.tensor(_XYZ, dtype=torch.float64)).tolist()
 _WHITE = tuple(sum(row) for row in _XYZ)
 _KNEE = 6 / 29
+
+# Rows: luma and the two color differences of NTSC.
+YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+LUMA = YIQ[0]
+STRIDE = 4  # px between the colors that tasks ask for
 
 
 def _mix(rows: Sequence[Sequence[float]], channels: Sequence[Tensor]) -> list[Tensor]:
@@ -34,17 +38,9 @@ def srgb_to_lab(rgb: Tensor) -> Tensor:
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
 
 
-def lab_to_srgb(lab: Tensor) -> Tensor:
-    """The inverse, ``(B, 3, H, W)``; colours that no screen shows are cut to [0, 1]."""
-    light, a, b = lab.float().unbind(1)
-    y = (light + 16) / 116
-    xyz = [
-        torch.where(v > _KNEE, v**3, 3 * _KNEE**2 * (v - 4 / 29)) * white
-        for v, white in zip((y + a / 500, y, y - b / 200), _WHITE, strict=True)
-    ]
-    linear = torch.stack(_mix(_RGB, xyz), dim=1)
-    bent = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(linear <= 0.0031308, 12.92 * linear, bent).clamp(0, 1)
+def as_rows(maps: Tensor) -> Tensor:
+    """The pixels of ``(B, C, H, W)`` as rows ``(B · H · W, C)``."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 @lru_cache(maxsize=1)

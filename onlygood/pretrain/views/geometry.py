@@ -32,13 +32,13 @@ def transform(x: Tensor, parameters: Tensor) -> Tensor:
     row, column = torch.meshgrid(*[torch.arange(side, device=x.device)] * 2, indexing="ij")
     # Before turn k, out[i, j] was at (i, j), (j, last - i), (last - i, last - j), (last - j, i).
     sources = torch.stack([row, column, last - row, last - column])
-    r = _reflect(sources[turn] - down.view(-1, 1, 1), last)
-    c = _reflect(sources[(turn + 1) % 4] - right.view(-1, 1, 1), last)
+    r = reflect(sources[turn] - down.view(-1, 1, 1), last)
+    c = reflect(sources[(turn + 1) % 4] - right.view(-1, 1, 1), last)
     c = torch.where(flip.view(-1, 1, 1) == 1, last - c, c)
     index = (r * side + c).flatten(1)[:, None].expand(-1, x.shape[1], -1)
     return x.flatten(2).gather(2, index).view_as(x)
 
 
-def _reflect(index: Tensor, last: int) -> Tensor:
+def reflect(index: Tensor, last: int) -> Tensor:
     """Indices beyond [0, last] mirrored back at the border pixel."""
     return last - (last - index.abs()).abs()

@@ -19,14 +19,17 @@ def square(x: Tensor, rng: torch.Generator) -> Tensor:
 def cut_tiles(
     x: Tensor, grid: int, share: float, jitter: float, rng: torch.Generator, *, channel_shift: int = 0
 ) -> Tensor:
-    """Square tiles ``(B, grid², C, s, s)`` of ``(B, C, S, S)``, row by row, each somewhere in its cell.
+    """Square tiles ``(B, grid², C, s, s)`` of ``(B, C, H, W)``, row by row, each somewhere in its cell.
 
-    ``share`` is the tile's side in cells; what is left is the gap to the next tile. Of that gap, ``jitter``
-    (0 to 1) is used to move the tile: at 1 it may touch its cell's edge. Each channel moves by up to
-    ``channel_shift`` further pixels on its own, within the cell (Noroozi & Favaro 2016).
+    The cells divide the largest square, which lies anywhere in the image. ``share`` is the tile's side in
+    cells; what is left is the gap to the next tile. ``jitter`` (0 to 1) is the share of that gap in which the
+    tile moves: at 1 it may touch its cell's edge. Each channel moves on its own by up to ``channel_shift``
+    further pixels, within the cell (Noroozi & Favaro 2016). Tiles of less than 12 px are stretched to 12 px.
 
-    Raises OnlygoodError where tiles would be smaller than 4 px.
+    Raises:
+        OnlygoodError: tiles would be smaller than 4 px.
     """
+    x = square(x, rng)
     batch, channels, side, _ = x.shape
     cell = side // grid
     tile = round(cell * share)
@@ -54,11 +57,11 @@ def cut_tiles(
     columns = starts(cells % grid)[..., None] + offsets
     which = torch.arange(batch, device=x.device).view(-1, 1, 1, 1, 1)
     channel = torch.arange(channels, device=x.device).view(1, 1, -1, 1, 1)
-    return x[which, channel, rows[..., :, None], columns[..., None, :]]
+    return _stretched(x[which, channel, rows[..., :, None], columns[..., None, :]])
 
 
-def enlarge_tiles(tiles: Tensor) -> Tensor:
-    """Tiles ``(B, T, C, s, s)`` of at least 12 px: smaller ones are stretched, bilinearly.
+def _stretched(tiles: Tensor) -> Tensor:
+    """Tiles ``(B, T, C, s, s)``; those of less than 12 px are stretched to 12 px, bilinearly.
 
     Each is stretched by itself after it was cut. Tiles of a stretched image would differ in where its old
     pixels fall between the new ones, which tells their places.

@@ -17,17 +17,3 @@ def crop_and_colour() -> Views:
         jitter_probability=0.8,
         gray=0.2,
     )
-
-
-def infomin() -> Views:
-    """Stronger colours, so that two views share less (InfoMin, Tian et al. 2020); without its RandAugment."""
-    return Views(
-        scale=(0.2, 1.0),
-        brightness=0.8,
-        contrast=0.8,
-        saturation=0.8,
-        hue=0.2,
-        jitter_probability=0.8,
-        gray=0.2,
-        blur=0.5,
-    )

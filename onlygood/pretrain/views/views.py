@@ -11,13 +11,15 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from onlygood.pretrain.views.color import YIQ
 from onlygood.runtime.strict import Strict
 
 Standardize = Literal["image", "fixed"]
 
-_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_TO_YIQ = torch.tensor(YIQ)
 _FROM_YIQ = torch.linalg.inv(_TO_YIQ)
-_LUMA = _TO_YIQ[0]
+_UNIT = 63.75  # gray levels in a unit of "fixed", which maps 0 … 255 to -2 … 2
+_LEAST = 8.0  # gray levels added to an image's deviation, so that flat images do not explode
 _WIDEST = 4 / 3  # of a resized crop, width to height in pixels; 3/4 is the narrowest
 
 
@@ -55,13 +57,24 @@ def normal(shape: tuple[int, ...], mean: float, deviation: float, rng: torch.Gen
 def to_float(images: Tensor, standardize: Standardize) -> Tensor:
     """uint8 ``(B, C, H, W)`` to float of about zero mean and unit deviation.
 
-    "image" uses each image's own mean and deviation, over all its channels, plus 8 grey levels so that flat
+    "image" uses each image's own mean and deviation, over all its channels, plus 8 gray levels so that flat
     images do not explode: exposure drops out. "fixed" keeps absolute brightness: ``x / 63.75 - 2``.
     """
     x = images.to(torch.float32, copy=True)  # one copy: on a CPU, new memory costs more than arithmetic
     if standardize == "fixed":
-        return x.sub_(127.5).div_(63.75)
+        return _fixed_(x)
     return x.sub_(_mean(x)).div_(_deviation(x))
+
+
+def _fixed_(x: Tensor) -> Tensor:
+    """Float pixels from 0 to 255, in place, from -2 to 2."""
+    return x.sub_(127.5).div_(_UNIT)
+
+
+def as_image(x: Tensor) -> Tensor:
+    """Views ``(N, C, H, W)`` in the units of "fixed", each standardized by itself, as "image" does it."""
+    x = x - x.mean(dim=(1, 2, 3), keepdim=True)
+    return x / (x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + _LEAST / _UNIT)
 
 
 def _mean(x: Tensor) -> Tensor:
@@ -76,7 +89,7 @@ def _mean(x: Tensor) -> Tensor:
 def _deviation(x: Tensor) -> Tensor:
     """Of each centred image, plus 8 grey levels; by norms, for ``torch.var_mean`` takes 13 times longer."""
     norm = torch.linalg.vector_norm(torch.linalg.vector_norm(x, dim=3), dim=(1, 2)).view(-1, 1, 1, 1)
-    deviation: Tensor = norm / math.sqrt(x[0].numel()) + 8.0
+    deviation: Tensor = norm / math.sqrt(x[0].numel()) + _LEAST
     return deviation
 
 
@@ -137,8 +150,7 @@ def random_resized_crop(
 
 def random_flip(x: Tensor, dim: int, rng: torch.Generator) -> Tensor:
     """Mirror each image along ``dim`` with probability one half."""
-    chosen = uniform((x.shape[0], 1, 1, 1), 0, 1, rng) < 0.5
-    return torch.where(chosen, x.flip(dim), x)
+    return _sometimes(x.flip(dim), x, 0.5, rng)
 
 
 def recolour(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
@@ -163,7 +175,7 @@ def recolour(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
             chosen = uniform((batch, 1, 1), 0, 1, rng) < views.jitter_probability
             matrix, offset = torch.where(chosen, matrix, same), torch.where(chosen, offset, 0.0)
         if gray:
-            luma = _sometimes(_LUMA.to(x.device).expand_as(same), same, views.gray, rng)
+            luma = _sometimes(_TO_YIQ[0].to(x.device).expand_as(same), same, views.gray, rng)
             matrix = luma @ matrix
         return torch.baddbmm(offset, matrix, x.flatten(2)).view(x.shape)
 
@@ -231,7 +243,7 @@ def random_view(images: Tensor, standardize: Standardize, views: Views, rng: tor
     if views.crop is not None:
         x = random_crop(images, min(views.crop, *images.shape[2:]), rng, flips).float()
         if standardize == "fixed":
-            x = x.sub_(127.5).div_(63.75)
+            x = _fixed_(x)
         else:
             whole = images.to(torch.float32, copy=True)
             x = x.sub_(mean := _mean(whole)).div_(_deviation(whole.sub_(mean)))
@@ -244,3 +256,8 @@ def random_view(images: Tensor, standardize: Standardize, views: Views, rng: tor
             x = random_flip(x, dim, rng) if flip else x
     x = recolour(x, views, rng)
     return random_blur(x, views.blur, rng) if views.blur else x
+
+
+def unit_view(images: Tensor, views: Views, rng: torch.Generator) -> Tensor:
+    """One random view of each uint8 image, float in [0, 1]."""
+    return ((random_view(images, "fixed", views, rng) + 2) / 4).clamp(0, 1)

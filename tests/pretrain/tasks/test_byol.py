@@ -8,7 +8,6 @@ from tiny import descend, noise
 from torch import Tensor, nn
 
 from onlygood.pretrain.losses.regression import cosine_distance
-from onlygood.pretrain.networks.ema import follow, follower, rising_momentum
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.byol import BYOLConfig, BYOLTask
 from onlygood.pretrain.views.views import Views
@@ -56,20 +55,6 @@ def test_views_may_differ() -> None:
     task(noise(BATCH), torch.arange(BATCH), torch.Generator())
     torch.testing.assert_close(seen[0], (noise(BATCH).float() - 127.5) / 63.75)
     assert (seen[1] - seen[0]).abs().max() > 0.5
-
-
-def test_the_target_follows_ever_more_slowly() -> None:
-    assert rising_momentum(0.9, 0.0) == pytest.approx(0.9)
-    assert rising_momentum(0.9, 0.5) == pytest.approx(0.95)
-    assert rising_momentum(0.9, 1.0) == 1.0
-    source = nn.Linear(2, 1, bias=False)
-    nn.init.constant_(source.weight, 1.0)
-    target = follower(source)
-    nn.init.constant_(source.weight, 2.0)
-    follow(target, source, 0.75)
-    (weight,) = target.parameters()
-    assert weight.tolist() == [[1.25, 1.25]]
-    assert not weight.requires_grad
 
 
 def test_the_target_gets_no_gradient_and_moves_after_the_step() -> None:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from tiny import noise, settle
 from torch import Tensor
-from traps import two_colours
+from traps import lab_to_srgb, two_colours
 
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.colorization import ColorizationConfig, ColorizationTask, grey_view
-from onlygood.pretrain.views.color import lab_to_srgb, soft_encode, srgb_to_lab
+from onlygood.pretrain.views.color import soft_encode, srgb_to_lab
 from onlygood.runtime.errors import OnlygoodError
 
 BATCH = 16

@@ -14,7 +14,6 @@ from onlygood.pretrain.losses.contrastive import (
     noise_contrastive,
     similarities,
 )
-from onlygood.pretrain.networks.bank import MemoryBank
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.instance_discrimination import (
     InstanceDiscriminationConfig,
@@ -82,14 +81,6 @@ def test_others_are_all_others_and_never_oneself() -> None:
     ids = torch.tensor([0, 2, 4])
     drawn = draw_others(ids, 200, 5, torch.Generator().manual_seed(0))
     assert [set(row.tolist()) for row in drawn] == [{1, 2, 3, 4}, {0, 1, 3, 4}, {0, 1, 2, 3}]
-
-
-def test_the_memory_takes_a_share_of_the_new() -> None:
-    bank = MemoryBank(3, 2, 0.5)
-    bank.rows.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]))
-    bank.update(torch.tensor([0, 2]), torch.tensor([[0.0, 1.0], [-1.0, 0.0]]))
-    half = math.sqrt(0.5)
-    torch.testing.assert_close(bank.rows, torch.tensor([[half, half], [0.0, 1.0], [-1.0, 0.0]]))
 
 
 @pytest.mark.parametrize(

@@ -114,22 +114,6 @@ def test_keys_follow_queries_slowly() -> None:
         torch.testing.assert_close(new, old + 0.25)
 
 
-def test_keys_are_those_of_their_images_in_shuffled_groups() -> None:
-    """Identity of the images through the shuffle; every group is standardised by itself."""
-    task, x = make(), coloured_noise(IMAGES).float()
-    shapes: list[int] = []
-    hook = task.keys.register_forward_pre_hook(lambda _, inputs: shapes.append(len(inputs[0])))
-    first = task._keys(x[:18], torch.Generator().manual_seed(0))
-    assert shapes == [5, 5, 4, 4]
-    hook.remove()
-    assert not torch.allclose(task._keys(x[:18], torch.Generator().manual_seed(1)), first, atol=1e-3)
-    task.eval()
-    shuffled = task._keys(x[:18], torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        plain = functional.normalize(task.keys(x[:18]), dim=1)
-    torch.testing.assert_close(shuffled, plain, atol=1e-5, rtol=1e-4)
-
-
 def test_identical_images_cannot_be_told_apart() -> None:
     """Neither place in the batch nor batch norm tells which key is whose: the best is log of all keys."""
     task = make(images=64, queue=32, warmup=1.0, views={"flip": False})

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from traps import lab_to_srgb
 
 from onlygood.pretrain.views.color import (
     gamut_bins,
-    lab_to_srgb,
     rebalancing_weights,
     soft_cross_entropy,
     soft_encode,

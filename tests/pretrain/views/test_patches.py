@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from onlygood.pretrain.views.patches import cut_tiles, drop_colours, enlarge_tiles, square, standardize_tiles
+from onlygood.pretrain.views.patches import cut_tiles, drop_colours, square, standardize_tiles
 from onlygood.runtime.errors import OnlygoodError
 
 
@@ -28,38 +28,47 @@ def corners(tiles: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_tiles_lie_row_by_row_each_in_its_cell() -> None:
-    tiles = cut_tiles(coordinates(200, 30), 3, 0.6, 1.0, rng())
-    assert tiles.shape == (200, 9, 2, 6, 6)
+    tiles = cut_tiles(coordinates(300, 60), 3, 0.6, 1.0, rng())
+    assert tiles.shape == (300, 9, 2, 12, 12)
     top, left = corners(tiles)
     index = torch.arange(9)
     for first, cell in ((top, index // 3), (left, index % 3)):
-        place = first - cell * 10
-        assert place.amin(dim=0).eq(0).all()  # every place in the gap of 4 is taken, in every cell
-        assert place.amax(dim=0).eq(4).all()
-        assert len(set(place.flatten().tolist())) == 5
+        place = first - cell * 20
+        assert place.amin(dim=0).eq(0).all()  # every place in the gap of 8 is taken, in every cell
+        assert place.amax(dim=0).eq(8).all()
+        assert len(set(place.flatten().tolist())) == 9
 
 
 def test_jitter_is_drawn_for_each_image_and_tile() -> None:
-    top, left = corners(cut_tiles(coordinates(50, 40), 2, 0.5, 1.0, rng()))
-    places = torch.stack([top - torch.arange(4) // 2 * 20, left - torch.arange(4) % 2 * 20]).flatten(1)
+    top, left = corners(cut_tiles(coordinates(50, 48), 2, 0.5, 1.0, rng()))
+    places = torch.stack([top - torch.arange(4) // 2 * 24, left - torch.arange(4) % 2 * 24]).flatten(1)
     assert (torch.corrcoef(places) - torch.eye(2)).abs().max() < 0.25
     assert (torch.corrcoef(top.T) - torch.eye(4)).abs().max() < 0.45
 
 
 def test_part_of_the_jitter_keeps_a_gap() -> None:
-    top, _ = corners(cut_tiles(coordinates(200, 36), 3, 0.67, 0.5, rng()))
-    place = top - torch.arange(9) // 3 * 12
-    assert sorted(set(place.flatten().tolist())) == [1, 2, 3]  # of 0 to 4: neighbours stay 2 px apart
+    top, _ = corners(cut_tiles(coordinates(200, 54), 3, 0.67, 0.5, rng()))
+    place = top - torch.arange(9) // 3 * 18
+    assert sorted(set(place.flatten().tolist())) == [2, 3, 4]  # of 0 to 6: neighbors stay 4 px apart
 
 
 def test_channels_shift_on_their_own_within_the_cell() -> None:
-    x = coordinates(300, 30)[:, :1].expand(-1, 3, -1, -1)
+    x = coordinates(600, 60)[:, :1].expand(-1, 3, -1, -1)
     first = cut_tiles(x, 3, 0.6, 1.0, rng(), channel_shift=2)[:, :, :, 0, 0]
     apart = first[:, :, 0] - first[:, :, 1]
     assert sorted(set(apart.flatten().tolist())) == [-2, -1, 0, 1, 2]
-    place = first - (torch.arange(9) // 3 * 10)[:, None]
+    place = first - (torch.arange(9) // 3 * 20)[:, None]
     assert place.min() == 0
-    assert place.max() == 4
+    assert place.max() == 8
+
+
+def test_of_an_oblong_the_grid_lies_anywhere() -> None:
+    x = torch.arange(48).float().expand(64, 1, 24, 48)
+    tiles = cut_tiles(x, 2, 1.0, 1.0, rng())
+    assert tiles.shape == (64, 4, 1, 12, 12)
+    left = tiles[:, :, 0, 0, 0]
+    assert torch.equal(left - left[:, :1], torch.tensor([0.0, 12, 0, 12]).expand(64, -1))
+    assert len(set(left[:, 0].tolist())) > 10
 
 
 def test_squares_of_oblong_images_lie_anywhere() -> None:
@@ -72,14 +81,13 @@ def test_squares_of_oblong_images_lie_anywhere() -> None:
 
 def test_small_tiles_are_stretched_each_by_itself() -> None:
     """Without the content, the stretched grid is the same in every tile; larger tiles are left alone."""
-    tiles = cut_tiles(coordinates(20, 30), 3, 0.6, 1.0, rng())
-    larger = enlarge_tiles(tiles)
+    larger = cut_tiles(coordinates(20, 30), 3, 0.6, 1.0, rng())  # cells of 10 px, tiles of 6 px
     assert larger.shape == (20, 9, 2, 12, 12)
     middle = torch.arange(12) / 2 - 0.25  # of each new pixel, in old ones; the border repeats
-    expected = tiles[:, :, :1, :1, :1] + middle.clamp(0, 5)[:, None]
+    top = larger[:, :, :1, :1, :1]
+    assert torch.equal(top, top.round())
+    expected = top + middle.clamp(0, 5)[:, None]
     torch.testing.assert_close(larger[:, :, :1], expected.expand(-1, -1, -1, -1, 12))
-    large = torch.zeros(1, 4, 1, 12, 12)
-    assert enlarge_tiles(large) is large
 
 
 def test_lighting_is_gone_from_standardised_tiles() -> None:
