@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from onlygood.pretrain.networks.base import BasicBlock, Encoder
+from onlygood.pretrain.networks.renamed import read_older_names
 from onlygood.pretrain.views.color import LUMA
 from onlygood.runtime.errors import OnlygoodError
 
@@ -13,15 +14,16 @@ from onlygood.runtime.errors import OnlygoodError
 class SplitBlock(nn.Module):
     """Two blocks side by side, each on its own channels; the first ``inputs`` belong to the first."""
 
-    def __init__(self, light: nn.Module, colour: nn.Module, inputs: int) -> None:
+    def __init__(self, light: nn.Module, color: nn.Module, inputs: int) -> None:
         super().__init__()
         self.light = light
-        self.colour = colour
+        self.color = color
         self.inputs = inputs
+        read_older_names(self, {"colour": "color"})
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C', H', W')``, the first block's channels first."""
-        return torch.cat([self.light(x[:, : self.inputs]), self.colour(x[:, self.inputs :])], dim=1)
+        return torch.cat([self.light(x[:, : self.inputs]), self.color(x[:, self.inputs :])], dim=1)
 
 
 class LumaFirst(nn.Module):
@@ -40,9 +42,9 @@ class SplitEncoder(Encoder):
     Their maps lie side by side, the luma half's first, so that it is used like any other encoder.
     """
 
-    def __init__(self, name: str, light: Encoder, colour: Encoder) -> None:
-        dims = [a + b for a, b in zip(light.stage_dims, colour.stage_dims, strict=True)]
-        pairs = zip(light.blocks, colour.blocks, [1, *light.stage_dims[:-1]], strict=True)
+    def __init__(self, name: str, light: Encoder, color: Encoder) -> None:
+        dims = [a + b for a, b in zip(light.stage_dims, color.stage_dims, strict=True)]
+        pairs = zip(light.blocks, color.blocks, [1, *light.stage_dims[:-1]], strict=True)
         first, *later = [SplitBlock(*pair) for pair in pairs]
         super().__init__(name, 3, [nn.Sequential(LumaFirst(), first), *later], dims, light.stride)
         self.light_dim = light.dim

@@ -52,12 +52,12 @@ def finetune(setup: Setup, config: FinetuneConfig) -> list[Row]:
 
 def _train(setup: Setup, config: FinetuneConfig, part: Part, lr: float) -> tuple[nn.Sequential, float]:
     """A trained copy with a layer on top, and the mean loss of its last epoch."""
-    eye, data = setup.encoder, setup.data
-    encoder = copy.deepcopy(eye.encoder).requires_grad_(True)
+    frozen, data = setup.encoder, setup.data
+    encoder = copy.deepcopy(frozen.encoder).requires_grad_(True)
     layer = nn.Linear(encoder.dim, len(data.classes))
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-    network = nn.Sequential(encoder, layer).to(eye.device).train()
+    network = nn.Sequential(encoder, layer).to(frozen.device).train()
     groups = [
         {"params": encoder.parameters(), "share": config.backbone},
         {"params": layer.parameters(), "share": 1.0},
@@ -74,8 +74,8 @@ def _train(setup: Setup, config: FinetuneConfig, part: Part, lr: float) -> tuple
             images = read(data.store, part.ids[chosen.numpy()])
             images = random_flip(images, 3, rng) if config.flip else images
             images = random_shift(images, round(config.shift * min(images.shape[2:])), rng)
-            x = to_float(images.to(eye.device), eye.standardize)
-            each = functional.cross_entropy(network(x), labels[chosen].to(eye.device))
+            x = to_float(images.to(frozen.device), frozen.standardize)
+            each = functional.cross_entropy(network(x), labels[chosen].to(frozen.device))
             optimizer.zero_grad()
             torch.autograd.backward(each)
             optimizer.step()
@@ -98,9 +98,9 @@ def random_shift(images: Tensor, most: int, rng: torch.Generator) -> Tensor:
 def _correct(setup: Setup, config: FinetuneConfig, network: nn.Sequential, part: Part) -> int:
     """Images that the network gets right, in evaluation mode."""
     network.eval()
-    eye, correct = setup.encoder, 0
+    frozen, correct = setup.encoder, 0
     labels = torch.from_numpy(part.labels)
     for chosen in torch.split(torch.arange(len(part)), config.batch_size):
-        x = to_float(read(setup.data.store, part.ids[chosen.numpy()]).to(eye.device), eye.standardize)
+        x = to_float(read(setup.data.store, part.ids[chosen.numpy()]).to(frozen.device), frozen.standardize)
         correct += int((network(x).argmax(dim=1).cpu() == labels[chosen]).sum())
     return correct

@@ -9,6 +9,7 @@ from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder, up_convolutions
 from onlygood.pretrain.networks.puzzles import PuzzleConfig, Solver
+from onlygood.pretrain.networks.renamed import read_older_names
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.color import (
     STRIDE,
@@ -51,7 +52,8 @@ class DamagedJigsawTask(Task):
             nn.Linear(self.solver.width, 64 * 16), nn.Unflatten(1, (64, 4, 4)), up_convolutions(64, 1, 2)
         )
         self.register_buffer("bins", gamut_bins())
-        self.colourist = Decoder(encoder, len(self.bins), STRIDE) if encoder.channels == 3 else None
+        self.colorizer = Decoder(encoder, len(self.bins), STRIDE) if encoder.channels == 3 else None
+        read_older_names(self, {"colourist": "colorizer"})
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Three losses, weighted; all are metrics: ``cross_entropy``, ``inpainting``, ``colorization``."""
@@ -71,10 +73,10 @@ class DamagedJigsawTask(Task):
         painting = functional.mse_loss(self.painter(puzzles[:, 0]).float(), wanted)
         metrics["inpainting"] = painting.detach()
         loss = loss + self.config.inpainting * painting
-        if self.colourist is not None:
-            colouring = self._colour(self.colourist, maps[~damaged.flatten()], colours[~damaged])
-            metrics["colorization"] = colouring.detach()
-            loss = loss + self.config.colorization * colouring
+        if self.colorizer is not None:
+            coloring = self._color(self.colorizer, maps[~damaged.flatten()], colours[~damaged])
+            metrics["colorization"] = coloring.detach()
+            loss = loss + self.config.colorization * coloring
         return Output(loss, metrics, features.detach())
 
     def _tiles(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -88,9 +90,9 @@ class DamagedJigsawTask(Task):
         tiles = cut_tiles(x, config.grid, config.tile, config.jitter, rng)
         return standardize_tiles(tiles[:, :, :1]), tiles[:, :, 1:]
 
-    def _colour(self, colourist: Decoder, maps: Tensor, colours: Tensor) -> Tensor:
+    def _color(self, colorizer: Decoder, maps: Tensor, colours: Tensor) -> Tensor:
         """Soft cross entropy of ab bins; ``maps`` (N, D, h, w) and ``colours`` (N, 2, s, s) of tiles."""
         ab = functional.avg_pool2d(colours, STRIDE, ceil_mode=True)
         index, weight = soft_encode(as_rows(ab), self.bins)
-        logits = as_rows(colourist(maps, (ab.shape[2], ab.shape[3])))
+        logits = as_rows(colorizer(maps, (ab.shape[2], ab.shape[3])))
         return soft_cross_entropy(logits, index, weight).mean()

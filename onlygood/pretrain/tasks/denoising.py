@@ -1,4 +1,4 @@
-"""Denoising autoencoder: the clean view from a spoilt one (Vincent et al. 2008, 2010)."""
+"""Denoising autoencoder: the clean view from a corrupted one (Vincent et al. 2008, 2010)."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ def mask_pixels(x: Tensor, share: float, rng: torch.Generator) -> Tensor:
 
 
 class DenoisingConfig(Strict):
-    """Views and how they are spoilt."""
+    """Views and how they are corrupted."""
 
     views: Views = Field(default_factory=Views)
     corruption: Literal["masking", "gaussian"] = "masking"
@@ -42,10 +42,10 @@ class DenoisingTask(Task):
         """Mean squared error over all standardised pixels of the clean views."""
         x = random_view(images, self.standardize, self.config.views, rng)
         if self.config.corruption == "masking":
-            spoilt = mask_pixels(x, self.config.share, rng)
+            corrupted = mask_pixels(x, self.config.share, rng)
         else:
-            spoilt = x + normal(tuple(x.shape), 0.0, self.config.sigma, rng)
-        maps = self.encoder.stages(spoilt)[-1]
+            corrupted = x + normal(tuple(x.shape), 0.0, self.config.sigma, rng)
+        maps = self.encoder.stages(corrupted)[-1]
         restored = self.decoder(maps, x.shape[2:])
         loss = functional.mse_loss(restored.float(), x)
         return Output(loss, {}, maps.detach().mean(dim=(2, 3)))

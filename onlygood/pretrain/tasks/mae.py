@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.pretrain.networks.base import Encoder
+from onlygood.pretrain.networks.renamed import read_older_names
 from onlygood.pretrain.networks.vit import TransformerBlock, ViT, sincos_positions
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -27,7 +28,7 @@ def patchify(x: Tensor, patch: int) -> Tensor:
     return functional.unfold(x, patch, stride=patch).transpose(1, 2)
 
 
-def normalised(patches: Tensor) -> Tensor:
+def normalized(patches: Tensor) -> Tensor:
     """Each patch ``(N, L, P)`` by its own mean and deviation."""
     variance, mean = torch.var_mean(patches.float(), dim=2, keepdim=True)
     return (patches - mean) / (variance + 1e-6).sqrt()
@@ -55,11 +56,12 @@ class MAETask(Task):
                 f"the task 'mae' needs an encoder of patches, such as vit-tiny-4, not {encoder.name!r}"
             )
         dim = config.decoder_dim
-        self.enter = nn.Linear(encoder.dim, dim)
-        self.hidden = nn.Parameter(torch.randn(dim) * 0.02)
+        self.to_decoder = nn.Linear(encoder.dim, dim)
+        self.mask_token = nn.Parameter(torch.randn(dim) * 0.02)
         blocks = [TransformerBlock(dim, dim // 16) for _ in range(config.decoder_depth)]
         self.decoder = nn.Sequential(*blocks, nn.LayerNorm(dim))
-        self.paint = nn.Linear(dim, encoder.channels * encoder.stride**2)
+        self.to_pixels = nn.Linear(dim, encoder.channels * encoder.stride**2)
+        read_older_names(self, {"enter": "to_decoder", "hidden": "mask_token", "paint": "to_pixels"})
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Mean squared error of the hidden patches, each normalised; painting nothing costs 1."""
@@ -78,11 +80,11 @@ class MAETask(Task):
         hidden = torch.ones(n, length, dtype=torch.bool, device=x.device).scatter(
             1, left[:, :, 0], value=False
         )
-        known = self.enter(seen)
-        canvas = self.hidden.to(known.dtype).expand(n, length, -1)
+        known = self.to_decoder(seen)
+        canvas = self.mask_token.to(known.dtype).expand(n, length, -1)
         canvas = canvas.scatter(1, left.expand(-1, -1, known.shape[2]), known)
         grid = x.shape[2] // patch, x.shape[3] // patch
         positions = sincos_positions(*grid, self.config.decoder_dim).to(canvas)
-        predicted = self.paint(self.decoder(canvas + positions))
-        loss = masked_error(predicted, normalised(patchify(x, patch)), hidden)
+        predicted = self.to_pixels(self.decoder(canvas + positions))
+        loss = masked_error(predicted, normalized(patchify(x, patch)), hidden)
         return Output(loss, {}, seen.mean(dim=1).detach())

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder
+from onlygood.pretrain.networks.renamed import read_older_names
 from onlygood.pretrain.networks.split import SplitEncoder
 from onlygood.pretrain.tasks.base import Output, Task
 from onlygood.pretrain.views.color import STRIDE, as_rows, gamut_bins, soft_encode, srgb_to_lab
@@ -42,8 +43,9 @@ class SplitBrainTask(Task):
                 f"the task 'split-brain' needs the encoder 'split-small', not {encoder.name!r}"
             )
         self.register_buffer("bins", gamut_bins())
-        self.to_colour = Decoder(encoder, len(self.bins), STRIDE, encoder.light_dim)
+        self.to_color = Decoder(encoder, len(self.bins), STRIDE, encoder.light_dim)
         self.to_light = Decoder(encoder, LEVELS, STRIDE, encoder.dim - encoder.light_dim)
+        read_older_names(self, {"to_colour": "to_color"})
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """The two cross entropies added up; no colour weighs more than another."""
@@ -54,7 +56,7 @@ class SplitBrainTask(Task):
         levels = (lab[:, 0] * (LEVELS / 100)).long().clamp(0, LEVELS - 1)
         maps = self.encoder.stages(to_float((rgb * 255).round().to(torch.uint8), self.standardize))[-1]
         light, colour = maps.tensor_split([self.encoder.light_dim], dim=1)
-        a = functional.cross_entropy(self.to_colour(light, size).float(), colours.view(-1, *size))
+        a = functional.cross_entropy(self.to_color(light, size).float(), colours.view(-1, *size))
         b = functional.cross_entropy(self.to_light(colour, size).float(), levels)
         metrics = {"colour": a.detach(), "light": b.detach()}
         return Output(a + b, metrics, maps.detach().mean(dim=(2, 3)))

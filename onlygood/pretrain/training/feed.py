@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlygood.pretrain.training.process import Ranks
+from onlygood.pretrain.training.process import Processes
 
 RESIDENT_BYTES = 1_000_000_000  # image sets below this stay on the accelerator
 _AHEAD = 2  # batches
@@ -46,11 +46,11 @@ class Feed:
         ids: NDArray[np.int64],
         batch_size: int,
         seed: int,
-        ranks: Ranks,
+        processes: Processes,
     ) -> None:
-        self.store, self.ids, self.seed, self.device = store, ids, seed, ranks.device
-        self.batch_size, share = batch_size, batch_size // ranks.count
-        self.slice = slice(ranks.rank * share, (ranks.rank + 1) * share)
+        self.store, self.ids, self.seed, self.device = store, ids, seed, processes.device
+        self.batch_size, share = batch_size, batch_size // processes.count
+        self.slice = slice(processes.rank * share, (processes.rank + 1) * share)
         self.steps_per_epoch = math.ceil(len(ids) / batch_size)
         self.waited = 0.0  # seconds that the training stood still for want of data
         self._order: tuple[int, NDArray[np.int64]] = (-1, ids)

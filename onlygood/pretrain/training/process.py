@@ -62,7 +62,7 @@ def reproducible(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.deterministic = before
 
 
-class Ranks:
+class Processes:
     """This process, ``rank``, among the ``count`` that train one task together, as Accelerate finds them."""
 
     def __init__(self) -> None:
@@ -84,14 +84,17 @@ class Ranks:
         mean: Tensor = self._accelerator.reduce(values, "mean") if self.count > 1 else values
         return mean
 
-    def agree(self, *values: float) -> list[float]:
+    def largest(self, value: float) -> float:
         """The largest of all processes' values, so that all stop and save at the same step."""
         if self.count == 1:
-            return list(values)
-        shared = torch.tensor(values, dtype=torch.float64)
+            return value
+        shared = torch.tensor(value, dtype=torch.float64)
         distributed.all_reduce(shared, distributed.ReduceOp.MAX, group=self._group)
-        largest: list[float] = shared.tolist()
-        return largest
+        return shared.item()
+
+    def any(self, flag: bool) -> bool:
+        """Whether ``flag`` is true in any process."""
+        return self.largest(float(flag)) > 0
 
     def align(self, model: nn.Module) -> None:
         """Give every process the first one's state: batch statistics and queues differ, weights do not."""

@@ -26,7 +26,7 @@ from onlygood.pretrain.training.feed import Feed, Store
 from onlygood.pretrain.training.health import diagnose
 from onlygood.pretrain.training.logs import TrainLog
 from onlygood.pretrain.training.precision import Choice, Precision, autocast, choose
-from onlygood.pretrain.training.process import Ranks, mix, reproducible, stop_requests
+from onlygood.pretrain.training.process import Processes, mix, reproducible, stop_requests
 from onlygood.runtime.errors import Interrupted, OnlygoodError
 from onlygood.runtime.threads import available_cpus
 
@@ -72,23 +72,25 @@ def train(
         Interrupted: a signal came; the checkpoint is written.
         OnlygoodError: no images, a checkpoint that does not fit, or a loss that is no longer finite.
     """
-    ranks = Ranks()
+    processes = Processes()
     ids = np.arange(len(store)) if ids is None else np.asarray(ids, dtype=np.int64)
     if not len(ids):
         raise OnlygoodError("there are no images to train on")
-    if config.batch_size % ranks.count:
-        raise OnlygoodError(f"batch_size {config.batch_size} is not a multiple of {ranks.count} processes")
+    if config.batch_size % processes.count:
+        raise OnlygoodError(
+            f"batch_size {config.batch_size} is not a multiple of {processes.count} processes"
+        )
     out.mkdir(parents=True, exist_ok=True)
-    identity = _identity(task, store, ids, config) | {"processes": ranks.count}
+    identity = _identity(task, store, ids, config) | {"processes": processes.count}
     path = out / ckpt.FILE_NAME
     saved = ckpt.find_checkpoint(path, identity, resume=resume)
-    torch.set_num_threads(config.threads or max(1, available_cpus() // ranks.count))
-    with reproducible(ranks.device), stop_requests() as stop:
-        task.to(ranks.device).train()
-        feed = Feed(store, ids, config.batch_size, config.seed, ranks)
-        run = _Run(task, feed, config, ranks, path=path, identity=identity, saved=saved)
+    torch.set_num_threads(config.threads or max(1, available_cpus() // processes.count))
+    with reproducible(processes.device), stop_requests() as stop:
+        task.to(processes.device).train()
+        feed = Feed(store, ids, config.batch_size, config.seed, processes)
+        run = _Run(task, feed, config, processes, path=path, identity=identity, saved=saved)
         start, before = run.step, run.seconds
-        with TrainLog(out, config.batch_size, start, before, show=progress, write=ranks.rank == 0) as log:
+        with TrainLog(out, config.batch_size, start, before, show=progress, write=processes.rank == 0) as log:
             run.loop(log, stop)
         features = run.embed(np.arange(min(len(ids), _HEALTH_IMAGES)))
     task.to(memory_format=torch.contiguous_format).eval()
@@ -101,7 +103,7 @@ def train(
         data_wait=min(1.0, feed.waited / seconds),
         precision=run.precision,
         precision_reason=run.reason,
-        device=ranks.device.type,
+        device=processes.device.type,
         threads=torch.get_num_threads(),
         metrics=dict(log.rows[-1]) if log.rows else {},
         warnings=diagnose(log.rows, task.classes, config.batch_size, features),
@@ -117,14 +119,14 @@ class _Run:
         task: Task,
         feed: Feed,
         config: TrainConfig,
-        ranks: Ranks,
+        processes: Processes,
         *,
         path: Path,
         identity: dict[str, Any],
         saved: ckpt.Checkpoint | None,
     ) -> None:
-        self.task, self.feed, self.config, self.ranks = task, feed, config, ranks
-        self.device, self.path, self.identity = ranks.device, path, identity
+        self.task, self.feed, self.config, self.processes = task, feed, config, processes
+        self.device, self.path, self.identity = processes.device, path, identity
         numbers = saved.scalars if saved else {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0}
         self.step = self.saved_step = int(numbers["step"])
         self.seconds, self.cpu_seconds = float(numbers["seconds"]), float(numbers["cpu_seconds"])
@@ -137,7 +139,7 @@ class _Run:
         self.optimizer = _optimizer(task, config)
         if saved:
             ckpt.restore(saved, task, self.optimizer)
-        self.model = ranks.wrap(task)  # DistributedDataParallel where there are several processes
+        self.model = processes.wrap(task)  # DistributedDataParallel where there are several processes
         self.rng = torch.Generator(self.device)
         self.window: list[dict[str, Tensor]] = []  # metrics of the steps since the last row of the log
 
@@ -145,17 +147,17 @@ class _Run:
         """Train to the end, or to a signal in ``stop``."""
         config, began, began_cpu = self.config, time.perf_counter(), time.process_time()
         before, before_cpu, saved_at = self.seconds, self.cpu_seconds, self.seconds
-        progress, stopped = config.progress(self.step, self.seconds), 0.0
+        progress, stopped = config.progress(self.step, self.seconds), False
         with closing(self.feed.batches(self.step)) as batches:
             while progress < 1 and not stopped:
                 if self.step % self.feed.steps_per_epoch == 0:
                     self.task.start_epoch(self.step // self.feed.steps_per_epoch, self.embed)
-                    self.ranks.align(self.task)
+                    self.processes.align(self.task)
                 lr = config.lr_at(progress)
                 output = self._descend(*next(batches), lr)
                 self.step += 1
-                elapsed = before + time.perf_counter() - began
-                self.seconds, stopped = self.ranks.agree(elapsed, float(stop[0] if stop else 0))
+                self.seconds = self.processes.largest(before + time.perf_counter() - began)
+                stopped = int(self.processes.largest(float(stop[0] if stop else 0)))
                 self.cpu_seconds = before_cpu + time.process_time() - began_cpu
                 progress = config.progress(self.step, self.seconds)
                 self.task.after_step(progress)
@@ -168,10 +170,10 @@ class _Run:
                 if save:
                     self._save()
                     saved_at = self.seconds
-        self.ranks.align(self.task)
+        self.processes.align(self.task)
         if progress < 1:
             words = f"stopped at step {self.step} ({progress:.0%}); resume from {self.path.parent}"
-            raise Interrupted(words, int(stopped))
+            raise Interrupted(words, stopped)
 
     def embed(self, positions: NDArray[np.int64] | None = None) -> Tensor:
         """Features (n, D) float32 of the plain images at ``positions`` (default: all), in eval mode."""
@@ -185,7 +187,7 @@ class _Run:
 
     def _descend(self, images: Tensor, positions: Tensor, lr: float) -> Output:
         """One optimiser step; all its random draws follow from (seed, step, process)."""
-        seed = mix(self.config.seed, self.step, self.ranks.rank)
+        seed = mix(self.config.seed, self.step, self.processes.rank)
         self.rng.manual_seed(seed)
         torch.manual_seed(seed)  # for dropout, which takes no generator
         for group in self.optimizer.param_groups:
@@ -202,7 +204,7 @@ class _Run:
         """Means over the steps since the last row and all processes; only here the loop awaits the device."""
         names = [name for name in self.window[-1] if all(name in step for step in self.window)]
         rows = [torch.stack([step[name].float() for name in names]) for step in self.window]
-        table = self.ranks.mean(torch.stack(rows))
+        table = self.processes.mean(torch.stack(rows))
         losses: list[float] = table[:, names.index("loss")].tolist()
         for step, loss in enumerate(losses, self.step - len(losses) + 1):
             if not math.isfinite(loss):
@@ -218,7 +220,7 @@ class _Run:
         if not all(bool(parameter.isfinite().all()) for parameter in self.task.parameters()):
             raise self._diverged(f"the weights are no longer finite at step {self.step}")
         self.saved_step = self.step
-        if self.ranks.rank == 0:
+        if self.processes.rank == 0:
             numbers = {"step": self.step, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
             precision = {"precision": self.precision, "precision_reason": self.reason}
             scalars = {**numbers, **precision, "identity": self.identity}
@@ -236,7 +238,7 @@ class _Run:
         if self.config.precision != "auto":
             return Choice(self.config.precision, "as configured")
         choice = choose(self.task, self.feed, self.config.seed)
-        refused = self.ranks.agree(float(choice.precision == "fp32"))[0]
+        refused = self.processes.any(choice.precision == "fp32")
         if refused and choice.precision == "bf16":
             return Choice("fp32", "since another process cannot take bf16")
         return choice

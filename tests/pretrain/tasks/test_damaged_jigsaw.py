@@ -90,7 +90,7 @@ def test_the_lost_tile_is_the_painters_target_and_has_no_colour(monkeypatch: pyt
         asked.append(wanted)
         return painted.sum() * 0
 
-    monkeypatch.setattr(task, "_colour", colour)
+    monkeypatch.setattr(task, "_color", colour)
     monkeypatch.setattr(f"{NAME}.functional.mse_loss", error)
     task(noise(), torch.arange(BATCH), rng())
     whole = seen[0].view(BATCH, 4, -1).std(dim=2) == 0

@@ -1,4 +1,4 @@
-"""Denoising: what is spoilt, what is asked for, and that noise itself cannot be restored."""
+"""Denoising: what is corrupted, what is asked for, and that noise itself cannot be restored."""
 
 from functools import partial
 
@@ -38,7 +38,7 @@ def test_the_share_of_masked_pixels() -> None:
 
 @pytest.mark.parametrize("corruption", ["masking", "gaussian"])
 def test_the_clean_view_is_the_target(corruption: str) -> None:
-    """A decoder that gives zeros costs the mean square of the clean view; the encoder saw the spoilt one."""
+    """A decoder that gives zeros costs the mean square of the clean view; the encoder saw the other."""
     task = make(corruption=corruption, share=0.5, sigma=0.7)
     clean = noise(BATCH).float() / 63.75 - 2
     seen: list[Tensor] = []

@@ -28,7 +28,7 @@ def test_patches_row_by_row() -> None:
 
 
 def test_patches_have_mean_0_and_deviation_1() -> None:
-    patches = mae.normalised(torch.tensor([[[1.0, 3.0], [5.0, 5.0]]]))
+    patches = mae.normalized(torch.tensor([[[1.0, 3.0], [5.0, 5.0]]]))
     torch.testing.assert_close(patches, torch.tensor([[[-0.7071, 0.7071], [0.0, 0.0]]]), atol=1e-4, rtol=0)
 
 

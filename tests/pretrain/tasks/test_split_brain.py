@@ -80,7 +80,7 @@ def test_targets_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     index, _ = soft_encode(lab[:, 1:].permute(0, 2, 3, 1).reshape(-1, 2), task.bins)
     colours = torch.nn.functional.one_hot(index[:, 0].view(BATCH, 6, 6), 261).permute(0, 3, 1, 2)
     levels = torch.nn.functional.one_hot(lab[:, 0].floor().long(), 100).permute(0, 3, 1, 2)
-    monkeypatch.setattr(task.to_colour, "forward", lambda maps, size: 50.0 * colours)
+    monkeypatch.setattr(task.to_color, "forward", lambda maps, size: 50.0 * colours)
     monkeypatch.setattr(task.to_light, "forward", lambda maps, size: 50.0 * levels)
     assert task(noise(BATCH), torch.arange(BATCH), rng()).loss < 0.1
 

@@ -15,7 +15,7 @@ from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.feed import Feed
 from onlygood.pretrain.training.logs import TrainLog, read_rows, status
 from onlygood.pretrain.training.precision import bf16_unit, choose, sound_in_bf16
-from onlygood.pretrain.training.process import Ranks, mix, stop_requests
+from onlygood.pretrain.training.process import Processes, mix, stop_requests
 from onlygood.runtime.errors import OnlygoodError
 
 
@@ -36,12 +36,12 @@ class Numbers:
 
 def feed(rank: int = 0, count: int = 1) -> Feed:
     """Batches of 4 of images 0, 2, 4, 6, 8."""
-    ranks = Ranks.__new__(Ranks)
-    ranks.device, ranks.rank, ranks.count = torch.device("cpu"), rank, count
-    return Feed(Numbers(), np.arange(0, 10, 2), 4, 0, ranks)
+    processes = Processes.__new__(Processes)
+    processes.device, processes.rank, processes.count = torch.device("cpu"), rank, count
+    return Feed(Numbers(), np.arange(0, 10, 2), 4, 0, processes)
 
 
-def test_slices_of_all_ranks_make_the_batch() -> None:
+def test_slices_of_all_processes_make_the_batch() -> None:
     for step in (0, 2, 7):
         halves = [feed(rank, 2).positions(step).tolist() for rank in (0, 1)]
         assert halves[0] + halves[1] == feed().positions(step).tolist()
