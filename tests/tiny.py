@@ -101,14 +101,14 @@ def make(name: str, *, seed: int = 0, **options: Any) -> Task:
 
 
 def structured(count: int = 64, height: int = SIDE, width: int = SIDE) -> NDArray[np.uint8]:
-    """Smooth images, each with its own colours and waves, lit from above: something for every task."""
+    """Smooth images, each with its own colors and waves, lit from above: something for every task."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:height, :width] / max(height, width)
     images = np.empty((count, height, width, 3))
     for image in images:
         wave = np.sin(2 * np.pi * (rng.uniform(0.5, 1.5) * x + rng.uniform()))
-        colour = rng.uniform(60, 160, 3)
-        image[...] = colour + 20 * wave[..., None] + 70 * (1 - y[..., None]) + rng.normal(0, 2, image.shape)
+        color = rng.uniform(60, 160, 3)
+        image[...] = color + 20 * wave[..., None] + 70 * (1 - y[..., None]) + rng.normal(0, 2, image.shape)
     return images.clip(0, 255).astype(np.uint8)
 
 
@@ -200,11 +200,11 @@ def noise(count: int, seed: int = 0, height: int = SIDE, width: int = SIDE) -> T
     return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8, generator=rng)
 
 
-def coloured_noise(count: int, width: int = SIDE) -> Tensor:
-    """Images uint8 (count, 3, 24, width), each with a colour of its own."""
+def colored_noise(count: int, width: int = SIDE) -> Tensor:
+    """Images uint8 (count, 3, 24, width), each with a color of its own."""
     rng = torch.Generator().manual_seed(0)
-    colour = torch.randint(0, 200, (count, 3, 1, 1), dtype=torch.uint8, generator=rng)
-    return colour + torch.randint(0, 50, (count, 3, SIDE, width), dtype=torch.uint8, generator=rng)
+    color = torch.randint(0, 200, (count, 3, 1, 1), dtype=torch.uint8, generator=rng)
+    return color + torch.randint(0, 50, (count, 3, SIDE, width), dtype=torch.uint8, generator=rng)
 
 
 def clouds(count: int) -> Tensor:
@@ -216,9 +216,9 @@ def clouds(count: int) -> Tensor:
 def waves(count: int, seed: int = 0) -> Tensor:
     """One wave along each side, uint8 (count, 3, 24, 24): what is missing can be guessed."""
     at = torch.arange(SIDE) / SIDE
-    phase, colour = torch.rand(2, count, 3, 1, 1, generator=torch.Generator().manual_seed(seed))
+    phase, color = torch.rand(2, count, 3, 1, 1, generator=torch.Generator().manual_seed(seed))
     wave = torch.sin(6.28 * (phase + at)) * torch.cos(6.28 * (phase + at[:, None]))
-    return (wave * 60 + 75 + 100 * colour).byte()
+    return (wave * 60 + 75 + 100 * color).byte()
 
 
 def begin(task: Task, epoch: int, images: Tensor) -> None:

@@ -42,7 +42,7 @@ def fringed(seed: int, count: int, side: int, grid: int) -> Tensor:
     return (torch.stack([noise[:, i[:, None], i] for i in places], 1) * 255).byte()
 
 
-def two_colours(seed: int, count: int, side: int, *, told: bool) -> Tensor:
+def two_colors(seed: int, count: int, side: int, *, told: bool) -> Tensor:
     """Red or blue at random, equally light; where ``told``, light stripes go with red."""
     rng = torch.Generator().manual_seed(seed)
     red = torch.rand(count, generator=rng) < 0.5

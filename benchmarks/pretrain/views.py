@@ -122,14 +122,14 @@ def work(options: argparse.Namespace) -> list[dict[str, Any]]:
     import peers  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    from onlygood.pretrain.views.presets import crop_and_colour  # noqa: PLC0415
+    from onlygood.pretrain.views.presets import crop_and_color  # noqa: PLC0415
     from onlygood.pretrain.views.views import Views  # noqa: PLC0415
 
     warnings.filterwarnings("ignore")
     device, threads = options.worker, options.threads[0]
     torch.set_num_threads(threads)
     peers.seed_all(options.seed)
-    colours = crop_and_colour().model_copy(update={"blur": 0.0})
+    colours = crop_and_color().model_copy(update={"blur": 0.0})
     kinds = {
         "crop, flip": Views(scale=colours.scale),
         "crop, flip, colours": colours,

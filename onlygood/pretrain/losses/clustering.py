@@ -1,4 +1,4 @@
-"""Clusters of feature vectors and what is learnt from them: pure functions, float32 also under autocast.
+"""Clusters of feature vectors and what is learned from them: pure functions, float32 also under autocast.
 
 All draws come from a generator on the features' device. Sums over clusters are matrix products, whose order
 does not change from run to run, as that of scattered additions does on GPUs.
@@ -19,7 +19,7 @@ _CHUNK = 8192  # rows at a time, so that a distance matrix of all images is neve
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int = 3) -> Tensor:
     """Soft assignments ``(N, K)`` of scores ``(N, K)``: rows sum to 1, columns to about N/K.
 
-    Entropic optimal transport by alternating normalisation (Cuturi 2013), as SwAV and SeLa use it. Done on
+    Entropic optimal transport by alternating normalization (Cuturi 2013), as SwAV and SeLa use it. Done on
     logarithms, whose largest is subtracted before every exponential: nothing overflows, no row vanishes.
     """
     log_q = scores.detach().float() / epsilon
@@ -139,7 +139,7 @@ def cluster_sums(x: Tensor, labels: Tensor, k: int) -> Tensor:
 
 
 def nmi(a: Tensor, b: Tensor) -> Tensor:
-    """Normalised mutual information of two labelings ``(N,)``, 0-dim: 1 the same up to names, 0 unrelated.
+    """Normalized mutual information of two labelings ``(N,)``, 0-dim: 1 the same up to names, 0 unrelated.
 
     Divided by the geometric mean of the entropies (DeepCluster). Two labelings of one class each agree.
     """

@@ -12,7 +12,7 @@ _PRODUCT = 16
 
 
 def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """Normalised temperature-scaled cross entropy of two views, ``a`` and ``b`` each ``(N, D)``.
+    """Normalized temperature-scaled cross entropy of two views, ``a`` and ``b`` each ``(N, D)``.
 
     Every embedding must pick its partner among the other 2N - 1 (SimCLR, Chen et al. 2020). Chance is
     log(2N - 1).

@@ -13,7 +13,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def spread(features: Tensor) -> Tensor:
-    """0-dim: 1 where L2-normalised ``features`` (N, D) fill the sphere, 0 where they are all the same.
+    """0-dim: 1 where L2-normalized ``features`` (N, D) fill the sphere, 0 where they are all the same.
 
     The standard deviation of each dimension, averaged and compared with 1/√D (SimSiam, Chen & He 2021).
     """

@@ -29,9 +29,9 @@ def vicreg_terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     a, b = a.float(), b.float()
     variance, covariance = torch.zeros_like(a[0, 0]), torch.zeros_like(a[0, 0])
     for z in (a, b):
-        centred = z - z.mean(dim=0)
+        centerd = z - z.mean(dim=0)
         with torch.autocast(z.device.type, enabled=False):
-            matrix = centred.T @ centred / (len(z) - 1)
+            matrix = centerd.T @ centerd / (len(z) - 1)
         variance = variance + functional.relu(1 - (matrix.diagonal() + 1e-4).sqrt()).mean() / 2
         off_diagonal = matrix.square().sum() - matrix.diagonal().square().sum()
         covariance = covariance + off_diagonal / z.shape[1]

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 
 def cosine_distance(p: Tensor, z: Tensor) -> Tensor:
-    """Mean squared distance of the normalised rows of ``p`` and ``z`` (N, D): 2 - 2 cos, from 0 to 4.
+    """Mean squared distance of the normalized rows of ``p`` and ``z`` (N, D): 2 - 2 cos, from 0 to 4.
 
     The regression of BYOL (Grill et al. 2020).
     """

@@ -8,7 +8,7 @@ from torch.nn import functional
 def semi_hard_triplet(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
     """Mean over all pairs of one label of ``relu(d(pair) + margin - d(negative))`` (FaceNet, Schroff 2015).
 
-    ``embeddings`` (N, D) are normalised here, d is the squared distance (0 to 4), ``labels`` are (N,). The
+    ``embeddings`` (N, D) are normalized here, d is the squared distance (0 to 4), ``labels`` are (N,). The
     negative of a pair is the nearest embedding of another label that is farther from the first of the pair
     than the second is, and where there is none, the farthest. Equal embeddings give exactly ``margin``.
     """

@@ -16,7 +16,7 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def update(self, ids: Tensor, embeddings: Tensor) -> None:
-        """Move the rows ``ids`` towards normalised ``embeddings`` (B, D)."""
+        """Move the rows ``ids`` towards normalized ``embeddings`` (B, D)."""
         mixed = self.momentum * self.rows[ids] + (1 - self.momentum) * embeddings.float()
         self.rows[ids] = functional.normalize(mixed, dim=1)
 

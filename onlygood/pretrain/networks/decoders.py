@@ -9,7 +9,7 @@ from onlygood.runtime.errors import OnlygoodError
 def up_convolutions(inputs: int, outputs: int, steps: int) -> nn.Sequential:
     """``(N, inputs, h, w)`` to ``(N, outputs, h·2ˢ, w·2ˢ)``; widths begin at 128 and halve down to 16.
 
-    Nearest neighbours and a 3×3 convolution, which leaves no chequerboard as strided transposes do; 1×1 at
+    Nearest neighbors and a 3×3 convolution, which leaves no chequerboard as strided transposes do; 1×1 at
     the end, because squared errors through nine times as many weights overshoot at usual learning rates.
     """
     width = min(inputs, 128)

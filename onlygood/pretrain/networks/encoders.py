@@ -95,7 +95,7 @@ def lenet(channels: int) -> Encoder:
     """The bias-free, affine-free network of Deep SVDD (Ruff et al. 2018).
 
     Neither biases nor affine norms nor bounded activations: each of them would let the network map everything
-    to the centre without looking at the image.
+    to the center without looking at the image.
     """
     blocks: list[nn.Module] = []
     inputs = channels

@@ -27,7 +27,7 @@ class SplitBlock(nn.Module):
 
 
 class LumaFirst(nn.Module):
-    """RGB to luma and two colour differences: linear, so they keep apart however RGB was standardised."""
+    """RGB to luma and two color differences: linear, so they keep apart however RGB was standardized."""
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, 3, H, W)`` to ``(N, 3, H, W)``."""
@@ -37,7 +37,7 @@ class LumaFirst(nn.Module):
 
 
 class SplitEncoder(Encoder):
-    """Two encoders that share nothing: one sees luma, the other two colour differences of an RGB image.
+    """Two encoders that share nothing: one sees luma, the other two color differences of an RGB image.
 
     Their maps lie side by side, the luma half's first, so that it is used like any other encoder.
     """
@@ -53,7 +53,7 @@ class SplitEncoder(Encoder):
 def split_small(channels: int) -> SplitEncoder:
     """The encoder "small" in two halves of half its width; raises OnlygoodError but for three channels."""
     if channels != 3:
-        raise OnlygoodError("encoder 'split-small' splits colours and these images are grey; use 'small'")
+        raise OnlygoodError("encoder 'split-small' splits colors and these images are gray; use 'small'")
 
     def half(inputs: int) -> Encoder:
         dims = [16, 32, 64, 128]

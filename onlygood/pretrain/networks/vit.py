@@ -64,7 +64,7 @@ class ViT(Encoder):
         return with_positions
 
     def attend(self, tokens: Tensor) -> list[Tensor]:
-        """Tokens ``(N, L, D)`` after each stage; the last ones normalised."""
+        """Tokens ``(N, L, D)`` after each stage; the last ones normalized."""
         found = []
         for block in self.blocks:
             tokens = block(tokens)

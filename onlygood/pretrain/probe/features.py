@@ -126,7 +126,7 @@ def read(store: Store, ids: NDArray[np.int64]) -> Tensor:
 
 
 def scaled(train: Tensor, *others: Tensor) -> list[Tensor]:
-    """Features ``(N, D)`` centred and divided by the deviations of ``train``; constant ones become 0."""
+    """Features ``(N, D)`` centerd and divided by the deviations of ``train``; constant ones become 0."""
     mean, deviation = train.mean(dim=0), train.std(dim=0, correction=0)
     deviation = torch.where(deviation > 1e-6 * (mean.abs() + 1e-6), deviation, torch.inf)
     return [(features - mean) / deviation for features in (train, *others)]

@@ -21,7 +21,7 @@ _AT_ONCE = 20  # episodes
 class FewShotConfig(Strict):
     """Episodes of ``ways`` classes drawn anew each, and all classes with ``labels`` labels each.
 
-    Examples come from the training images and questions from the test images. Features are standardised with
+    Examples come from the training images and questions from the test images. Features are standardized with
     the deviations of all training images, which needs no labels.
     """
 

@@ -1,4 +1,4 @@
-"""Weighted nearest neighbours (Wu et al. 2018): nothing is trained, so nothing is tuned."""
+"""Weighted nearest neighbors (Wu et al. 2018): nothing is trained, so nothing is tuned."""
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from onlygood.runtime.strict import Strict
 
 
 class KnnConfig(Strict):
-    """``k`` neighbours by cosine, weighted exp(similarity / T)."""
+    """``k`` neighbors by cosine, weighted exp(similarity / T)."""
 
     pool: Pool = "mean"
     dimensions: int = Field(default=9000, ge=1)  # of max-pooled features, about
@@ -25,7 +25,7 @@ def knn_votes(
 ) -> Tensor:
     """Votes ``(Q, classes)`` for ``queries`` (Q, D) of the nearest in ``bank`` (N, D) with ``labels`` (N,).
 
-    Both must be L2-normalised. Weights are exp((similarity - 1) / T): the common factor keeps them finite.
+    Both must be L2-normalized. Weights are exp((similarity - 1) / T): the common factor keeps them finite.
     """
     similarity, index = (queries @ bank.T).topk(min(k, len(bank)), dim=1)
     votes = torch.zeros(len(queries), classes, device=bank.device)

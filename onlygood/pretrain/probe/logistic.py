@@ -30,7 +30,7 @@ class LogisticConfig(Strict):
 def logistic(setup: Setup, config: LogisticConfig) -> list[Row]:
     """Test accuracy for every stage, after a refit on all training images with the C that was chosen.
 
-    Features are standardised with the deviations of what is trained on.
+    Features are standardized with the deviations of what is trained on.
     """
     data = setup.data
     fitting, held = data.train.held_out(config.validation, setup.seed)

@@ -117,9 +117,9 @@ def mean_row(
 def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
     """95 % interval of a share (Wilson 1927): stays within [0, 1], also at its ends."""
     share, weight = correct / total, z * z / total
-    centre = (share + weight / 2) / (1 + weight)
+    center = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+    return max(0.0, min(share, center - half)), min(1.0, max(share, center + half))
 
 
 def student(count: int) -> float:

@@ -1,7 +1,7 @@
-"""What an encoder keeps and what it ignores: colour, position and scale, read by ridge regression.
+"""What an encoder keeps and what it ignores: color, position and scale, read by ridge regression.
 
-Each image is made smaller, put somewhere on a grey canvas, and given a random mean colour. Where it lies, how
-large it is and how the picture is coloured then says nothing of what is on it, so that no habit of
+Each image is made smaller, put somewhere on a gray canvas, and given a random mean color. Where it lies, how
+large it is and how the picture is colored then says nothing of what is on it, so that no habit of
 photographers (skies are blue and at the top) can stand in for what the features hold. A pretext task whose
 views change a property teaches the encoder to drop it: R² near 0; what it keeps gives R² near 1.
 """
@@ -32,7 +32,7 @@ class RetentionConfig(Strict):
     pool: Pool = "mean"
     dimensions: int = Field(default=9000, ge=1)  # of max-pooled features, about
     scale: tuple[float, float] = (0.4, 0.9)  # of the sides
-    tint: float = Field(default=48.0, ge=0)  # grey levels of each channel's mean from the middle, ± at most
+    tint: float = Field(default=48.0, ge=0)  # gray levels of each channel's mean from the middle, ± at most
     images: int = Field(default=5000, ge=2)  # at most, of the training images and of the test images
     weakest: float = Field(default=1e-3, gt=0)  # ridge penalties tried, leave-one-out on training images
     strongest: float = Field(default=1e6, gt=0)
@@ -55,11 +55,11 @@ def retention(setup: Setup, config: RetentionConfig) -> list[Row]:
     for stage, *features in zip(setup.encoder.stages, train, test, strict=True):
         inner, outer = scaled(*(found.double() for found in features))
         for name in known:
-            centre, spread = known[name].mean(dim=0), known[name].std(dim=0) + 1e-9
+            center, spread = known[name].mean(dim=0), known[name].std(dim=0) + 1e-9
             model = RidgeCV(alphas=penalties, alpha_per_target=True)
-            model.fit(inner.numpy(), ((known[name] - centre) / spread).numpy())
+            model.fit(inner.numpy(), ((known[name] - center) / spread).numpy())
             read_off = torch.from_numpy(model.predict(outer.numpy()).reshape(len(outer), -1))
-            errors = (read_off * spread + centre - truth[name]).numpy()
+            errors = (read_off * spread + center - truth[name]).numpy()
             value, low, high = _r_squared(errors, truth[name].numpy(), setup.seed)
             details = {"penalties": np.atleast_1d(model.alpha_).tolist(), "images": len(outer)}
             rows.append(
@@ -93,29 +93,29 @@ def _changed(
 def place(images: Tensor, config: RetentionConfig, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
     """Change uint8 images ``(N, C, H, W)``; also returns each property as ``(N, P)``.
 
-    Position is the centre's (x, y) with the canvas from -1 to 1, scale the logarithm of the share of the
-    sides, brightness and colour (two colour differences, RGB only) those of the mean of the picture made.
+    Position is the center's (x, y) with the canvas from -1 to 1, scale the logarithm of the share of the
+    sides, brightness and color (two color differences, RGB only) those of the mean of the picture made.
     """
     batch, channels = images.shape[:2]
     low, high = np.log(config.scale)
     scale = uniform((batch,), float(low), float(high), rng)
     side = scale.exp()[:, None]
-    centre = uniform((batch, 2), -1, 1, rng) * (1 - side)
+    center = uniform((batch, 2), -1, 1, rng) * (1 - side)
     x = images.float()
     x = x - x.mean(dim=(2, 3), keepdim=True)
     affine = torch.zeros(batch, 2, 3)
     affine[:, 0, 0] = affine[:, 1, 1] = 1 / side[:, 0]
-    affine[:, :, 2] = -centre / side
+    affine[:, :, 2] = -center / side
     grid = functional.affine_grid(affine, list(x.shape), align_corners=False)
     tint = uniform((batch, channels, 1, 1), -config.tint, config.tint, rng)
     placed = functional.grid_sample(x, grid, align_corners=False) + 127.5 + tint
     placed = placed.round().clamp(0, 255)
-    colour = placed.mean(dim=(2, 3))
-    properties = {"position": centre, "scale": scale[:, None]}
+    color = placed.mean(dim=(2, 3))
+    properties = {"position": center, "scale": scale[:, None]}
     if channels == 3:
-        properties |= {"colour": colour @ _CHROMA.T, "brightness": (colour @ _LUMA)[:, None]}
+        properties |= {"colour": color @ _CHROMA.T, "brightness": (color @ _LUMA)[:, None]}
     else:
-        properties["brightness"] = colour
+        properties["brightness"] = color
     return placed.to(torch.uint8), properties
 
 

@@ -9,7 +9,7 @@ from onlygood.pretrain.losses.redundancy import barlow_twins
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -17,10 +17,10 @@ from onlygood.runtime.strict import Strict
 class BarlowTwinsConfig(Strict):
     """The CIFAR preset, half as wide; ``off_diagonal`` weighs redundancy.
 
-    ``scale`` multiplies the whole loss: the preset's optimiser (LARS) does not care, SGD diverges without.
+    ``scale`` multiplies the whole loss: the preset's optimizer (LARS) does not care, SGD diverges without.
     """
 
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     projection: int = Field(default=1024, ge=2)
     off_diagonal: float = Field(default=0.0051, ge=0)
     scale: float = Field(default=0.01, gt=0)

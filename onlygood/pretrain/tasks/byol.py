@@ -10,7 +10,7 @@ from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import ema_copy, ema_update, rising_momentum
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -21,7 +21,7 @@ class BYOLConfig(Strict):
     ``other_views`` are those of the second view where it differs (in the paper: less blur).
     """
 
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     other_views: Views | None = None
     hidden: int = Field(default=1024, ge=2)
     projection: int = Field(default=256, ge=2)

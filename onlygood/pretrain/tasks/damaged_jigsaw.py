@@ -1,4 +1,4 @@
-"""Damaged jigsaw: order grey tiles, paint the one that is lost, colour the others (Kim et al. 2018)."""
+"""Damaged jigsaw: order gray tiles, paint the one that is lost, color the others (Kim et al. 2018)."""
 
 import torch
 from pydantic import Field
@@ -33,10 +33,10 @@ class DamagedJigsawConfig(PuzzleConfig):
 
 
 class DamagedJigsawTask(Task):
-    """Three tasks on one pass of the tiles: order them, paint the lost one, colour the others.
+    """Three tasks on one pass of the tiles: order them, paint the lost one, color the others.
 
-    The encoder sees lightness only, so that there are no colour fringes to hide, and noise in place of the
-    lost tile. Grey images are not coloured.
+    The encoder sees lightness only, so that there are no color fringes to hide, and noise in place of the
+    lost tile. Gray images are not colored.
     """
 
     config: DamagedJigsawConfig
@@ -57,7 +57,7 @@ class DamagedJigsawTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Three losses, weighted; all are metrics: ``cross_entropy``, ``inpainting``, ``colorization``."""
-        tiles, colours = self._tiles(images, rng)
+        tiles, colors = self._tiles(images, rng)
         batch, count = tiles.shape[:2]
         lost = torch.randint(count, (batch, 1), generator=rng, device=rng.device)
         damaged = lost == torch.arange(count, device=tiles.device)
@@ -74,13 +74,13 @@ class DamagedJigsawTask(Task):
         metrics["inpainting"] = painting.detach()
         loss = loss + self.config.inpainting * painting
         if self.colorizer is not None:
-            coloring = self._color(self.colorizer, maps[~damaged.flatten()], colours[~damaged])
+            coloring = self._color(self.colorizer, maps[~damaged.flatten()], colors[~damaged])
             metrics["colorization"] = coloring.detach()
             loss = loss + self.config.colorization * coloring
         return Output(loss, metrics, features.detach())
 
     def _tiles(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Standardised lightness ``(B, T, 1, s, s)``, and ab ``(B, T, 2, s, s)``: none of grey images."""
+        """Standardized lightness ``(B, T, 1, s, s)``, and ab ``(B, T, 2, s, s)``: none of gray images."""
         config = self.config
         if images.shape[1] == 3:
             lab = srgb_to_lab(unit_view(images, config.views, rng))
@@ -90,9 +90,9 @@ class DamagedJigsawTask(Task):
         tiles = cut_tiles(x, config.grid, config.tile, config.jitter, rng)
         return standardize_tiles(tiles[:, :, :1]), tiles[:, :, 1:]
 
-    def _color(self, colorizer: Decoder, maps: Tensor, colours: Tensor) -> Tensor:
-        """Soft cross entropy of ab bins; ``maps`` (N, D, h, w) and ``colours`` (N, 2, s, s) of tiles."""
-        ab = functional.avg_pool2d(colours, STRIDE, ceil_mode=True)
+    def _color(self, colorizer: Decoder, maps: Tensor, colors: Tensor) -> Tensor:
+        """Soft cross entropy of ab bins; ``maps`` (N, D, h, w) and ``colors`` (N, 2, s, s) of tiles."""
+        ab = functional.avg_pool2d(colors, STRIDE, ceil_mode=True)
         index, weight = soft_encode(as_rows(ab), self.bins)
         logits = as_rows(colorizer(maps, (ab.shape[2], ab.shape[3])))
         return soft_cross_entropy(logits, index, weight).mean()

@@ -29,14 +29,14 @@ class DeepClusterConfig(Strict):
 
 
 class DeepClusterTask(Task):
-    """Cross entropy with k-means labels of PCA-whitened, L2-normalised features of plain images.
+    """Cross entropy with k-means labels of PCA-whitened, L2-normalized features of plain images.
 
     The paper samples images uniformly over clusters, so that putting most images into one cluster is no way
     out. The trainer owns the sampling here, so each image's loss is divided by the size of its cluster
     instead, and the batch's by the sum of these weights: about the same. ``accuracy`` is weighted alike:
     always naming one cluster scores 1/K.
 
-    A clustering names its clusters anew, so the classifier starts anew with it; what momentum the optimiser
+    A clustering names its clusters anew, so the classifier starts anew with it; what momentum the optimizer
     has for the old one dies away within some steps. ``nmi`` says how far two clusterings in a row agree.
     """
 

@@ -12,7 +12,7 @@ from onlygood.pretrain.losses.measures import accuracy, spread
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -20,7 +20,7 @@ from onlygood.runtime.strict import Strict
 class DeepClusterV2Config(Strict):
     """Two views of each image, and ``heads`` clusterings of the images."""
 
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     clusters: int = Field(default=100, ge=2)
     heads: int = Field(default=3, ge=1)
     projection: int = Field(default=128, ge=2)
@@ -73,7 +73,7 @@ class DeepClusterV2Task(Task):
         if first:
             features = embed()
             self.used.fill_(len(features))
-            with torch.no_grad():  # standardised as one batch, for its batch norm has seen nothing yet
+            with torch.no_grad():  # standardized as one batch, for its batch norm has seen nothing yet
                 self.memory[:, : len(features)] = functional.normalize(self.projector(features), dim=1)
         used, before = int(self.used), self.labels[0].clone()
         self.temperatures.zero_()

@@ -26,7 +26,7 @@ class DenoisingConfig(Strict):
     views: Views = Field(default_factory=Views)
     corruption: Literal["masking", "gaussian"] = "masking"
     share: float = Field(default=0.25, gt=0, lt=1)  # of pixels, with "masking"
-    sigma: float = Field(default=0.3, gt=0)  # with "gaussian", in standardised units
+    sigma: float = Field(default=0.3, gt=0)  # with "gaussian", in standardized units
 
 
 class DenoisingTask(Task):
@@ -39,7 +39,7 @@ class DenoisingTask(Task):
         self.decoder = Decoder(encoder, encoder.channels)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """Mean squared error over all standardised pixels of the clean views."""
+        """Mean squared error over all standardized pixels of the clean views."""
         x = random_view(images, self.standardize, self.config.views, rng)
         if self.config.corruption == "masking":
             corrupted = mask_pixels(x, self.config.share, rng)

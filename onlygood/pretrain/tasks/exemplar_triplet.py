@@ -16,7 +16,7 @@ from onlygood.runtime.strict import Strict
 
 
 def inception_and_gray() -> Views:
-    """Crops and colours of about the strength of Inception's, and two views of three without colour."""
+    """Crops and colors of about the strength of Inception's, and two views of three without color."""
     return Views(scale=(0.2, 1.0), brightness=0.5, contrast=0.5, saturation=0.5, hue=0.2, gray=0.66)
 
 
@@ -32,7 +32,7 @@ class ExemplarTripletConfig(Strict):
 class ExemplarTripletTask(Task):
     """Semi-hard triplets of ``crops`` views of each image. A loss that stays at the margin has collapsed.
 
-    By default each view is standardised by itself. An image's views are grey or coloured one by one, while in
+    By default each view is standardized by itself. An image's views are gray or colored one by one, while in
     the paper's code they all are, which tells some images apart.
     """
 

@@ -10,7 +10,7 @@ from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.networks.bank import MemoryBank
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -18,7 +18,7 @@ from onlygood.runtime.strict import Strict
 class InstanceDiscriminationConfig(Strict):
     """The paper's; up to ``negatives`` images the softmax is over all images, beyond it is estimated."""
 
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     temperature: float = Field(default=0.07, gt=0)
     projection: int = Field(default=128, ge=2)
     negatives: int = Field(default=4096, ge=1)

@@ -11,7 +11,7 @@ from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.puzzles import PuzzleConfig, Solver
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.patches import cut_tiles, drop_colours, standardize_tiles
+from onlygood.pretrain.views.patches import cut_tiles, drop_colors, standardize_tiles
 from onlygood.pretrain.views.views import Standardize, random_view
 
 
@@ -25,8 +25,8 @@ class JigsawConfig(PuzzleConfig):
 class JigsawTask(Task):
     """The context-free network: tiles pass the encoder one by one and meet in the classifier only.
 
-    Tiles are standardised each by itself and separated by random gaps, and their colours are dropped:
-    otherwise lighting, continued edges and the colour fringes of lenses would tell their places.
+    Tiles are standardized each by itself and separated by random gaps, and their colors are dropped:
+    otherwise lighting, continued edges and the color fringes of lenses would tell their places.
     """
 
     config: JigsawConfig
@@ -44,7 +44,7 @@ class JigsawTask(Task):
         tiles = cut_tiles(x, config.grid, config.tile, config.jitter, rng, channel_shift=shift)
         tiles = standardize_tiles(tiles)
         if config.colours == "drop":
-            tiles = drop_colours(tiles, rng)
+            tiles = drop_colors(tiles, rng)
         features = self.encoder(tiles.flatten(0, 1))
         puzzles, labels = self.solver.shuffle(features.unflatten(0, tiles.shape[:2]), config.puzzles, rng)
         logits = self.solver.head(puzzles.flatten(0, 1))

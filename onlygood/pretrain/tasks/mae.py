@@ -64,7 +64,7 @@ class MAETask(Task):
         read_older_names(self, {"enter": "to_decoder", "hidden": "mask_token", "paint": "to_pixels"})
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """Mean squared error of the hidden patches, each normalised; painting nothing costs 1."""
+        """Mean squared error of the hidden patches, each normalized; painting nothing costs 1."""
         patch = self.encoder.stride
         side = self.config.views.size or min(images.shape[2:])
         if side < 2 * patch:

@@ -14,7 +14,7 @@ from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import ema_copy, ema_update, groups, shuffled_keys
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -23,11 +23,11 @@ class MoCoConfig(Strict):
     """Version 1 has a linear projection and temperature .07, version 2 an MLP and .2.
 
     ``queue`` and ``momentum`` are for thousands of images; the papers' 65536 and .999 are for a million.
-    ``splits`` parts of a batch are normalised apart (see ``MoCoTask``).
+    ``splits`` parts of a batch are normalized apart (see ``MoCoTask``).
     """
 
     version: Literal[1, 2] = 2
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     temperature: float = Field(default=0.2, gt=0)
     projection: int = Field(default=128, ge=2)
     queue: int = Field(default=1024, ge=1)

@@ -26,8 +26,8 @@ class Part(Strict):
 class MultiConfig(Strict):
     """Two or more tasks.
 
-    ``harmonise`` shows all of them grey images in three equal channels, as the paper does, so that none
-    relies on colours that another one takes away.
+    ``harmonise`` shows all of them gray images in three equal channels, as the paper does, so that none
+    relies on colors that another one takes away.
     """
 
     parts: list[Part] = Field(
@@ -39,7 +39,7 @@ class MultiConfig(Strict):
 class MultiTask(Task):
     """The weighted sum of the losses; each task makes its own views and passes them through by themselves.
 
-    So batch norms standardise every task's views with that task's own statistics while training. What they
+    So batch norms standardize every task's views with that task's own statistics while training. What they
     remember for later is a mixture; tasks should share ``standardize``, and strong differences of views
     (crops of one, whole images of another) make the mixture fit neither.
     """

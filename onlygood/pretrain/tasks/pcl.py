@@ -21,7 +21,7 @@ from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import ema_copy, ema_update, shuffled_keys
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -33,7 +33,7 @@ class PCLConfig(Strict):
     ``alpha`` keeps small clusters from counting as tight. Keys are computed in ``groups`` of shuffled images.
     """
 
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     clusters: list[Annotated[int, Field(ge=2)]] = Field(default_factory=lambda: [25, 50, 100], min_length=1)
     projection: int = Field(default=128, ge=2)
     temperature: float = Field(default=0.2, gt=0)
@@ -92,7 +92,7 @@ class PCLTask(Task):
         if not self.used:
             features = embed()
             self.used.fill_(len(features))
-            with torch.no_grad():  # standardised as one batch, for its batch norm has seen nothing yet
+            with torch.no_grad():  # standardized as one batch, for its batch norm has seen nothing yet
                 self.memory[: len(features)] = functional.normalize(self.projector(features), dim=1)
         if self.progress < self.config.warmup:
             return

@@ -10,7 +10,7 @@ from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.networks.bank import MemoryBank
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import (
     Standardize,
     Views,
@@ -18,7 +18,7 @@ from onlygood.pretrain.views.views import (
     random_flip,
     random_resized_crop,
     random_view,
-    recolour,
+    recolor,
     to_float,
 )
 from onlygood.runtime.strict import Strict
@@ -29,11 +29,11 @@ _SMALLEST_CELL = 16  # px; smaller images are enlarged, because encoders halve t
 class PIRLConfig(Strict):
     """The paper's; images below 64 px want a ``grid`` of 2. ``patch`` is a share of a cell's side.
 
-    ``views`` vary the image, and their colours each patch on its own. ``jigsaw`` weighs the patches' loss
+    ``views`` vary the image, and their colors each patch on its own. ``jigsaw`` weighs the patches' loss
     against the image's. Up to ``negatives`` images, all others are negatives.
     """
 
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     grid: int = Field(default=3, ge=2, le=4)
     patch: float = Field(default=0.75, gt=0.5, le=1)
     puzzle_scale: tuple[float, float] = (0.6, 1.0)  # of the area that is cut into patches
@@ -86,7 +86,7 @@ class PIRLTask(Task):
             x = random_flip(x, 3, rng)
         cells = x.unfold(2, cell, cell).unfold(3, cell, cell).permute(0, 2, 3, 1, 4, 5)
         patches = random_crop(cells.reshape(-1, x.shape[1], cell, cell), round(self.config.patch * cell), rng)
-        patches = recolour(patches, self.config.views, rng).view(batch, grid**2, *patches.shape[1:])
+        patches = recolor(patches, self.config.views, rng).view(batch, grid**2, *patches.shape[1:])
         order = torch.rand(batch, grid**2, generator=rng, device=rng.device).argsort(dim=1)
         return patches[torch.arange(batch, device=x.device)[:, None], order]
 

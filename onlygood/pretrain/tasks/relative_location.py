@@ -11,7 +11,7 @@ from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.patches import cut_tiles, drop_colours, standardize_tiles
+from onlygood.pretrain.views.patches import cut_tiles, drop_colors, standardize_tiles
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -27,10 +27,10 @@ class RelativeLocationConfig(Strict):
 
 
 class RelativeLocationTask(Task):
-    """The middle patch with each of its eight neighbours; cross entropy over the eight directions.
+    """The middle patch with each of its eight neighbors; cross entropy over the eight directions.
 
-    All nine patches pass the encoder once. Gaps and jitter hide continued edges, standardising each patch
-    hides lighting, dropping colours hides the colour fringes of lenses.
+    All nine patches pass the encoder once. Gaps and jitter hide continued edges, standardizing each patch
+    hides lighting, dropping colors hides the color fringes of lenses.
     """
 
     config: RelativeLocationConfig
@@ -43,16 +43,16 @@ class RelativeLocationTask(Task):
         self.head = mlp(2 * encoder.dim, config.hidden, 8)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """Cross entropy of ``8 B`` pairs (middle, neighbour); directions count row by row."""
+        """Cross entropy of ``8 B`` pairs (middle, neighbor); directions count row by row."""
         config = self.config
         x = random_view(images, self.standardize, config.views, rng)
         patches = standardize_tiles(cut_tiles(x, 3, config.patch, config.jitter, rng))
         if config.colours == "drop":
-            patches = drop_colours(patches, rng)
+            patches = drop_colors(patches, rng)
         features = self.encoder(patches.flatten(0, 1))
         each = features.unflatten(0, patches.shape[:2])
-        neighbours = torch.cat([each[:, :4], each[:, 5:]], dim=1)
-        pairs = torch.cat([each[:, 4:5].expand_as(neighbours), neighbours], dim=2)
+        neighbors = torch.cat([each[:, :4], each[:, 5:]], dim=1)
+        pairs = torch.cat([each[:, 4:5].expand_as(neighbors), neighbors], dim=2)
         labels = torch.arange(8, device=pairs.device).repeat(len(images))
         logits = self.head(pairs.flatten(0, 1))
         loss = functional.cross_entropy(logits.float(), labels)

@@ -12,7 +12,7 @@ from onlygood.pretrain.losses.clustering import fill_empty, nmi, sinkhorn
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -24,7 +24,7 @@ class SeLaConfig(Strict):
     the start of an epoch. ``sharpness`` is the paper's λ, for log-probabilities of unit deviation.
     """
 
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     clusters: int = Field(default=100, ge=2)
     heads: int = Field(default=4, ge=1)
     labellings: int = Field(default=80, ge=2)
@@ -35,7 +35,7 @@ class SeLaConfig(Strict):
 class SeLaTask(Task):
     """Cross entropy with labels that optimal transport assigns, for each of several classifiers.
 
-    Labels maximise the likelihood of the classifier's own guesses under the constraint that every label has
+    Labels maximize the likelihood of the classifier's own guesses under the constraint that every label has
     the same number of images: without it, one label for all would be best. Unlike DeepCluster's, labels keep
     their meaning, so the classifiers are never started anew.
 

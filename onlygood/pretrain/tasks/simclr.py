@@ -8,7 +8,7 @@ from onlygood.pretrain.losses.contrastive import nt_xent
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -16,7 +16,7 @@ from onlygood.runtime.strict import Strict
 class SimCLRConfig(Strict):
     """Views, temperature, and depth and width of the projection; SimCLR v2 has a third layer."""
 
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     temperature: float = Field(default=0.5, gt=0)
     layers: int = Field(default=2, ge=2)
     projection: int = Field(default=128, ge=2)

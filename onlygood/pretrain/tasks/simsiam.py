@@ -9,7 +9,7 @@ from onlygood.pretrain.losses.regression import simsiam
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -17,7 +17,7 @@ from onlygood.runtime.strict import Strict
 class SimSiamConfig(Strict):
     """The CIFAR preset (projector of two layers), half as wide; ``bottleneck`` is the predictor's width."""
 
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     projection: int = Field(default=1024, ge=2)
     bottleneck: int = Field(default=256, ge=2)
 

@@ -1,4 +1,4 @@
-"""Split-brain autoencoder: colour from lightness and lightness from colour (Zhang et al. 2017)."""
+"""Split-brain autoencoder: color from lightness and lightness from color (Zhang et al. 2017)."""
 
 import torch
 from pydantic import Field
@@ -48,15 +48,15 @@ class SplitBrainTask(Task):
         read_older_names(self, {"to_colour": "to_color"})
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """The two cross entropies added up; no colour weighs more than another."""
+        """The two cross entropies added up; no color weighs more than another."""
         rgb = unit_view(images, self.config.views, rng)
         lab = functional.avg_pool2d(srgb_to_lab(rgb), STRIDE, ceil_mode=True)
         size = (lab.shape[2], lab.shape[3])
-        colours, _ = soft_encode(as_rows(lab[:, 1:]), self.bins, 1)
+        colors, _ = soft_encode(as_rows(lab[:, 1:]), self.bins, 1)
         levels = (lab[:, 0] * (LEVELS / 100)).long().clamp(0, LEVELS - 1)
         maps = self.encoder.stages(to_float((rgb * 255).round().to(torch.uint8), self.standardize))[-1]
-        light, colour = maps.tensor_split([self.encoder.light_dim], dim=1)
-        a = functional.cross_entropy(self.to_color(light, size).float(), colours.view(-1, *size))
-        b = functional.cross_entropy(self.to_light(colour, size).float(), levels)
+        light, color = maps.tensor_split([self.encoder.light_dim], dim=1)
+        a = functional.cross_entropy(self.to_color(light, size).float(), colors.view(-1, *size))
+        b = functional.cross_entropy(self.to_light(color, size).float(), levels)
         metrics = {"colour": a.detach(), "light": b.detach()}
         return Output(a + b, metrics, maps.detach().mean(dim=(2, 3)))

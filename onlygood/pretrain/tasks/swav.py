@@ -11,7 +11,7 @@ from onlygood.pretrain.networks.bank import enqueue
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -23,7 +23,7 @@ class SwAVConfig(Strict):
     batch has fewer images than there are prototypes. It fills from ``queue_start`` on, a share of training.
     """
 
-    views: Views = Field(default_factory=lambda: crop_and_colour().model_copy(update={"scale": (0.14, 1.0)}))
+    views: Views = Field(default_factory=lambda: crop_and_color().model_copy(update={"scale": (0.14, 1.0)}))
     small_crops: int = Field(default=4, ge=0)
     small_scale: tuple[float, float] = (0.05, 0.14)  # share of the area
     small_size: float = Field(default=0.5, gt=0, le=1)  # side, as a share of the global crops' side

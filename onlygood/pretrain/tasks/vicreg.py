@@ -9,7 +9,7 @@ from onlygood.pretrain.losses.redundancy import vicreg_terms
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Output, Task
-from onlygood.pretrain.views.presets import crop_and_colour
+from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -17,10 +17,10 @@ from onlygood.runtime.strict import Strict
 class VICRegConfig(Strict):
     """The paper's weights; its expander is 8192 wide.
 
-    ``scale`` multiplies the whole loss: the paper's optimiser (LARS) does not care, SGD diverges without.
+    ``scale`` multiplies the whole loss: the paper's optimizer (LARS) does not care, SGD diverges without.
     """
 
-    views: Views = Field(default_factory=crop_and_colour)
+    views: Views = Field(default_factory=crop_and_color)
     projection: int = Field(default=1024, ge=2)
     invariance: float = Field(default=25.0, ge=0)
     variance: float = Field(default=25.0, ge=0)

@@ -60,7 +60,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 def save_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, scalars: Mapping[str, Any]
 ) -> None:
-    """Write the model's state dict, the optimiser's tensors and ``scalars`` (JSON) to ``path``."""
+    """Write the model's state dict, the optimizer's tensors and ``scalars`` (JSON) to ``path``."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         found = {name: value for name, value in state.items() if isinstance(value, Tensor)}
@@ -69,7 +69,7 @@ def save_checkpoint(
 
 
 def save_state(module: nn.Module, path: Path) -> None:
-    """Write the whole state of a trained task: encoder, classifier and buffers, without the optimiser's."""
+    """Write the whole state of a trained task: encoder, classifier and buffers, without the optimizer's."""
     write_atomically(path, to_bytes(_plain(module.state_dict())))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, distributed, nn
 
 
 def mix(*numbers: int) -> int:
-    """A 63-bit seed from several numbers; neighbours give unrelated seeds."""
+    """A 63-bit seed from several numbers; neighbors give unrelated seeds."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

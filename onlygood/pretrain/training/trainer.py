@@ -1,7 +1,7 @@
 """The one training loop: any task, one device or many, exact resume.
 
 Everything random is a function of (seed, step), and everything else that changes is in the state dicts. So a
-checkpoint is the step, the model and the optimiser, and going on from it gives the very numbers of a training
+checkpoint is the step, the model and the optimizer, and going on from it gives the very numbers of a training
 that was never interrupted. (With ``minutes`` instead of ``steps``, the clock decides how many there are.)
 """
 
@@ -186,7 +186,7 @@ class _Run:
         return features
 
     def _descend(self, images: Tensor, positions: Tensor, lr: float) -> Output:
-        """One optimiser step; all its random draws follow from (seed, step, process)."""
+        """One optimizer step; all its random draws follow from (seed, step, process)."""
         seed = mix(self.config.seed, self.step, self.processes.rank)
         self.rng.manual_seed(seed)
         torch.manual_seed(seed)  # for dropout, which takes no generator

@@ -1,4 +1,4 @@
-"""Points that go from one grey frame ``(H, W)`` to the next, and what their motion says.
+"""Points that go from one gray frame ``(H, W)`` to the next, and what their motion says.
 
 Points are float32 ``(n, 2)``, x and y in pixels. Nothing is random: OpenCV seeds its RANSAC alike each time.
 """

@@ -40,7 +40,7 @@ from onlygood.runtime.strict import Strict
 
 _DISAGREE = 0.125  # of a patch's side: points that say so different things are no thing's
 _SCALES = (0.5, 2.0)  # a patch that shrinks or grows beyond is lost
-_SHIFTS = 5  # rounds of centring a window on its moving points
+_SHIFTS = 5  # rounds of centering a window on its moving points
 
 
 class TracksConfig(Strict):
@@ -80,7 +80,7 @@ class Summary:
 class Box(NamedTuple):
     """A square."""
 
-    x: float  # of its centre
+    x: float  # of its center
     y: float
     side: float
 
@@ -235,7 +235,7 @@ def find_tracks(frames: Iterable[Frame], config: TracksConfig, tally: Tally) -> 
         living = [patch for patch in living if _survives(patch, before, after, camera, tally)]
         for patch in [patch for patch in living if index + 2 == patch.start + config.length]:
             living.remove(patch)
-            if patch.travelled < config.displacement * patch.first.side:
+            if patch.traveled < config.displacement * patch.first.side:
                 tally.dropped["hardly moved"] += 1
                 continue
             pixels = np.concatenate([patch.pixels, _cut(following, patch.box, config.size)], axis=1)
@@ -285,7 +285,7 @@ def _windows(
 
 
 def _window(points: Points, height: int, width: int, side: int, taken: Sequence[Box]) -> Box:
-    """The free window that holds the most points, centred on them as far as it can; of no size if none is."""
+    """The free window that holds the most points, centerd on them as far as it can; of no size if none is."""
     counts = np.zeros((height + 1, width + 1), np.int64)
     x, y = points.astype(np.int64).clip(0, [width - 1, height - 1]).T
     np.add.at(counts, (y + 1, x + 1), 1)
@@ -336,7 +336,7 @@ class _Patch:
         self._still = np.array([[box.x, box.y]])  # where the box were if only the camera moved
 
     @property
-    def travelled(self) -> float:
+    def traveled(self) -> float:
         """Pixels from where the camera's motion alone would have brought it."""
         return float(np.linalg.norm(self._still[0] - (self.box.x, self.box.y)))
 
@@ -350,9 +350,9 @@ class _Patch:
         scale = growth(self._origins, moved)
         if not _SCALES[0] <= scale <= _SCALES[1]:
             return "lost"
-        centres = moved + scale * (np.array([self.first.x, self.first.y]) - self._origins)
-        centre = np.median(centres, axis=0)
-        off = np.linalg.norm(centres - centre, axis=1)
+        centers = moved + scale * (np.array([self.first.x, self.first.y]) - self._origins)
+        center = np.median(centers, axis=0)
+        off = np.linalg.norm(centers - center, axis=1)
         usual = float(np.median(off))
         if usual > _DISAGREE * self.first.side * scale:
             return "lost"
@@ -360,5 +360,5 @@ class _Patch:
         self._origins, self._points = self._origins[agree], moved[agree]
         if len(self._points) < self._enough:
             return "lost"
-        self.box = Box(float(centre[0]), float(centre[1]), self.first.side * scale)
+        self.box = Box(float(center[0]), float(center[1]), self.first.side * scale)
         return "" if self.box.inside(*after.shape) else "left the frame"

@@ -1,4 +1,4 @@
-"""sRGB and CIE Lab (D65), and colours as classes (Zhang et al. 2016); float32 inside."""
+"""sRGB and CIE Lab (D65), and colors as classes (Zhang et al. 2016); float32 inside."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -45,28 +45,28 @@ def as_rows(maps: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _gamut() -> Tensor:
-    """The bins that some sRGB colour is nearest to: all colours without grey in them, and a coarse cube."""
+    """The bins that some sRGB color is nearest to: all colors without gray in them, and a coarse cube."""
     fine, coarse = torch.arange(256) / 255, torch.linspace(0, 1, 33)
     face = torch.cartesian_prod(torch.zeros(1), fine, fine)
     cube = torch.cartesian_prod(coarse, coarse, coarse)
-    colours = torch.cat([face, face.roll(1, 1), face.roll(2, 1), cube])
-    ab = srgb_to_lab(colours[:, :, None, None])[:, 1:, 0, 0]
+    colors = torch.cat([face, face.roll(1, 1), face.roll(2, 1), cube])
+    ab = srgb_to_lab(colors[:, :, None, None])[:, 1:, 0, 0]
     bins: Tensor = torch.unique((ab / 10).round().long(), dim=0)
     return bins.float() * 10
 
 
 def gamut_bins() -> Tensor:
-    """Centres ``(261, 2)`` of the squares of side 10 in the ab plane that sRGB colours fall into.
+    """Centers ``(261, 2)`` of the squares of side 10 in the ab plane that sRGB colors fall into.
 
-    The paper's file has 313, some of which no sRGB colour reaches.
+    The paper's file has 313, some of which no sRGB color reaches.
     """
     return _gamut().clone()
 
 
-def soft_encode(ab: Tensor, bins: Tensor, neighbours: int = 5, sigma: float = 5.0) -> tuple[Tensor, Tensor]:
-    """Colours ``(P, 2)`` as their nearest bins, ``(P, k)`` nearest first, and Gaussian weights of sum 1."""
+def soft_encode(ab: Tensor, bins: Tensor, neighbors: int = 5, sigma: float = 5.0) -> tuple[Tensor, Tensor]:
+    """Colors ``(P, 2)`` as their nearest bins, ``(P, k)`` nearest first, and Gaussian weights of sum 1."""
     distances = torch.cdist(ab.float(), bins.float(), compute_mode="donot_use_mm_for_euclid_dist")
-    distance, index = distances.topk(neighbours, dim=1, largest=False)
+    distance, index = distances.topk(neighbors, dim=1, largest=False)
     return index, torch.softmax(-distance.square() / (2 * sigma**2), dim=1)
 
 
@@ -76,7 +76,7 @@ def soft_cross_entropy(logits: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 
 
 def rebalancing_weights(prior: Tensor, bins: Tensor, uniform: float = 0.5, sigma: float = 5.0) -> Tensor:
-    """Weights ``(Q,)`` of colours, large for rare ones, whose mean under ``prior`` (Q,) is 1.
+    """Weights ``(Q,)`` of colors, large for rare ones, whose mean under ``prior`` (Q,) is 1.
 
     The prior is smoothed over the ab plane, mixed with the uniform distribution and inverted.
     """

@@ -1,6 +1,6 @@
 """Synthetic defects for whole batches: soft masks of blobs, scars and cracks, and the two CutPaste cuts.
 
-Images are standardised float ``(B, C, H, W)``, so that brightness is in units of the image's own contrast.
+Images are standardized float ``(B, C, H, W)``, so that brightness is in units of the image's own contrast.
 Lengths are pixels. Nothing loops over images.
 """
 
@@ -119,7 +119,7 @@ def cut_paste(x: Tensor, rng: torch.Generator, *, scar: bool) -> Tensor:
         angle = torch.zeros(batch, 1, 1, device=x.device)
     rows = torch.arange(height, device=x.device).view(1, height, 1)
     columns = torch.arange(width, device=x.device).view(1, 1, width)
-    # Centres keep the piece inside where it can be; a piece as large as the image sits in its middle.
+    # Centers keep the piece inside where it can be; a piece as large as the image sits in its middle.
     reach_x, reach_y = across.clamp(max=width - 1) / 2, along.clamp(max=height - 1) / 2
     to_x, from_x = (reach_x + uniform((batch, 1, 1), 0, 1, rng) * (width - 2 * reach_x) for _ in range(2))
     to_y, from_y = (reach_y + uniform((batch, 1, 1), 0, 1, rng) * (height - 2 * reach_y) for _ in range(2))

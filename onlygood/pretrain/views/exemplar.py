@@ -1,6 +1,6 @@
 """Seed patches of images, and the distortions that make a class of each (Exemplar, Dosovitskiy et al. 2014).
 
-Colour functions take float images ``(B, C, H, W)`` in [0, 1] of one or three channels. All is batched, and
+Color functions take float images ``(B, C, H, W)`` in [0, 1] of one or three channels. All is batched, and
 each sample has parameters of its own.
 """
 
@@ -16,7 +16,7 @@ from onlygood.runtime.strict import Strict
 
 Factors = tuple[PositiveFloat, PositiveFloat]
 
-_GREY = 0.5 / 255  # chroma that rounds to none: its root would be a colour made of nothing
+_GRAY = 0.5 / 255  # chroma that rounds to none: its root would be a color made of nothing
 
 
 class ExemplarViews(Strict):
@@ -25,11 +25,11 @@ class ExemplarViews(Strict):
     translation: float = Field(default=0.2, ge=0, le=1)  # of the patch's side, along both axes
     scale: Factors = (0.7, 1.4)
     rotation: float = Field(default=20.0, ge=0, le=180)  # degrees
-    contrast: Factors = (0.5, 2.0)  # along each principal axis of the colours
+    contrast: Factors = (0.5, 2.0)  # along each principal axis of the colors
     power: Factors = (0.25, 4.0)  # of saturation and value, each its own; likewise gain and shift
     gain: Factors = (0.7, 1.4)
     shift: float = Field(default=0.1, ge=0, le=1)
-    hue: float = Field(default=0.1, ge=0, le=0.5)  # turns of the colour circle
+    hue: float = Field(default=0.1, ge=0, le=0.5)  # turns of the color circle
 
 
 def gradient_energy(images: Tensor, side: int) -> Tensor:
@@ -77,21 +77,21 @@ def cut_turned(x: Tensor, seeds: Tensor, side: int, *, shift: Tensor, scale: Ten
 
 
 def scale_along_axes(x: Tensor, factors: Tensor) -> Tensor:
-    """Multiply colours along the principal axes of all the batch's pixels by ``factors`` (B, C).
+    """Multiply colors along the principal axes of all the batch's pixels by ``factors`` (B, C).
 
-    The axes go through the mean colour. (The paper's are those of all patches of the training set.)
+    The axes go through the mean color. (The paper's are those of all patches of the training set.)
     """
     pixels = x.transpose(0, 1).flatten(1)
     mean = pixels.mean(dim=1)
-    centred = pixels - mean[:, None]
-    axes = torch.linalg.eigh(centred @ centred.T / pixels.shape[1])[1]
+    centerd = pixels - mean[:, None]
+    axes = torch.linalg.eigh(centerd @ centerd.T / pixels.shape[1])[1]
     matrices = (axes * factors[:, None, :]) @ axes.T
     middle = mean.view(1, -1, 1, 1)
     return torch.einsum("bij,bjhw->bihw", matrices, x - middle) + middle
 
 
 def rgb_to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Hue in turns, saturation and value, each ``(B, H, W)`` in [0, 1]; grey has hue 0."""
+    """Hue in turns, saturation and value, each ``(B, H, W)`` in [0, 1]; gray has hue 0."""
     value, largest = x.max(dim=1)
     chroma = value - x.amin(dim=1)
     red, green, blue = x.unbind(dim=1)
@@ -116,14 +116,14 @@ def bend(x: Tensor, views: ExemplarViews, rng: torch.Generator) -> Tensor:
     return (x**power * gain + uniform(shape, -views.shift, views.shift, rng)).clamp(0, 1)
 
 
-def distort_colours(x: Tensor, views: ExemplarViews, rng: torch.Generator) -> Tensor:
-    """Both contrasts of the paper and the hue, which grey pixels have none of: they stay grey."""
+def distort_colors(x: Tensor, views: ExemplarViews, rng: torch.Generator) -> Tensor:
+    """Both contrasts of the paper and the hue, which gray pixels have none of: they stay gray."""
     factors = _factors((x.shape[0], x.shape[1]), views.contrast, rng)
     x = scale_along_axes(x, factors).clamp(0, 1)
     if x.shape[1] == 1:
         return bend(x[:, 0], views, rng)[:, None]
     hue, saturation, value = rgb_to_hsv(x)
-    bent = torch.where(saturation * value > _GREY, bend(saturation, views, rng), 0.0)
+    bent = torch.where(saturation * value > _GRAY, bend(saturation, views, rng), 0.0)
     turn = uniform((x.shape[0], 1, 1), -views.hue, views.hue, rng)
     return hsv_to_rgb(hue + turn, bent, bend(value, views, rng))
 
@@ -144,7 +144,7 @@ def exemplar_view(
             scale=_factors((batch,), views.scale, rng),
             angle=uniform((batch,), -turn, turn, rng),
         )
-        return (distort_colours(x, views, rng) * 255).round().to(torch.uint8)
+        return (distort_colors(x, views, rng) * 255).round().to(torch.uint8)
 
 
 def _factors(shape: tuple[int, ...], bounds: Factors, rng: torch.Generator) -> Tensor:

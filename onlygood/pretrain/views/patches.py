@@ -1,4 +1,4 @@
-"""Tiles of whole batches, without what would betray their places: borders, brightness, colour fringes."""
+"""Tiles of whole batches, without what would betray their places: borders, brightness, color fringes."""
 
 import torch
 from torch import Tensor
@@ -75,16 +75,16 @@ def _stretched(tiles: Tensor) -> Tensor:
 def standardize_tiles(tiles: Tensor) -> Tensor:
     """Each channel of each tile ``(…, C, s, s)`` to mean 0 and deviation 1: lighting tells no place.
 
-    A hundredth is added to the deviation (half a grey level of usual images): flat tiles stay flat.
+    A hundredth is added to the deviation (half a gray level of usual images): flat tiles stay flat.
     """
     tiles = tiles - tiles.mean(dim=(-2, -1), keepdim=True)
     return tiles / (tiles.square().mean(dim=(-2, -1), keepdim=True).sqrt() + 0.01)
 
 
-def drop_colours(tiles: Tensor, rng: torch.Generator, noise: float = 0.1) -> Tensor:
+def drop_colors(tiles: Tensor, rng: torch.Generator, noise: float = 0.1) -> Tensor:
     """Keep one random channel of each tile ``(B, T, C, s, s)`` and fill the others with noise.
 
-    The colour fringes of lenses grow towards the corners and tell a tile's place (Doersch et al. 2015).
+    The color fringes of lenses grow towards the corners and tell a tile's place (Doersch et al. 2015).
     """
     batch, count, channels = tiles.shape[:3]
     if channels == 1:

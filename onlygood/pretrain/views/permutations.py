@@ -15,7 +15,7 @@ def distant_permutations(count: int, length: int, seed: int = 0) -> NDArray[np.i
     """``(count, length)`` distinct permutations of ``0 … length - 1``; the array is shared and read-only.
 
     Greedy from a random first one: the next is the one whose smallest Hamming distance to the chosen ones is
-    largest, the mean distance breaking ties. Maximising the mean alone (the published script) leaves pairs
+    largest, the mean distance breaking ties. Maximizing the mean alone (the published script) leaves pairs
     that differ by one swap. Takes half a second for 100 of the 9!.
 
     Raises OnlygoodError for more permutations than there are.

@@ -3,8 +3,8 @@
 from onlygood.pretrain.views.views import Views
 
 
-def crop_and_colour() -> Views:
-    """Crop, flip, colour jitter and gray, as most methods of two views use on CIFAR (SimCLR, MoCo v2 …).
+def crop_and_color() -> Views:
+    """Crop, flip, color jitter and gray, as most methods of two views use on CIFAR (SimCLR, MoCo v2 …).
 
     Without blur, which helps on large images only.
     """

@@ -38,7 +38,7 @@ class Views(Strict):
     brightness: float = Field(default=0.0, ge=0)  # added, in units of the image's own contrast
     contrast: float = Field(default=0.0, ge=0, lt=1)  # multiplied by 1 ± this
     saturation: float = Field(default=0.0, ge=0)
-    hue: float = Field(default=0.0, ge=0, le=0.5)  # turns of the colour circle
+    hue: float = Field(default=0.0, ge=0, le=0.5)  # turns of the color circle
     jitter_probability: float = Field(default=1.0, ge=0, le=1)
     gray: float = Field(default=0.0, ge=0, le=1)  # probability
     blur: float = Field(default=0.0, ge=0, le=1)  # probability
@@ -87,7 +87,7 @@ def _mean(x: Tensor) -> Tensor:
 
 
 def _deviation(x: Tensor) -> Tensor:
-    """Of each centred image, plus 8 grey levels; by norms, for ``torch.var_mean`` takes 13 times longer."""
+    """Of each centerd image, plus 8 gray levels; by norms, for ``torch.var_mean`` takes 13 times longer."""
     norm = torch.linalg.vector_norm(torch.linalg.vector_norm(x, dim=3), dim=(1, 2)).view(-1, 1, 1, 1)
     deviation: Tensor = norm / math.sqrt(x[0].numel()) + _LEAST
     return deviation
@@ -140,8 +140,8 @@ def random_resized_crop(
     x0 = uniform((batch,), -1, 1, rng) * (1 - width)
     y0 = uniform((batch,), -1, 1, rng) * (1 - height)
     # Not affine_grid, which under bfloat16 autocast rounds positions: by half a pixel at 256 px.
-    centres = (torch.arange(size, device=x.device) * 2 + 1) / size - 1
-    rows, columns = height[:, None] * centres + y0[:, None], width[:, None] * centres + x0[:, None]
+    centers = (torch.arange(size, device=x.device) * 2 + 1) / size - 1
+    rows, columns = height[:, None] * centers + y0[:, None], width[:, None] * centers + x0[:, None]
     rows, columns = _mirrored(rows, columns, flips, rng)
     shape = (batch, size, size)
     grid = torch.stack([columns[:, None, :].expand(shape), rows[:, :, None].expand(shape)], dim=3)
@@ -153,24 +153,24 @@ def random_flip(x: Tensor, dim: int, rng: torch.Generator) -> Tensor:
     return _sometimes(x.flip(dim), x, 0.5, rng)
 
 
-def recolour(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
+def recolor(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
     """Brightness, contrast, saturation, hue and gray of ``views`` for each image of float ``(B, C, H, W)``.
 
-    All of them are linear in an image's colours, so they become one matrix and one offset an image, and the
+    All of them are linear in an image's colors, so they become one matrix and one offset an image, and the
     pixels are passed over once. Images of one channel have neither saturation nor hue.
     """
     batch, channels = x.shape[:2]
-    colour = channels == 3 and bool(views.saturation or views.hue)
+    color = channels == 3 and bool(views.saturation or views.hue)
     gray = channels == 3 and views.gray > 0
-    if not (views.brightness or views.contrast or colour or gray):
+    if not (views.brightness or views.contrast or color or gray):
         return x
     with torch.autocast(x.device.type, enabled=False):
         same = torch.eye(channels, device=x.device).expand(batch, channels, channels)
         matrix, offset = same, torch.zeros(batch, channels, 1, device=x.device)
         if views.brightness or views.contrast:
             matrix, offset = _brightness_contrast(x, views, rng)
-        if colour:
-            matrix = _saturation_hue(views, rng, batch) @ matrix  # the offset is grey: it stays
+        if color:
+            matrix = _saturation_hue(views, rng, batch) @ matrix  # the offset is gray: it stays
         if views.jitter_probability < 1:  # all of the above or nothing
             chosen = uniform((batch, 1, 1), 0, 1, rng) < views.jitter_probability
             matrix, offset = torch.where(chosen, matrix, same), torch.where(chosen, offset, 0.0)
@@ -191,7 +191,7 @@ def _brightness_contrast(x: Tensor, views: Views, rng: torch.Generator) -> tuple
 
 
 def _saturation_hue(views: Views, rng: torch.Generator, batch: int) -> Tensor:
-    """Matrices (B, 3, 3) that turn and stretch the colours in YIQ."""
+    """Matrices (B, 3, 3) that turn and stretch the colors in YIQ."""
     device = rng.device
     saturation = uniform((batch,), max(0.0, 1 - views.saturation), 1 + views.saturation, rng)
     angle = uniform((batch,), -views.hue, views.hue, rng) * (2 * torch.pi)
@@ -237,7 +237,7 @@ def _sometimes(changed: Tensor, x: Tensor, probability: float, rng: torch.Genera
 def random_view(images: Tensor, standardize: Standardize, views: Views, rng: torch.Generator) -> Tensor:
     """One random view of each uint8 image, float ``(B, C, S, S)`` where a crop or a size is given.
 
-    A crop is cut before it is standardised, as its whole image would be: that saves work, not accuracy.
+    A crop is cut before it is standardized, as its whole image would be: that saves work, not accuracy.
     """
     flips = (views.flip, views.flip_vertical)
     if views.crop is not None:
@@ -254,7 +254,7 @@ def random_view(images: Tensor, standardize: Standardize, views: Views, rng: tor
         x = to_float(images, standardize)
         for dim, flip in zip((3, 2), flips, strict=True):
             x = random_flip(x, dim, rng) if flip else x
-    x = recolour(x, views, rng)
+    x = recolor(x, views, rng)
     return random_blur(x, views.blur, rng) if views.blur else x
 
 

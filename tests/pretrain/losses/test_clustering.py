@@ -27,14 +27,14 @@ def blobs(sizes: list[int], dim: int = 5, seed: int = 0) -> tuple[Tensor, Tensor
     rng = generator(seed)
     labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     labels = labels[torch.randperm(len(labels), generator=rng)]
-    centres = 10 * torch.eye(len(sizes), dim)
-    return centres[labels] + 0.1 * torch.randn(len(labels), dim, generator=rng), labels
+    centers = 10 * torch.eye(len(sizes), dim)
+    return centers[labels] + 0.1 * torch.randn(len(labels), dim, generator=rng), labels
 
 
 # --- assignments --------------------------------------------------------------
 
 
-def test_sinkhorn_is_alternating_normalisation() -> None:
+def test_sinkhorn_is_alternating_normalization() -> None:
     scores = torch.rand(6, 4, generator=generator()) * 2 - 1
     q = [[math.exp(value / 0.05) for value in row] for row in scores.tolist()]
     for _ in range(3):
@@ -45,7 +45,7 @@ def test_sinkhorn_is_alternating_normalisation() -> None:
 
 
 def test_sinkhorn_shares_prototypes_equally_whatever_the_scores() -> None:
-    """Also where one prototype is everybody's favourite, and where exponentials leave float32."""
+    """Also where one prototype is everybody's favorite, and where exponentials leave float32."""
     scores = torch.randn(40, 8, generator=generator())
     scores[:, 0] += 3
     codes = sinkhorn(scores, 0.5, 200)

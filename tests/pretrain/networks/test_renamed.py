@@ -17,13 +17,13 @@ class Inner(nn.Module):
 class Outer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.inner, self.colour = Inner(), nn.Linear(1, 1)
+        self.inner, self.color = Inner(), nn.Linear(1, 1)
 
 
 def test_older_and_today_s_names_are_read() -> None:
     written = {name: torch.rand(value.shape) for name, value in Outer().state_dict().items()}
     older = {
-        name.replace("inner.color", "inner.colour").replace("inner.token", "inner.hidden"): value
+        name.replace("inner.color", "inner.color").replace("inner.token", "inner.hidden"): value
         for name, value in written.items()
     }
     assert older.keys() != written.keys()

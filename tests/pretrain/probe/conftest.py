@@ -33,7 +33,7 @@ def part(ids: NDArray[np.int64], labels: NDArray[np.int64]) -> Part:
     return Part(ids, labels, [hashlib.sha256(str(i).encode()).hexdigest() for i in ids])
 
 
-def coloured(train: int, test: int, seed: int = 0) -> Dataset:
+def colored(train: int, test: int, seed: int = 0) -> Dataset:
     """Classes 0, 1, 2 are red, green, blue noise of 8×8 px; ``train`` and ``test`` images of each."""
     rng = np.random.default_rng(seed)
     labels = np.tile(np.arange(CLASSES), train + test)
@@ -51,7 +51,7 @@ Make = Callable[..., Setup]
 
 @pytest.fixture
 def setup_of() -> Iterator[Make]:
-    """A setup over coloured images: stage 1 shows the colours, stage 2 hides them."""
+    """A setup over colored images: stage 1 shows the colors, stage 2 hides them."""
     opened = ExitStack()
 
     def make(
@@ -62,7 +62,7 @@ def setup_of() -> Iterator[Make]:
     ) -> Setup:
         seen = encoder or by_hand([nn.Identity(), Flatten()], [3, 2])
         eye = FrozenEncoder(seen, "fixed", stages, torch.device("cpu"), batch_size=7)
-        return Setup(opened.enter_context(eye), data or coloured(20, 10), seed)
+        return Setup(opened.enter_context(eye), data or colored(20, 10), seed)
 
     with opened:  # and at the end, every encoder must be as it was
         yield make
@@ -70,4 +70,4 @@ def setup_of() -> Iterator[Make]:
 
 @pytest.fixture
 def dataset() -> Callable[..., Dataset]:
-    return coloured
+    return colored

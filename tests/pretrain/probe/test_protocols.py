@@ -99,7 +99,7 @@ def test_votes_against_a_loop() -> None:
         assert (found / found.sum()).tolist() == pytest.approx(np.array(expected) / sum(expected), rel=1e-4)
 
 
-def test_near_neighbours_outvote_many_far_ones() -> None:
+def test_near_neighbors_outvote_many_far_ones() -> None:
     bank = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
     query = torch.tensor([[0.8, 0.6]])
     labels = torch.tensor([0, 1, 1, 1])
@@ -215,7 +215,7 @@ def flat() -> Encoder:
 
 
 def test_finetuning_moves_the_encoder_and_linear_does_not(setup_of: Any, dataset: Any) -> None:
-    """Grey stripes along x or y have one mean: only a network that changes can tell them apart."""
+    """Gray stripes along x or y have one mean: only a network that changes can tell them apart."""
     rng = np.random.default_rng(0)
     labels = np.arange(80) % 2
     images = rng.integers(0, 60, (80, 8, 8, 3), dtype=np.uint8)
@@ -287,15 +287,15 @@ def test_images_are_put_where_it_says() -> None:
     images[:, :, ::2] = 180  # stripes, mean 140.6: the canvas differs from both
     placed, known = place(images, config, torch.Generator().manual_seed(0))
     inside = ((placed.float() - 127.5).abs() > 3)[:, 0]
-    for mask, centre, scale in zip(inside, known["position"], known["scale"], strict=True):
+    for mask, center, scale in zip(inside, known["position"], known["scale"], strict=True):
         ys, xs = torch.nonzero(mask, as_tuple=True)
         box = (xs.min() + xs.max() + 1) / 33 - 1, (ys.min() + ys.max() + 1) / 33 - 1
-        assert [float(v) for v in box] == pytest.approx(centre.tolist(), abs=0.08)
+        assert [float(v) for v in box] == pytest.approx(center.tolist(), abs=0.08)
         assert float(xs.max() - xs.min() + 1) / 33 == pytest.approx(float(scale.exp()), abs=0.08)
     assert 0.39 < float(known["scale"].exp().min()) < float(known["scale"].exp().max()) < 0.91
 
 
-def test_colour_is_that_of_the_pixels() -> None:
+def test_color_is_that_of_the_pixels() -> None:
     config = RetentionConfig(scale=(0.5, 0.6), tint=40)
     placed, known = place(busy_images(6), config, torch.Generator().manual_seed(0))
     red, green, blue = placed.float().mean(dim=(2, 3)).unbind(dim=1)
@@ -315,16 +315,16 @@ def test_colour_is_that_of_the_pixels() -> None:
 def test_what_an_encoder_keeps_is_found_and_nothing_else(setup_of: Any, dataset: Any) -> None:
     data = dataset(60, 40)
     data.store.images = busy_images(300).permute(0, 2, 3, 1).numpy()
-    sees_colour = Encoder("colour", 3, [nn.AdaptiveAvgPool2d(1)], [3], 0)
+    sees_color = Encoder("colour", 3, [nn.AdaptiveAvgPool2d(1)], [3], 0)
     sees_place = Encoder("place", 3, [Coordinates()], [3], 0)
-    colour, place_ = (
+    color, place_ = (
         {row.measure: row.value for row in retention(setup_of(data, encoder), RetentionConfig())}
-        for encoder in (sees_colour, sees_place)
+        for encoder in (sees_color, sees_place)
     )
-    assert colour["colour R²"] > 0.99
-    assert colour["brightness R²"] > 0.99
-    assert colour["position R²"] < 0.1
-    assert colour["scale R²"] < 0.1
+    assert color["colour R²"] > 0.99
+    assert color["brightness R²"] > 0.99
+    assert color["position R²"] < 0.1
+    assert color["scale R²"] < 0.1
     assert place_["position R²"] > 0.9
     assert place_["scale R²"] > 0.8
     assert place_["colour R²"] < 0.1

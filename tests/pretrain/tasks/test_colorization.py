@@ -1,4 +1,4 @@
-"""Colorization: chance, grey inputs, targets, the prior, and that colour without form cannot be told."""
+"""Colorization: chance, gray inputs, targets, the prior, and that color without form cannot be told."""
 
 import math
 from functools import partial
@@ -7,10 +7,10 @@ import pytest
 import torch
 from tiny import noise, settle
 from torch import Tensor
-from traps import lab_to_srgb, two_colours
+from traps import lab_to_srgb, two_colors
 
 from onlygood.pretrain.networks.registry import create_encoder
-from onlygood.pretrain.tasks.colorization import ColorizationConfig, ColorizationTask, grey_view
+from onlygood.pretrain.tasks.colorization import ColorizationConfig, ColorizationTask, gray_view
 from onlygood.pretrain.views.color import soft_encode, srgb_to_lab
 from onlygood.runtime.errors import OnlygoodError
 
@@ -28,9 +28,9 @@ def make(**options: object) -> ColorizationTask:
         return ColorizationTask(create_encoder("small"), config).train()
 
 
-def flat(colours: Tensor, lightness: float = 60.0) -> Tensor:
-    """Images of one ab colour each, (B, 2), all equally light."""
-    lab = torch.cat([torch.full((len(colours), 1), lightness), colours], dim=1)[:, :, None, None]
+def flat(colors: Tensor, lightness: float = 60.0) -> Tensor:
+    """Images of one ab color each, (B, 2), all equally light."""
+    lab = torch.cat([torch.full((len(colors), 1), lightness), colors], dim=1)[:, :, None, None]
     return (lab_to_srgb(lab) * 255).round().byte().expand(-1, -1, 24, 24)
 
 
@@ -40,19 +40,19 @@ def test_the_start_is_chance() -> None:
 
 
 def test_the_encoder_sees_lightness_only() -> None:
-    """Equally light colours look the same to it, in all three channels."""
+    """Equally light colors look the same to it, in all three channels."""
     task = make()
     seen: list[Tensor] = []
     task.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
     task(flat(torch.rand(BATCH, 2, generator=rng()) * 40), torch.arange(BATCH), rng())
     assert seen[0].shape == (BATCH, 3, 24, 24)
-    assert (seen[0] - seen[0].mean()).abs().max() <= 1.01 / 63.75  # rounded colours: one level at most
+    assert (seen[0] - seen[0].mean()).abs().max() <= 1.01 / 63.75  # rounded colors: one level at most
     assert seen[0].mean() == pytest.approx(60 * 2.55 / 63.75 - 2, abs=0.02)
 
 
-def test_a_grey_view_is_the_grey_image_brightened_as_the_eye_does() -> None:
+def test_a_gray_view_is_the_gray_image_brightened_as_the_eye_does() -> None:
     ramp = torch.arange(256).byte().view(1, 1, 16, 16).expand(-1, 3, -1, -1)
-    view = grey_view(srgb_to_lab(ramp / 255), 3, "fixed")
+    view = gray_view(srgb_to_lab(ramp / 255), 3, "fixed")
     assert view[0, 0, 0, 0] == -2
     assert view[0, 0, -1, -1] == 2
     assert view[0, 0].flatten().diff().min() >= 0
@@ -96,26 +96,26 @@ def test_the_prior_is_counted_over_training() -> None:
     assert torch.equal(task.counts, before)
 
 
-def test_grey_images_among_coloured_ones_count_nothing() -> None:
+def test_gray_images_among_colored_ones_count_nothing() -> None:
     task = make().eval()
-    coloured = flat(torch.tensor([[40.0, 30.0]])).expand(8, -1, -1, -1)
-    grey = torch.full((8, 3, 24, 24), 146, dtype=torch.uint8)
-    both = task(torch.cat([coloured, grey]), torch.arange(16), rng()).loss
-    alone = task(coloured, torch.arange(8), rng()).loss
+    colored = flat(torch.tensor([[40.0, 30.0]])).expand(8, -1, -1, -1)
+    gray = torch.full((8, 3, 24, 24), 146, dtype=torch.uint8)
+    both = task(torch.cat([colored, gray]), torch.arange(16), rng()).loss
+    alone = task(colored, torch.arange(8), rng()).loss
     torch.testing.assert_close(both, alone, rtol=1e-3, atol=0)
 
 
-def test_grey_images_alone_are_refused() -> None:
-    grey = torch.randint(0, 256, (BATCH, 1, 24, 24), generator=rng()).byte().expand(-1, 3, -1, -1)
-    with pytest.raises(OnlygoodError, match="all of the first 16 images are grey"):
-        make()(grey, torch.arange(BATCH), rng())
-    with pytest.raises(OnlygoodError, match="these images are grey"):
+def test_gray_images_alone_are_refused() -> None:
+    gray = torch.randint(0, 256, (BATCH, 1, 24, 24), generator=rng()).byte().expand(-1, 3, -1, -1)
+    with pytest.raises(OnlygoodError, match="all of the first 16 images are gray"):
+        make()(gray, torch.arange(BATCH), rng())
+    with pytest.raises(OnlygoodError, match="these images are gray"):
         ColorizationTask(create_encoder("small", 1), ColorizationConfig())
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_colours_that_go_with_form_are_told_and_others_are_not(*, told: bool) -> None:
-    """Fresh coin flips between two colours cost log 2 more than their soft targets at least."""
-    images = partial(two_colours, count=BATCH, side=24, told=told)
+def test_colors_that_go_with_form_are_told_and_others_are_not(*, told: bool) -> None:
+    """Fresh coin flips between two colors cost log 2 more than their soft targets at least."""
+    images = partial(two_colors, count=BATCH, side=24, told=told)
     loss = settle(make(neighbours=1), images, 30, last=1 / 5)
     assert (loss < 0.4 * math.log(2)) if told else (loss > 0.9 * math.log(2))

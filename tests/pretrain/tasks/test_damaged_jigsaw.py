@@ -40,7 +40,7 @@ def encoded(task: DamagedJigsawTask) -> list[Tensor]:
 
 
 def test_the_start_is_chance_for_each_loss() -> None:
-    """261 colours, 24 orders, and tiles of variance 1."""
+    """261 colors, 24 orders, and tiles of variance 1."""
     output = make()(noise(), torch.arange(BATCH), rng())
     metrics = {name: value.item() for name, value in output.metrics.items()}
     assert metrics["cross_entropy"] == pytest.approx(math.log(24), rel=0.08)
@@ -55,7 +55,7 @@ def test_classes_are_the_orders(grid: int, classes: int) -> None:
     assert make(grid=grid).classes == classes
 
 
-def test_the_encoder_sees_grey_tiles_one_of_which_is_noise() -> None:
+def test_the_encoder_sees_gray_tiles_one_of_which_is_noise() -> None:
     """Of equal images without jitter, tiles are equal but for the lost one, which is another each time."""
     task = make(tile=1.0, views={"flip": False})
     seen = encoded(task)
@@ -72,42 +72,42 @@ def test_the_encoder_sees_grey_tiles_one_of_which_is_noise() -> None:
     assert torch.corrcoef(filling.flatten(1)).fill_diagonal_(0).abs().max() < 0.35
 
 
-def test_the_lost_tile_is_the_painters_target_and_has_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiles that hold their number in lightness and in colour."""
+def test_the_lost_tile_is_the_painters_target_and_has_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles that hold their number in lightness and in color."""
     task = make()
     numbers = torch.arange(4.0).view(1, 4, 1, 1, 1).expand(BATCH, 4, 3, 12, 12)
     monkeypatch.setattr(f"{NAME}.cut_tiles", lambda *_: numbers)
     monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
     seen = encoded(task)
-    coloured: list[Tensor] = []
+    colored: list[Tensor] = []
     asked: list[Tensor] = []
 
-    def colour(_: Any, maps: Tensor, colours: Tensor) -> Tensor:
-        coloured.append(colours[:, 0, 0, 0])
+    def color(_: Any, maps: Tensor, colors: Tensor) -> Tensor:
+        colored.append(colors[:, 0, 0, 0])
         return maps.sum() * 0
 
     def error(painted: Tensor, wanted: Tensor) -> Tensor:
         asked.append(wanted)
         return painted.sum() * 0
 
-    monkeypatch.setattr(task, "_color", colour)
+    monkeypatch.setattr(task, "_color", color)
     monkeypatch.setattr(f"{NAME}.functional.mse_loss", error)
     task(noise(), torch.arange(BATCH), rng())
     whole = seen[0].view(BATCH, 4, -1).std(dim=2) == 0
     assert whole.sum(dim=1).eq(3).all()
     lost = (~whole).long().argmax(dim=1)
     assert torch.equal(asked[0].mean(dim=(1, 2, 3)), lost.float())
-    assert torch.equal(coloured[0], numbers[:, :, 0, 0, 0][whole])
+    assert torch.equal(colored[0], numbers[:, :, 0, 0, 0][whole])
 
 
-def test_grey_images_are_ordered_and_painted() -> None:
+def test_gray_images_are_ordered_and_painted() -> None:
     output = make(1)(noise(channels=1), torch.arange(BATCH), rng())
     assert set(output.metrics) == {"accuracy", "cross_entropy", "inpainting"}
 
 
 @pytest.mark.parametrize("opened", [False, True])
 def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without standardising the tiles, a ramp of brightness is enough."""
+    """Without standardizing the tiles, a ramp of brightness is enough."""
     if opened:
         monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
     task = make(1, views={"flip": False})

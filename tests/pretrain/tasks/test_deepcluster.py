@@ -32,7 +32,7 @@ def features() -> Tensor:
 
 
 def images() -> Tensor:
-    """Flat grey images, their brightness that of their kind."""
+    """Flat gray images, their brightness that of their kind."""
     return (groups() * 60 + 20).byte().view(-1, 1, 1, 1).expand(-1, 3, 24, 24)
 
 

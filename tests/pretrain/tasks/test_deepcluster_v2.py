@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import begin, coloured_noise, descend
+from tiny import begin, colored_noise, descend
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,7 +20,7 @@ def make(*, images: int = IMAGES, **options: object) -> DeepClusterV2Task:
 
 
 def step(task: DeepClusterV2Task, x: Tensor, ids: Tensor, seed: int = 0) -> tuple[float, Tensor]:
-    """Loss and normalised embeddings (2, B, P) of one step."""
+    """Loss and normalized embeddings (2, B, P) of one step."""
     projected: list[Tensor] = []
     hook = task.projector.register_forward_hook(lambda *values: projected.append(values[2].detach()))
     loss = task(x, ids, torch.Generator().manual_seed(seed)).loss.item()
@@ -29,7 +29,7 @@ def step(task: DeepClusterV2Task, x: Tensor, ids: Tensor, seed: int = 0) -> tupl
 
 
 def test_loss_recomputed() -> None:
-    task, x = make(), coloured_noise(IMAGES)
+    task, x = make(), colored_noise(IMAGES)
     begin(task, 0, x)
     ids = torch.tensor([3, 7, 20, 11, 5])
     loss, z = step(task, x[ids], ids)
@@ -44,7 +44,7 @@ def test_loss_recomputed() -> None:
 
 def test_views_are_remembered_and_clustered_in_the_next_epoch_without_a_pass() -> None:
     """Head 0 clusters the first views, head 1 the second ones; unseen images keep their plain embedding."""
-    task, x = make(), coloured_noise(IMAGES)
+    task, x = make(), colored_noise(IMAGES)
     begin(task, 0, x)
     plain = task.memory.clone()
     assert torch.equal(plain[0], plain[1])
@@ -63,7 +63,7 @@ def test_views_are_remembered_and_clustered_in_the_next_epoch_without_a_pass() -
 
 
 def test_heads_and_epochs_start_from_different_points() -> None:
-    task, x = make(clusters=8, iterations=1), coloured_noise(IMAGES)
+    task, x = make(clusters=8, iterations=1), colored_noise(IMAGES)
     begin(task, 0, x)
     assert not torch.equal(task.labels[0], task.labels[1])
     first = task.labels.clone()
@@ -75,7 +75,7 @@ def test_heads_and_epochs_start_from_different_points() -> None:
 
 
 def test_learning_brings_views_to_their_centroids() -> None:
-    task, x = make(), coloured_noise(IMAGES)
+    task, x = make(), colored_noise(IMAGES)
     begin(task, 0, x)
     first, *_, last = descend(task, x, 10)
     assert last["loss"] < 0.8 * first["loss"]
@@ -83,7 +83,7 @@ def test_learning_brings_views_to_their_centroids() -> None:
 
 
 def test_collapse_shows() -> None:
-    task, x = make(), coloured_noise(IMAGES)
+    task, x = make(), colored_noise(IMAGES)
     begin(task, 0, x)
     healthy = task(x, torch.arange(IMAGES), torch.Generator().manual_seed(0)).metrics["embedding_spread"]
     with torch.no_grad():
@@ -96,7 +96,7 @@ def test_collapse_shows() -> None:
 
 def test_fewer_images_than_clusters_or_than_expected() -> None:
     """Prototypes without a cluster are out of the softmax: a perfect fit of ten images costs what ten do."""
-    task, x = make(clusters=100), coloured_noise(IMAGES)
+    task, x = make(clusters=100), colored_noise(IMAGES)
     assert task.centroids.shape[1] == IMAGES
     begin(task, 0, x[:10])
     assert (task.temperatures > 0).sum(dim=1).tolist() == [10, 10]

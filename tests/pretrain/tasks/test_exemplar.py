@@ -135,7 +135,7 @@ def cut(x: Tensor, top: int, left: int, side: int, **given: float) -> Tensor:
 
 def test_moves_turns_and_scales_known_by_heart() -> None:
     x = images(2, 3, 24, 30).float()
-    near: dict[str, Any] = {"atol": 2e-2, "rtol": 0}  # grey levels
+    near: dict[str, Any] = {"atol": 2e-2, "rtol": 0}  # gray levels
     torch.testing.assert_close(cut(x, 3, 7, 10), x[:, :, 3:13, 7:17], **near)
     torch.testing.assert_close(cut(x, 3, 7, 10, down=0.2, right=-0.1), x[:, :, 5:15, 6:16], **near)
     quarter = x[:, :, 3:13, 7:17].rot90(1, dims=(2, 3))
@@ -155,7 +155,7 @@ def test_no_border_shows() -> None:
     assert torch.equal(seen, pictures[:, :, :18, :18])
     seen = exemplar_view(pictures, seeds, 18, ExemplarViews(), generator())
     assert torch.equal(seen, seen[:, :, :1, :1].expand_as(seen))
-    assert len({tuple(colour) for colour in seen[:, :, 0, 0].tolist()}) > 50
+    assert len({tuple(color) for color in seen[:, :, 0, 0].tolist()}) > 50
 
 
 def test_draws_are_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,9 +176,9 @@ def test_draws_are_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["shift"].shape == (4000, 2)
 
 
-def test_colours_there_and_back() -> None:
+def test_colors_there_and_back() -> None:
     x = torch.rand(2, 3, 8, 8, generator=generator())
-    x[0, :, 0] = 0.3  # grey
+    x[0, :, 0] = 0.3  # gray
     x[1, :, 0] = 0
     hue, saturation, value = rgb_to_hsv(x)
     for b, i, j in np.ndindex(2, 8, 8):
@@ -189,7 +189,7 @@ def test_colours_there_and_back() -> None:
     torch.testing.assert_close(hsv_to_rgb(hue + 2, saturation, value), x, atol=1e-5, rtol=0)
 
 
-def test_contrast_along_the_axes_of_colour_recomputed() -> None:
+def test_contrast_along_the_axes_of_color_recomputed() -> None:
     x = torch.rand(4, 3, 5, 5, generator=generator()) * torch.tensor([1.0, 0.5, 0.2]).view(1, 3, 1, 1)
     factors = torch.tensor([[1.0, 1, 1], [2, 2, 2], [0.5, 1, 2], [1, 1, 0]])
     actual = scale_along_axes(x, factors)
@@ -216,13 +216,13 @@ def test_power_then_factor_then_sum() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_grey_stays_grey_and_varies(channels: int) -> None:
-    grey = images(COUNT, 1).expand(-1, channels, -1, -1)
+def test_gray_stays_gray_and_varies(channels: int) -> None:
+    gray = images(COUNT, 1).expand(-1, channels, -1, -1)
     still = ExemplarViews(**STILL)
-    seen = exemplar_view(grey, torch.zeros(COUNT, 2), 24, still, generator())
-    assert seen.shape == grey.shape
+    seen = exemplar_view(gray, torch.zeros(COUNT, 2), 24, still, generator())
+    assert seen.shape == gray.shape
     assert int((seen.amax(dim=1).int() - seen.amin(dim=1).int()).max()) <= 1  # rounded
-    change = (seen.float() - grey.float()).mean(dim=(1, 2, 3))
+    change = (seen.float() - gray.float()).mean(dim=(1, 2, 3))
     assert change.std() > 10
 
 
@@ -283,8 +283,8 @@ def test_equal_patches_stay_at_chance() -> None:
     assert settle(make(), flat, 20, last=0.4) > math.log(COUNT) - 0.05
 
 
-def test_colour_alone_is_a_poor_cue() -> None:
-    """Flat images of 32 shades of grey: told apart where nothing is drawn, hardly with the distortions."""
+def test_color_alone_is_a_poor_cue() -> None:
+    """Flat images of 32 shades of gray: told apart where nothing is drawn, hardly with the distortions."""
     shades = torch.arange(0, 256, 8, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 24, 24)
     opened = settle(make(views={**STILL, **PLAIN}), shades, 24)
     closed = settle(make(), shades, 24)

@@ -93,7 +93,7 @@ def test_the_farthest_negative_where_all_are_nearer() -> None:
     assert semi_hard_triplet(x, labels, 0.5).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_each_embedding_is_normalised_by_itself() -> None:
+def test_each_embedding_is_normalized_by_itself() -> None:
     """Its length does not count. (The paper's code divides each dimension by its norm over the batch.)"""
     x, labels = embeddings(8), torch.arange(8) // 2
     lengths = torch.logspace(-2, 2, 8)[:, None]
@@ -155,7 +155,7 @@ def seen_by_encoder(task: ExemplarTripletTask, pictures: Tensor) -> Tensor:
     return seen[0]
 
 
-def test_every_view_is_standardised_by_itself() -> None:
+def test_every_view_is_standardized_by_itself() -> None:
     """And a view that is the image itself is what the detector sees."""
     views = seen_by_encoder(make(), clouds(COUNT) // 2 + 100)
     assert len(views) == 8 * COUNT
@@ -167,12 +167,12 @@ def test_every_view_is_standardised_by_itself() -> None:
     torch.testing.assert_close(fixed, to_float(clouds(COUNT), "fixed").repeat(2, 1, 1, 1))
 
 
-def test_two_views_of_three_are_grey_whatever_the_image() -> None:
+def test_two_views_of_three_are_gray_whatever_the_image() -> None:
     views = seen_by_encoder(make(), clouds(64)).view(8, 64, 3, 24, 24)
-    grey = (views.amax(dim=2) - views.amin(dim=2)).amax(dim=(2, 3)) < 1e-4
-    assert grey.float().mean() == pytest.approx(0.66, abs=0.06)
-    assert grey.all(dim=0).sum() < 10  # all 8 views of one image: .66^8 of 64 are 2.3
-    assert (~grey).all(dim=0).sum() < 3
+    gray = (views.amax(dim=2) - views.amin(dim=2)).amax(dim=(2, 3)) < 1e-4
+    assert gray.float().mean() == pytest.approx(0.66, abs=0.06)
+    assert gray.all(dim=0).sum() < 10  # all 8 views of one image: .66^8 of 64 are 2.3
+    assert (~gray).all(dim=0).sum() < 3
 
 
 def test_images_are_told_apart_without_collapse() -> None:
@@ -190,7 +190,7 @@ def test_equal_images_stay_at_chance() -> None:
 
 @pytest.mark.parametrize("standardize", ["image", "fixed"])
 def test_exposure_does_not_solve_it(standardize: Standardize) -> None:
-    """Images that differ by their brightness only are told apart where views are not standardised."""
+    """Images that differ by their brightness only are told apart where views are not standardized."""
     base = clouds(1) // 3
     pictures = base + torch.arange(0, 160, 10, dtype=torch.uint8).view(-1, 1, 1, 1)
     options = {**MILD, "views": {"scale": (0.6, 1.0)}}

@@ -1,4 +1,4 @@
-"""Jigsaw: labels, chance, and that neither lighting nor colour fringes nor edges solve the puzzle."""
+"""Jigsaw: labels, chance, and that neither lighting nor color fringes nor edges solve the puzzle."""
 
 import math
 from functools import partial
@@ -48,7 +48,7 @@ def test_the_label_is_the_order_in_which_the_tiles_lie(monkeypatch: pytest.Monke
     numbered = torch.arange(4.0).view(1, 4, 1, 1, 1).expand(BATCH, 4, 3, 8, 8)
     monkeypatch.setattr(f"{NAME}.cut_tiles", lambda *_, **__: numbered)
     monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
-    monkeypatch.setattr(f"{NAME}.drop_colours", lambda tiles, rng: tiles)
+    monkeypatch.setattr(f"{NAME}.drop_colors", lambda tiles, rng: tiles)
 
     class Number(torch.nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def test_tiles_meet_in_the_head_only() -> None:
 
 @pytest.mark.parametrize("opened", [False, True])
 def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without standardising the tiles, a ramp of brightness is enough."""
+    """Without standardizing the tiles, a ramp of brightness is enough."""
     if opened:
         monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
     rows = descend(make(grid=2), LIT, 12)
@@ -85,15 +85,15 @@ def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_colour_fringes_do_not_solve_it(*, opened: bool) -> None:
-    """Channels shifted apart in each corner: told at once where colours are kept."""
+def test_color_fringes_do_not_solve_it(*, opened: bool) -> None:
+    """Channels shifted apart in each corner: told at once where colors are kept."""
     rows = descend(make(grid=2, colours="keep" if opened else "drop"), FRINGED, 20)
     accuracy = end(rows, "accuracy")
     assert (accuracy > 0.6) if opened else (accuracy < 0.07 and end(rows) > math.log(24) - 0.05)
 
 
 def test_the_papers_shift_of_channels_hides_fringes_in_part() -> None:
-    """Slower than with the colours kept."""
+    """Slower than with the colors kept."""
     assert settle(make(grid=2, colours="shift"), FRINGED, 20, "accuracy") < 0.3
 
 

@@ -49,7 +49,7 @@ def test_features_are_computed_once_an_epoch() -> None:
     assert calls == [1]
 
 
-def test_harmonised_tasks_see_no_colour() -> None:
+def test_harmonized_tasks_see_no_color() -> None:
     seen: list[Tensor] = []
     task = make(harmonise=True)
     task.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))

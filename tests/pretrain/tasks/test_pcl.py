@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import begin, coloured_noise, descend
+from tiny import begin, colored_noise, descend
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,7 +23,7 @@ def make(*, images: int = IMAGES, **options: object) -> PCLTask:
 
 
 def step(task: PCLTask, x: Tensor, ids: Tensor, seed: int = 0) -> tuple[dict[str, float], Tensor]:
-    """Losses and normalised queries (B, P) of one step."""
+    """Losses and normalized queries (B, P) of one step."""
     projected: list[Tensor] = []
     hook = task.projector.register_forward_hook(lambda *values: projected.append(values[2].detach()))
     output = task(x, ids, torch.Generator().manual_seed(seed))
@@ -33,7 +33,7 @@ def step(task: PCLTask, x: Tensor, ids: Tensor, seed: int = 0) -> tuple[dict[str
 
 
 def test_both_losses_recomputed() -> None:
-    task, x = make(), coloured_noise(IMAGES)
+    task, x = make(), colored_noise(IMAGES)
     begin(task, 0, x)
     step(task, x[:8], torch.arange(8), 1)  # so that the queue holds keys of images 0 to 7
     queue, queue_ids = task.queue.clone(), task.queue_ids.clone()
@@ -55,7 +55,7 @@ def test_both_losses_recomputed() -> None:
 
 
 def test_prototypes_and_their_temperatures_are_those_of_the_remembered_keys() -> None:
-    task, x = make(), coloured_noise(IMAGES)
+    task, x = make(), colored_noise(IMAGES)
     begin(task, 0, x)
     ids = torch.arange(16)
     step(task, x[:16], ids)
@@ -74,7 +74,7 @@ def test_prototypes_and_their_temperatures_are_those_of_the_remembered_keys() ->
 
 
 def test_prototypes_wait_for_the_warm_up() -> None:
-    task, x = make(warmup=0.5), coloured_noise(IMAGES)
+    task, x = make(warmup=0.5), colored_noise(IMAGES)
     begin(task, 0, x)
     ids = torch.arange(IMAGES)
     assert step(task, x, ids)[0]["prototypes"] == 0
@@ -87,7 +87,7 @@ def test_prototypes_wait_for_the_warm_up() -> None:
 
 
 def test_the_queue_keeps_the_latest_keys_and_whose_they_are() -> None:
-    task, x = make(queue=10), coloured_noise(IMAGES)
+    task, x = make(queue=10), colored_noise(IMAGES)
     seen_keys, seen_ids = [], []
     for seed, ids in enumerate((torch.arange(8), torch.arange(8, 24), torch.tensor([3, 1, 2]))):
         step(task, x[ids], ids, seed)
@@ -124,7 +124,7 @@ def test_identical_images_cannot_be_told_apart() -> None:
 
 
 def test_collapse_shows() -> None:
-    task, x = make(), coloured_noise(IMAGES)
+    task, x = make(), colored_noise(IMAGES)
     healthy = task(x, torch.arange(IMAGES), torch.Generator().manual_seed(0)).metrics["embedding_spread"]
     assert healthy > 0.3
     with torch.no_grad():
@@ -135,7 +135,7 @@ def test_collapse_shows() -> None:
 
 
 def test_fewer_images_than_clusters_or_than_expected() -> None:
-    task, x = make(clusters=[5, 1000]), coloured_noise(IMAGES)
+    task, x = make(clusters=[5, 1000]), colored_noise(IMAGES)
     begin(task, 0, x[:10])
     assert (task.temperatures > 0).sum(dim=1).tolist() == [5, 10]
     assert math.isfinite(step(task, x[:10], torch.arange(10))[0]["loss"])

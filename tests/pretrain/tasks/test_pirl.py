@@ -46,7 +46,7 @@ def test_patches_lie_in_cells_apart_and_in_every_order(grid: int, side: int, pat
     assert (share - 1 / grid**2).abs().max() < 5 * math.sqrt(1 / grid**2 / 200)  # in any place
 
 
-def test_patches_are_recoloured_one_by_one() -> None:
+def test_patches_are_recolored_one_by_one() -> None:
     """A flat image gives flat patches that differ from each other."""
     flat = torch.full((4, 3, 32, 32), 90, dtype=torch.uint8)
     patches = make(views={"brightness": 0.5}).shuffled_patches(flat, torch.Generator().manual_seed(0))
@@ -54,7 +54,7 @@ def test_patches_are_recoloured_one_by_one() -> None:
     assert patches.mean(dim=(2, 3, 4)).std(dim=1).min() > 0.01
 
 
-def test_small_oblong_and_grey_images_have_patches() -> None:
+def test_small_oblong_and_gray_images_have_patches() -> None:
     patches = make(grid=3).shuffled_patches(clouds(4)[:, :1, :, :20], torch.Generator())
     assert patches.shape == (4, 9, 1, 12, 12)
 

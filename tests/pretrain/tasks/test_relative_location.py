@@ -1,4 +1,4 @@
-"""Relative location: labels, chance, and that neither lighting nor colour fringes tell the direction."""
+"""Relative location: labels, chance, and that neither lighting nor color fringes tell the direction."""
 
 import math
 from functools import partial
@@ -36,12 +36,12 @@ def test_the_start_is_chance() -> None:
 
 
 def test_the_label_is_the_direction(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patches that say their place, and a head that reads the neighbour's: always right."""
+    """Patches that say their place, and a head that reads the neighbor's: always right."""
     task = make()
     numbered = torch.arange(9.0).view(1, 9, 1, 1, 1).expand(BATCH, 9, 3, 8, 8)
     monkeypatch.setattr(f"{NAME}.cut_tiles", lambda *_: numbered)
     monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
-    monkeypatch.setattr(f"{NAME}.drop_colours", lambda tiles, rng: tiles)
+    monkeypatch.setattr(f"{NAME}.drop_colors", lambda tiles, rng: tiles)
 
     class Number(torch.nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -78,8 +78,8 @@ def test_lighting_does_not_solve_it(*, opened: bool, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_colour_fringes_do_not_solve_it(*, opened: bool) -> None:
-    """Channels shifted apart in each direction: told at once where colours are kept."""
+def test_color_fringes_do_not_solve_it(*, opened: bool) -> None:
+    """Channels shifted apart in each direction: told at once where colors are kept."""
     rows = descend(make(colours="keep" if opened else "drop"), FRINGED, 18)
     accuracy = end(rows, "accuracy")
     assert (accuracy > 0.6) if opened else (accuracy < 0.18 and end(rows) > math.log(8) - 0.05)

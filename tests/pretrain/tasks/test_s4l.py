@@ -24,7 +24,7 @@ def make(images: Tensor, labels: Tensor, **options: object) -> S4LTask:
 
 
 def flat(count: int, height: int = 24, width: int = 24) -> tuple[Tensor, Tensor]:
-    """Images that look the same at every angle, each of its own grey; the classes are dark to bright."""
+    """Images that look the same at every angle, each of its own gray; the classes are dark to bright."""
     levels = torch.arange(count) * 240 // count
     return levels.byte().view(-1, 1, 1, 1).expand(-1, 3, height, width), levels * KINDS // 240
 
@@ -52,7 +52,7 @@ def spy(task: S4LTask) -> list[Tensor]:
 
 
 def levels(x: Tensor) -> list[int]:
-    """The greys of flat images, as the encoder sees them."""
+    """The grays of flat images, as the encoder sees them."""
     return ((x[:, 0, 0, 0] + 2) * 63.75).round().int().tolist()
 
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from tiny import coloured_noise, settle
+from tiny import colored_noise, settle
 from torch import Tensor
 from torch.nn import functional
 
@@ -63,7 +63,7 @@ def test_loss_recomputed() -> None:
     outputs: list[Tensor] = []
     task.cluster_classifier.register_forward_hook(lambda *values: outputs.append(values[2].detach()))
     ids = torch.tensor([5, 2, 9])
-    output = task(coloured_noise(16)[ids], ids, torch.Generator().manual_seed(0))
+    output = task(colored_noise(16)[ids], ids, torch.Generator().manual_seed(0))
     terms = [
         functional.cross_entropy(outputs[0][:, 4 * head : 4 * head + 4], task.labels[head, ids]).item()
         for head in range(2)
@@ -117,7 +117,7 @@ def test_identical_images_stay_at_chance() -> None:
 
 
 def test_what_can_be_learned_is_learned() -> None:
-    task, x = make(), coloured_noise(16)
+    task, x = make(), colored_noise(16)
     task.start_epoch(0, lambda: task.embed(x).detach())
     assert settle(task, x, 30, last=1 / 6) < 0.8 * math.log(4)
 

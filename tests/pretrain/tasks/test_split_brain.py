@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from tiny import noise, settle
-from traps import two_colours
+from traps import two_colors
 
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.networks.split import split_small
@@ -36,7 +36,7 @@ def test_the_start_is_chance() -> None:
 
 
 def test_halves_see_luma_and_differences_only() -> None:
-    """Adding grey changes the light half alone; changing colours of one luma, the colour half alone."""
+    """Adding gray changes the light half alone; changing colors of one luma, the color half alone."""
     encoder = split_small(3).eval()
     x = torch.randn(4, 3, 24, 24, generator=rng())
     luma = torch.tensor([0.299, 0.587, 0.114])
@@ -78,23 +78,23 @@ def test_targets_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     task = make()
     lab = torch.nn.functional.avg_pool2d(srgb_to_lab(noise(BATCH) / 255), 4)
     index, _ = soft_encode(lab[:, 1:].permute(0, 2, 3, 1).reshape(-1, 2), task.bins)
-    colours = torch.nn.functional.one_hot(index[:, 0].view(BATCH, 6, 6), 261).permute(0, 3, 1, 2)
+    colors = torch.nn.functional.one_hot(index[:, 0].view(BATCH, 6, 6), 261).permute(0, 3, 1, 2)
     levels = torch.nn.functional.one_hot(lab[:, 0].floor().long(), 100).permute(0, 3, 1, 2)
-    monkeypatch.setattr(task.to_color, "forward", lambda maps, size: 50.0 * colours)
+    monkeypatch.setattr(task.to_color, "forward", lambda maps, size: 50.0 * colors)
     monkeypatch.setattr(task.to_light, "forward", lambda maps, size: 50.0 * levels)
     assert task(noise(BATCH), torch.arange(BATCH), rng()).loss < 0.1
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_colours_that_go_with_form_are_told_and_others_are_not(*, told: bool) -> None:
-    """Fresh coin flips between two colours cost log 2 at least."""
-    images = partial(two_colours, count=BATCH, side=24, told=told)
-    colour = settle(make(), images, 24, "colour", last=1 / 4)
-    assert (colour < 0.4 * math.log(2)) if told else (colour > 0.9 * math.log(2))
+def test_colors_that_go_with_form_are_told_and_others_are_not(*, told: bool) -> None:
+    """Fresh coin flips between two colors cost log 2 at least."""
+    images = partial(two_colors, count=BATCH, side=24, told=told)
+    color = settle(make(), images, 24, "colour", last=1 / 4)
+    assert (color < 0.4 * math.log(2)) if told else (color > 0.9 * math.log(2))
 
 
-def test_other_encoders_and_grey_images_are_refused() -> None:
+def test_other_encoders_and_gray_images_are_refused() -> None:
     with pytest.raises(OnlygoodError, match="needs the encoder 'split-small', not 'small'"):
         SplitBrainTask(create_encoder("small"), SplitBrainConfig())
-    with pytest.raises(OnlygoodError, match="these images are grey"):
+    with pytest.raises(OnlygoodError, match="these images are gray"):
         split_small(1)

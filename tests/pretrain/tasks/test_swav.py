@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import coloured_noise, descend
+from tiny import colored_noise, descend
 from torch import Tensor
 from torch.nn import functional
 
@@ -38,7 +38,7 @@ def test_the_loss_recomputed_and_the_small_crops_are_small() -> None:
     task = make(small_crops=2)
     with torch.no_grad():
         task.prototypes.mul_(7)  # lengths must not count
-    loss, z, shapes = run(task, coloured_noise(16, 30))
+    loss, z, shapes = run(task, colored_noise(16, 30))
     assert shapes == [(32, 3, 24, 24), (32, 3, 12, 12)]
     scores = functional.normalize(z, dim=2) @ functional.normalize(task.prototypes.detach(), dim=1).T
     terms = []
@@ -68,13 +68,13 @@ def test_a_constant_embedding_gains_nothing() -> None:
 
 
 def test_spread_of_different_images_is_far_from_collapse() -> None:
-    output = make()(coloured_noise(16), torch.arange(16), torch.Generator().manual_seed(0))
+    output = make()(colored_noise(16), torch.arange(16), torch.Generator().manual_seed(0))
     assert output.metrics["embedding_spread"] > 0.3
 
 
 def test_the_queue_waits_for_its_start_and_fills_in_turn() -> None:
     task = make(queue=40, queue_start=0.5, small_crops=0)
-    x = coloured_noise(16)
+    x = colored_noise(16)
     task.after_step(0.4)
     run(task, x)
     assert not task.queue.any()
@@ -89,20 +89,20 @@ def test_the_queue_waits_for_its_start_and_fills_in_turn() -> None:
 
 
 def test_a_full_queue_joins_the_assignment_and_an_empty_one_does_not() -> None:
-    x = coloured_noise(16)
+    x = colored_noise(16)
     plain, _, _ = run(make(small_crops=0), x)
     task = make(queue=32, queue_start=0.0, small_crops=0)
     empty, _, _ = run(task, x)
     assert empty == plain
-    favourite = functional.normalize(task.prototypes.detach()[:1], dim=1)
-    task.queue.copy_(favourite.expand_as(task.queue))
+    favorite = functional.normalize(task.prototypes.detach()[:1], dim=1)
+    task.queue.copy_(favorite.expand_as(task.queue))
     task.queued.fill_(32)
     full, z, _ = run(task, x)
     prototypes = functional.normalize(task.prototypes.detach(), dim=1)
     scores = functional.normalize(z, dim=2) @ prototypes.T
     terms = []
     for g in range(2):
-        q = sinkhorn(torch.cat([favourite.expand(32, -1) @ prototypes.T, scores[g]]), 0.05)[32:]
+        q = sinkhorn(torch.cat([favorite.expand(32, -1) @ prototypes.T, scores[g]]), 0.05)[32:]
         terms.append(-(q * (scores[1 - g] / 0.1).log_softmax(dim=1)).sum(dim=1).mean().item())
     assert full == pytest.approx(sum(terms) / 2, rel=1e-4)
     assert full != pytest.approx(plain, rel=1e-3)

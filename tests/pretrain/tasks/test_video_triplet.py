@@ -37,11 +37,11 @@ def noise(seed: int, count: int = BATCH, width: int = 2 * SIDE) -> Tensor:
 
 
 def tracks(seed: int, count: int = BATCH) -> Tensor:
-    """A coloured texture a track; the last patch is the first, 2 px on and noisy."""
+    """A colored texture a track; the last patch is the first, 2 px on and noisy."""
     rng = torch.Generator().manual_seed(seed)
-    colour = torch.randint(40, 216, (count, 3, 1, 1), generator=rng)
+    color = torch.randint(40, 216, (count, 3, 1, 1), generator=rng)
     coarse = torch.randint(-40, 40, (count, 3, SIDE // 4, SIDE // 4), generator=rng)
-    patch = (colour + coarse.repeat_interleave(4, 2).repeat_interleave(4, 3)).roll(0, 3)
+    patch = (color + coarse.repeat_interleave(4, 2).repeat_interleave(4, 3)).roll(0, 3)
     last = patch.roll(2, 3) + torch.randint(-4, 5, patch.shape, generator=rng)
     return torch.cat([patch, last], dim=3).clamp(0, 255).byte()
 

@@ -210,7 +210,7 @@ def test_frames_are_shrunk_never_enlarged(tmp_path: Path) -> None:
     assert next(iter(Frames(film, 64))).shape == (64, 80, 3)
 
 
-def test_a_videos_colours_are_red_green_blue(tmp_path: Path) -> None:
+def test_a_videos_colors_are_red_green_blue(tmp_path: Path) -> None:
     red = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     red[..., 0] = 200
     frame = next(iter(Frames(as_video([red], tmp_path / "a.avi"), 448)))

@@ -1,4 +1,4 @@
-"""Lab colours against known values, the colour classes, and their weights."""
+"""Lab colors against known values, the color classes, and their weights."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ from onlygood.pretrain.views.color import (
         ((0.5, 0.5, 0.5), (53.39, 0, 0)),
     ],
 )
-def test_known_colours(rgb: tuple[float, ...], lab: tuple[float, ...]) -> None:
+def test_known_colors(rgb: tuple[float, ...], lab: tuple[float, ...]) -> None:
     """CIE Lab under D65."""
     got = srgb_to_lab(torch.tensor(rgb).float().view(1, 3, 1, 1)).flatten()
     assert got.tolist() == pytest.approx(lab, abs=0.015)
@@ -45,7 +45,7 @@ def test_lab_is_exact_under_autocast() -> None:
 
 
 def test_the_gamut_has_261_bins() -> None:
-    """As many as all 256³ colours fall into; no random colour falls outside."""
+    """As many as all 256³ colors fall into; no random color falls outside."""
     bins = gamut_bins()
     assert bins.shape == (261, 2)
     assert len(torch.unique(bins, dim=0)) == 261
@@ -61,8 +61,8 @@ def test_soft_encoding_naively() -> None:
     bins = gamut_bins()
     ab = torch.tensor([[3.0, -6.0], [61.5, 42.0]])
     index, weight = soft_encode(ab, bins)
-    for colour, chosen, given in zip(ab, index, weight, strict=True):
-        squares = ((bins - colour) ** 2).sum(dim=1)
+    for color, chosen, given in zip(ab, index, weight, strict=True):
+        squares = ((bins - color) ** 2).sum(dim=1)
         nearest = squares.argsort()[:5]
         assert chosen.tolist() == nearest.tolist()
         bell = torch.exp(-squares[nearest] / 50)
@@ -80,7 +80,7 @@ def test_soft_cross_entropy_naively() -> None:
     torch.testing.assert_close(soft_cross_entropy(logits, index, weight), expected)
 
 
-def test_rare_colours_weigh_more() -> None:
+def test_rare_colors_weigh_more() -> None:
     bins = gamut_bins()
     prior = torch.full((261,), 1e-4)
     common = int(((bins - torch.tensor([0.0, 0.0])) ** 2).sum(dim=1).argmin())
@@ -101,7 +101,7 @@ def test_weights_by_hand() -> None:
     torch.testing.assert_close(weights, raw / (0.9 * raw[0] + 0.1 * raw[1]))
 
 
-def test_smoothing_shares_mass_with_neighbours_only() -> None:
+def test_smoothing_shares_mass_with_neighbors_only() -> None:
     bins = torch.tensor([[0.0, 0.0], [10.0, 0.0], [500.0, 0.0]])
     weights = rebalancing_weights(torch.tensor([1.0, 0.0, 0.0]), bins)
     assert weights[0] < weights[1] < weights[2]

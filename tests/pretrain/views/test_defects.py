@@ -61,7 +61,7 @@ def test_a_straight_line_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(defects, "uniform", fixed)
     monkeypatch.setattr(defects, "normal", lambda shape, mean, deviation, rng: torch.zeros(shape))
     (mask,) = line_masks(1, 65, 65, generator(), lengths=(20, 20), widths=(8, 8))
-    # The centre is at 32.5: x from 22.5 to 42.5, y from 28.5 to 36.5.
+    # The center is at 32.5: x from 22.5 to 42.5, y from 28.5 to 36.5.
     assert mask[32, 24:42].min() > 0.9
     assert mask[32, 19] < 0.01
     assert mask[32, 46] < 0.01

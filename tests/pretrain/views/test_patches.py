@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from onlygood.pretrain.views.patches import cut_tiles, drop_colours, square, standardize_tiles
+from onlygood.pretrain.views.patches import cut_tiles, drop_colors, square, standardize_tiles
 from onlygood.runtime.errors import OnlygoodError
 
 
@@ -90,7 +90,7 @@ def test_small_tiles_are_stretched_each_by_itself() -> None:
     torch.testing.assert_close(larger[:, :, :1], expected.expand(-1, -1, -1, -1, 12))
 
 
-def test_lighting_is_gone_from_standardised_tiles() -> None:
+def test_lighting_is_gone_from_standardized_tiles() -> None:
     x = torch.randn(2, 4, 3, 8, 8, generator=rng())
     gain = torch.rand(2, 4, 3, 1, 1, generator=rng(1)) + 0.5
     once, lit = standardize_tiles(x), standardize_tiles(x * gain + 3 * gain)
@@ -102,7 +102,7 @@ def test_lighting_is_gone_from_standardised_tiles() -> None:
 
 def test_one_random_channel_of_each_tile_is_kept() -> None:
     tiles = torch.randn(40, 9, 3, 6, 6, generator=rng())
-    dropped = drop_colours(tiles, rng(1))
+    dropped = drop_colors(tiles, rng(1))
     kept = (dropped == tiles).all(dim=(3, 4))
     assert kept.sum(dim=2).eq(1).all()
     assert kept.sum(dim=(0, 1)).min() > 90  # of 360, a third each
@@ -110,8 +110,8 @@ def test_one_random_channel_of_each_tile_is_kept() -> None:
     noise = dropped[~kept]
     assert noise.std() == pytest.approx(0.1, rel=0.05)
     assert abs(float(torch.corrcoef(torch.stack([noise.flatten(), tiles[~kept].flatten()]))[0, 1])) < 0.02
-    grey = tiles[:, :, :1]
-    assert drop_colours(grey, rng()) is grey
+    gray = tiles[:, :, :1]
+    assert drop_colors(gray, rng()) is gray
 
 
 def test_too_small_to_cut() -> None:

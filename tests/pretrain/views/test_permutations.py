@@ -16,7 +16,7 @@ def hamming(orders: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @pytest.mark.parametrize(("count", "smallest"), [(24, 7), (100, 6)])
 def test_the_closest_pair_is_far(count: int, smallest: int) -> None:
-    """Maximising the mean alone would leave pairs at distance 2."""
+    """Maximizing the mean alone would leave pairs at distance 2."""
     orders = distant_permutations(count, 9)
     assert orders.shape == (count, 9)
     assert (np.sort(orders, axis=1) == np.arange(9)).all()

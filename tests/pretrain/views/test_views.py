@@ -16,7 +16,7 @@ from onlygood.pretrain.views.views import (
     random_flip,
     random_resized_crop,
     random_view,
-    recolour,
+    recolor,
     to_float,
 )
 from onlygood.runtime.errors import OnlygoodError
@@ -45,18 +45,18 @@ def coordinates(batch: int, height: int, width: int) -> Tensor:
 # --- to_float -----------------------------------------------------------------
 
 
-def test_fixed_standardisation_by_hand() -> None:
+def test_fixed_standardization_by_hand() -> None:
     x = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 1, 1, 3)
     assert to_float(x, "fixed").flatten().tolist() == pytest.approx([-2.0, -1.2, 2.0])
 
 
-def test_image_standardisation_by_hand() -> None:
-    # Mean 20, deviation 10 over all channels together; 8 grey levels are added to the deviation.
+def test_image_standardization_by_hand() -> None:
+    # Mean 20, deviation 10 over all channels together; 8 gray levels are added to the deviation.
     x = torch.tensor([10, 30, 10, 30], dtype=torch.uint8).view(1, 2, 1, 2)
     assert to_float(x, "image").flatten().tolist() == pytest.approx([-10 / 18, 10 / 18] * 2)
 
 
-def test_image_standardisation_drops_exposure_and_keeps_colour() -> None:
+def test_image_standardization_drops_exposure_and_keeps_color() -> None:
     x = torch.randint(0, 100, (3, 3, 8, 8), dtype=torch.uint8, generator=generator())
     torch.testing.assert_close(to_float(x + 100, "image"), to_float(x, "image"))
     tinted = x.clone()
@@ -64,7 +64,7 @@ def test_image_standardisation_drops_exposure_and_keeps_colour() -> None:
     assert (to_float(tinted, "image")[:, 0].mean() - to_float(tinted, "image")[:, 1].mean()) > 0.5
 
 
-def test_image_standardisation_is_of_each_image_alone() -> None:
+def test_image_standardization_is_of_each_image_alone() -> None:
     x = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8, generator=generator())
     torch.testing.assert_close(to_float(x, "image")[:1], to_float(x[:1], "image"))
 
@@ -109,13 +109,13 @@ def test_crops_mirror_half_of_their_windows(flips: tuple[bool, bool]) -> None:
             assert 0.4 < share < 0.6 if flip else share == 0
 
 
-def test_colours_of_a_brighter_image_are_the_brighter_colours() -> None:
+def test_colors_of_a_brighter_image_are_the_brighter_colors() -> None:
     """All in one matrix is the same as one after the other."""
     x = noise(50, 3, 4, 4)
     views = Views(brightness=0.4, contrast=0.4, gray=1.0)
-    brighter = recolour(x, views.model_copy(update={"gray": 0.0}), generator())
+    brighter = recolor(x, views.model_copy(update={"gray": 0.0}), generator())
     luma = torch.einsum("c,bchw->bhw", LUMA, brighter)[:, None].expand_as(x)
-    torch.testing.assert_close(recolour(x, views, generator()), luma, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(recolor(x, views, generator()), luma, atol=1e-5, rtol=1e-4)
 
 
 def test_resized_crops_are_as_exact_under_bfloat16() -> None:
@@ -132,7 +132,7 @@ def test_resized_crop_stays_inside_and_has_the_area_asked_for() -> None:
     ramps = torch.stack([y, x]).expand(200, -1, -1, -1)
     out = random_resized_crop(ramps, 16, (0.3, 0.5), generator())
     spans = [(out[:, 0, -1, 0] - out[:, 0, 0, 0]), (out[:, 1, 0, -1] - out[:, 1, 0, 0])]
-    height, width = (span * 16 / 15 / side for span in spans)  # of the windows, from their pixels' centres
+    height, width = (span * 16 / 15 / side for span in spans)  # of the windows, from their pixels' centers
     area, aspect = height * width, width / height
     assert 0.3 - 1e-3 < area.min() < 0.32
     assert 0.48 < area.max() < 0.5 + 1e-3
@@ -156,13 +156,13 @@ def test_resized_crops_of_any_image_are_about_square(shape: tuple[int, int]) -> 
     assert torch.maximum(height / shape[0], width / shape[1]).max() * 16 / 15 > 0.97
 
 
-def test_colours_change_all_together_or_not_at_all() -> None:
+def test_colors_change_all_together_or_not_at_all() -> None:
     views = Views(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, jitter_probability=0.7)
     x = noise(400, 3, 2, 2)
-    out = recolour(x, views, generator())
+    out = recolor(x, views, generator())
     same = (out - x).abs().amax(dim=(1, 2, 3)) < 1e-6
     assert 0.24 < same.float().mean() < 0.36
-    always = recolour(x, views.model_copy(update={"jitter_probability": 1.0}), generator())
+    always = recolor(x, views.model_copy(update={"jitter_probability": 1.0}), generator())
     torch.testing.assert_close(out[~same], always[~same])
 
 
@@ -174,16 +174,16 @@ def test_flips_mirror_half_of_the_images_and_only_along_their_dimension() -> Non
     assert 0.4 < mirrored.float().mean() < 0.6
 
 
-# --- brightness, colour, blur -------------------------------------------------
+# --- brightness, color, blur -------------------------------------------------
 
 
 def test_brightness_shifts_and_contrast_scales_about_the_mean() -> None:
     x = noise(500, 3, 4, 4) + 2
-    shifted = recolour(x, Views(brightness=0.3), generator()) - x
+    shifted = recolor(x, Views(brightness=0.3), generator()) - x
     torch.testing.assert_close(shifted, shifted[:, :1, :1, :1].expand_as(x), atol=1e-5, rtol=0)
     assert -0.301 < shifted.min() < -0.28
     assert 0.28 < shifted.max() < 0.301
-    scaled = recolour(x, Views(contrast=0.3), generator())
+    scaled = recolor(x, Views(contrast=0.3), generator())
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     torch.testing.assert_close(scaled.mean(dim=(1, 2, 3), keepdim=True), mean)
     gain = scaled.std(dim=(1, 2, 3)) / x.std(dim=(1, 2, 3))
@@ -191,14 +191,14 @@ def test_brightness_shifts_and_contrast_scales_about_the_mean() -> None:
     assert 1.28 < gain.max() < 1.3 + 1e-3
 
 
-def test_colour_keeps_luma_and_grey_and_turns_by_at_most_the_hue() -> None:
+def test_color_keeps_luma_and_gray_and_turns_by_at_most_the_hue() -> None:
     x = noise(200, 3, 4, 4)
-    out = recolour(x, Views(saturation=0.5, hue=0.1), generator())
+    out = recolor(x, Views(saturation=0.5, hue=0.1), generator())
     luma = torch.einsum("c,bchw->bhw", LUMA, out - x)
     assert luma.abs().max() < 1e-3
-    grey = x[:, :1].expand(-1, 3, -1, -1)
+    gray = x[:, :1].expand(-1, 3, -1, -1)
     torch.testing.assert_close(
-        recolour(grey, Views(saturation=0.5, hue=0.1), generator()), grey, atol=2e-3, rtol=0
+        recolor(gray, Views(saturation=0.5, hue=0.1), generator()), gray, atol=2e-3, rtol=0
     )
     # In the plane of chrominance each image is turned by one angle and stretched by one factor.
     yiq = torch.tensor([[0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
@@ -211,11 +211,11 @@ def test_colour_keeps_luma_and_grey_and_turns_by_at_most_the_hue() -> None:
 
 def test_gray_is_the_luma_for_its_share_of_images() -> None:
     x = noise(500, 3, 2, 2)
-    out = recolour(x, Views(gray=0.2), generator())
-    grey = (out == out[:, :1]).all(dim=1).all(dim=(1, 2))
-    assert 0.14 < grey.float().mean() < 0.26
-    assert torch.equal(out[~grey], x[~grey])
-    torch.testing.assert_close(out[grey][:, 0], torch.einsum("c,bchw->bhw", LUMA, x[grey]))
+    out = recolor(x, Views(gray=0.2), generator())
+    gray = (out == out[:, :1]).all(dim=1).all(dim=(1, 2))
+    assert 0.14 < gray.float().mean() < 0.26
+    assert torch.equal(out[~gray], x[~gray])
+    torch.testing.assert_close(out[gray][:, 0], torch.einsum("c,bchw->bhw", LUMA, x[gray]))
 
 
 def test_blur_keeps_flat_images_and_means_and_takes_contrast() -> None:
@@ -250,7 +250,7 @@ def test_blur_is_as_exact_under_bfloat16() -> None:
 
 
 def test_blur_by_hand() -> None:
-    """The ratio of a neighbour to the centre tells the sigma that was drawn, and all neighbours agree."""
+    """The ratio of a neighbor to the center tells the sigma that was drawn, and all neighbors agree."""
     point = torch.zeros(1, 1, 45, 45)
     point[:, :, 22, 22] = 1.0
     profile = random_blur(point, 1.0, generator(3))[0, 0, 22, 20:25]
@@ -288,7 +288,7 @@ def test_views_are_a_function_of_the_generator_alone(views: Views) -> None:
 
 
 @pytest.mark.parametrize("standardize", ["image", "fixed"])
-def test_a_crop_is_standardised_as_its_whole_image(standardize: Standardize) -> None:
+def test_a_crop_is_standardized_as_its_whole_image(standardize: Standardize) -> None:
     x = pixels(8, 3, 20, 24)
     x[:, :, :, 12:] //= 4  # halves of unlike brightness: a crop's own statistics would differ
     crop = random_view(x, standardize, Views(crop=8, flip=False), generator())
@@ -316,7 +316,7 @@ def test_sizes(views: Views, shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("views", [Views(flip=False), Views(flip=False, saturation=0.9, hue=0.5, gray=1.0)])
-def test_what_is_off_changes_nothing_and_grey_images_have_no_colour(views: Views) -> None:
+def test_what_is_off_changes_nothing_and_gray_images_have_no_color(views: Views) -> None:
     x = pixels(3, 1, 8, 8)
     assert torch.equal(random_view(x, "image", views, generator()), to_float(x, "image"))
 
