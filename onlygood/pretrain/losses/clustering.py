@@ -1,7 +1,7 @@
 """Clusters of feature vectors and what is learned from them: pure functions, float32 also under autocast.
 
-All draws come from a generator on the features' device. Sums over clusters are matrix products, whose order
-does not change from run to run, as that of scattered additions does on GPUs.
+All draws come from a generator on the features' device. Sums over clusters are matrix products: unlike
+scattered additions on GPUs, these add in the same order in every run.
 """
 
 import math
@@ -19,8 +19,9 @@ _CHUNK = 8192  # rows at a time, so that a distance matrix of all images is neve
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int = 3) -> Tensor:
     """Soft assignments ``(N, K)`` of scores ``(N, K)``: rows sum to 1, columns to about N/K.
 
-    Entropic optimal transport by alternating normalization (Cuturi 2013), as SwAV and SeLa use it. Done on
-    logarithms, whose largest is subtracted before every exponential: nothing overflows, no row vanishes.
+    Entropic optimal transport by alternating normalization (Cuturi 2013, arXiv:1306.0895), as SwAV and SeLa
+    use it. It works on logarithms and subtracts the largest before every exponential, so nothing overflows
+    and no row vanishes.
     """
     log_q = scores.detach().float() / epsilon
     for _ in range(iterations):
@@ -32,8 +33,8 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int = 3) -> Tensor:
 def swapped_prediction(scores: Tensor, codes: Tensor, temperature: float) -> Tensor:
     """Every crop predicts the codes of the global crops other than itself (SwAV, Caron et al. 2020).
 
-    ``scores`` ``(V, N, K)`` are cosines of all crops with the prototypes, global crops first; ``codes``
-    ``(G, N, K)`` are the soft assignments of the G global crops. Chance is log K.
+    ``scores`` ``(V, N, K)`` are cosines of all crops with the prototypes, global crops first. ``codes`` ``(G,
+    N, K)`` are the soft assignments of the G global crops. Chance is log K.
     """
     log_p = functional.log_softmax(scores.float() / temperature, dim=2)
     with torch.autocast(scores.device.type, enabled=False):
@@ -55,8 +56,9 @@ def concentration(x: Tensor, labels: Tensor, centroids: Tensor, temperature: flo
     """Temperatures ``(K,)`` of clusters: small for tight ones, ``temperature`` on average.
 
     Mean distance of the points ``x`` ``(N, D)`` from their centroids ``(K, D)``, over log(size + alpha) (PCL,
-    Li et al. 2021). Clusters of one image count as the loosest, and the outer tenths are clipped. None is
-    below a tenth of ``temperature``: clusters of identical images would divide by zero.
+    Li et al. 2021, arXiv:2005.04966). Clusters of one image count as the loosest, and the outer tenths are
+    clipped. No temperature is below a tenth of ``temperature``: clusters of identical images would divide by
+    zero.
     """
     k = len(centroids)
     sizes = torch.bincount(labels, minlength=k)
@@ -114,9 +116,10 @@ def kmeans(
 
 
 def fill_empty(x: Tensor, labels: Tensor, k: int) -> Tensor:
-    """Labels ``(N,)`` in which each empty cluster got half of the one that was largest by then.
+    """Labels ``(N,)`` without empty clusters: each empty one gets half of the largest one at that moment.
 
-    The halves lie on the two sides of that cluster's middle, as its farthest point ``x`` ``(N, D)`` sees it.
+    The halves lie on the two sides of that cluster's mean, along the line to its farthest point of ``x``
+    ``(N, D)``.
     """
     labels = labels.clone()
     sizes = torch.bincount(labels, minlength=k)
@@ -159,7 +162,7 @@ def _entropy(p: Tensor) -> Tensor:
 
 
 def _finite(x: Tensor) -> Tensor:
-    """Float32 without NaN: a training that diverged is stopped by the trainer, in its words, not here."""
+    """Float32 without NaN or infinity: the trainer, not this function, stops a training that diverged."""
     return x.float().nan_to_num(0.0, 0.0, 0.0)
 
 
@@ -170,7 +173,7 @@ def _nearest(x: Tensor, centroids: Tensor) -> Tensor:
 
 
 def _seeds(x: Tensor, k: int, init: str, rng: torch.Generator) -> Tensor:
-    """First centroids ``(K, D)``: random points, or each far from those before (Arthur & Vassilvitskii)."""
+    """First centroids ``(K, D)``: random, or each far from those before (Arthur & Vassilvitskii 2007)."""
     if init == "random":
         return x[torch.randperm(len(x), generator=rng, device=x.device)[:k]]
     seeds = [x[torch.randint(len(x), (1,), generator=rng, device=x.device)]]

@@ -12,10 +12,10 @@ _PRODUCT = 16
 
 
 def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """Normalized temperature-scaled cross entropy of two views, ``a`` and ``b`` each ``(N, D)``.
+    """Normalized temperature-scaled cross entropy of two views, ``a`` and ``b``, each ``(N, D)``.
 
-    Every embedding must pick its partner among the other 2N - 1 (SimCLR, Chen et al. 2020). Chance is
-    log(2N - 1).
+    Every embedding must pick its partner among the other 2N - 1 (SimCLR, Chen et al. 2020, arXiv:2002.05709).
+    Chance is log(2N - 1).
     """
     n = a.shape[0]
     z = functional.normalize(torch.cat([a, b]).float(), dim=1)
@@ -27,10 +27,10 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
 
 
 def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float, same: Tensor) -> Tensor:
-    """Each query must pick its key (both (N, D)) among ``negatives`` (K, D); all rows have length 1.
+    """Each query must pick its own key, both ``(N, D)``, among ``negatives`` ``(K, D)``; all have length 1.
 
-    Where ``same`` (N, K) is true, the negative shows the query's own image and does not count. Chance is
-    log(1 + those that count) (MoCo, He et al. 2020).
+    Where ``same`` ``(N, K)`` is true, the negative shows the query's own image and does not count. Chance is
+    log(1 + n) for n negatives that count (MoCo, He et al. 2020, arXiv:1911.05722).
     """
     queries, keys, negatives = queries.float(), keys.float(), negatives.float()
     positive = (queries * keys).sum(dim=1, keepdim=True)
@@ -52,9 +52,10 @@ def instance_contrast(
 ) -> Tensor:
     """Each of ``embeddings`` ``(B, D)`` must find row ``ids`` ``(B,)`` of ``rows`` ``(n, D)``; lengths are 1.
 
-    It looks among all rows where there are at most ``negatives``. Where there are more, so many are drawn:
-    "softmax" picks among them (Misra & van der Maaten 2020), "noise" is the noise-contrastive estimate (Wu et
-    al. 2018).
+    It looks among all rows where there are at most ``negatives``. Where there are more, a sample of
+    ``negatives`` rows is drawn for each embedding: "softmax" picks the right row among them (PIRL, Misra &
+    van der Maaten 2020, arXiv:1912.01991), "noise" is the noise-contrastive estimate (Wu et al. 2018,
+    arXiv:1805.01978).
     """
     if len(rows) <= negatives:
         return instance_cross_entropy(embeddings, rows, ids, temperature)
@@ -69,10 +70,10 @@ def instance_contrast(
 def instance_cross_entropy(
     embeddings: Tensor, rows: Tensor, ids: Tensor, temperature: float, others: Tensor | None = None
 ) -> Tensor:
-    """Each of ``embeddings`` (B, D) must pick row ``ids`` of ``rows`` (n, D), all rows of length 1.
+    """Each of ``embeddings`` ``(B, D)`` must pick row ``ids`` ``(B,)`` of ``rows`` ``(n, D)``; lengths are 1.
 
-    Among all rows, or among the rows ``others`` (B, m) and its own: chance is log n or log(1 + m). This is
-    the exact softmax of instance discrimination, and with ``others`` the contrast of PIRL.
+    It picks among all rows, or among its own row and the rows ``others`` ``(B, m)``: chance is log n or log(1
+    + m).
     """
     if others is None:
         with torch.autocast(rows.device.type, enabled=False):
@@ -82,14 +83,15 @@ def instance_cross_entropy(
 
 
 def noise_contrastive(own: Tensor, noise: Tensor) -> Tensor:
-    """Is it the image itself, or noise drawn uniformly of all n? Mean over B (Wu et al. 2018, eq. 7).
+    """Is it the image itself, or noise drawn uniformly from all n? Mean over B (Wu et al. 2018, eq. 7).
 
-    ``own`` (B,) and ``noise`` (B, m) are similarities over temperature. P is their exponential over a
-    constant Z, estimated from ``noise``, and the odds are P against m/n. Chance (all P = 1/n) is
-    log(1 + m) + m log(1 + 1/m).
+    ``own`` ``(B,)`` and ``noise`` ``(B, m)`` are similarities over temperature. P is their exponential over a
+    constant Z, which is estimated from ``noise``. The odds are P against m/n. Chance (all P = 1/n) is log(1 +
+    m) + m log(1 + 1/m).
 
-    The paper takes the Z of the first batch for ever. In small sets the memory soon holds like embeddings
-    of an untrained network, to which that Z is far too small, and all are pushed away together, in vain.
+    The paper keeps the Z of the first batch. That fails for small sets: their memory soon holds embeddings
+    that are much alike, for which this Z is far too small. Then the loss pushes all embeddings away together,
+    and they learn nothing.
     """
     own, noise = own.float(), noise.float()
     log_mean = noise.detach().logsumexp(dim=(0, 1)) - math.log(noise.numel())
@@ -98,15 +100,15 @@ def noise_contrastive(own: Tensor, noise: Tensor) -> Tensor:
 
 
 def draw_others(ids: Tensor, count: int, images: int, rng: torch.Generator) -> Tensor:
-    """For each image of ``ids`` (B,), ``count`` uniform draws of other images, (B, count)."""
+    """For each image of ``ids`` ``(B,)``, uniform draws of other images, ``(B, count)``."""
     drawn = torch.randint(0, images - 1, (len(ids), count), generator=rng, device=ids.device)
     return drawn + (drawn >= ids[:, None])
 
 
 def similarities(embeddings: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
-    """Dot products (B, m) of ``embeddings`` (B, D) with the ``chosen`` (B, m) of ``rows`` (n, D).
+    """Dot products ``(B, m)`` of ``embeddings`` ``(B, D)`` with ``chosen`` ``(B, m)`` of ``rows`` ``(n, D)``.
 
-    A matrix product with all rows is cheaper than copying the chosen ones, unless there are many more.
+    A matrix product with all rows is cheaper than a copy of the chosen ones, unless there are many more rows.
     """
     with torch.autocast(embeddings.device.type, enabled=False):
         z = embeddings.float()

@@ -13,9 +13,10 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def spread(features: Tensor) -> Tensor:
-    """0-dim: 1 where L2-normalized ``features`` (N, D) fill the sphere, 0 where they are all the same.
+    """1 where ``features`` ``(N, D)`` of length 1 would fill the sphere, 0 where all are the same; 0-dim.
 
-    The standard deviation of each dimension, averaged and compared with 1/√D (SimSiam, Chen & He 2021).
+    It is the standard deviation of each dimension after L2 normalization, averaged and divided by 1/√D
+    (SimSiam, Chen & He 2021, arXiv:2011.10566).
     """
     unit = functional.normalize(features.detach().float(), dim=1)
     return unit.std(dim=0, correction=0).mean() * math.sqrt(features.shape[1])

@@ -1,18 +1,19 @@
-"""Learning a class from some of its members and a mixture, float32 inside (Kiryo et al. 2017)."""
+"""A class learned from some of its members and a mixture (Kiryo et al. 2017, arXiv:1703.00593); float32."""
 
 from torch import Tensor
 from torch.nn import functional
 
 
 def non_negative_pu(positive: Tensor, unlabelled: Tensor, prior: float) -> Tensor:
-    """Risk of logits of known members, ``positive`` (N,), and of a mixture, ``unlabelled`` (M,); 0-dim.
+    """Risk of logits of known members, ``positive`` ``(N,)``, and a mixture, ``unlabelled`` ``(M,)``; 0-dim.
 
-    ``prior`` is the share of members in the mixture. What a member costs as a non-member is taken from what
-    the mixture costs; what is left is the cost of the non-members, which no true risk has below zero. There
-    the estimate is held at zero (eq. 6), and no step back is made.
+    ``prior`` is the share of members in the mixture. The cost of the non-members is the cost of the mixture
+    as non-members, less what its members contribute to it. No true risk is below zero; where the estimate
+    would be, it is held at zero (eq. 6), and no step back is made.
 
-    The cost is the squared error of the probability: bounded, as the paper's sigmoid loss, but least at the
-    true probability, ``prior`` where mixture and members look the same. Logarithmic costs have no bound.
+    The cost is the squared error of the probability. Like the paper's sigmoid loss it is bounded, but it is
+    least at the true probability: at ``prior`` where mixture and members look the same. Logarithmic costs
+    have no bound.
     """
     p, u = positive.float().sigmoid(), unlabelled.float().sigmoid()
     members = (1 - p).square().mean()

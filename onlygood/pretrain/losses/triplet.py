@@ -6,11 +6,12 @@ from torch.nn import functional
 
 
 def semi_hard_triplet(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """Mean over all pairs of one label of ``relu(d(pair) + margin - d(negative))`` (FaceNet, Schroff 2015).
+    """Mean over all pairs of one label of ``relu(d(pair) + margin - d(negative))``.
 
-    ``embeddings`` (N, D) are normalized here, d is the squared distance (0 to 4), ``labels`` are (N,). The
-    negative of a pair is the nearest embedding of another label that is farther from the first of the pair
-    than the second is, and where there is none, the farthest. Equal embeddings give exactly ``margin``.
+    (FaceNet, Schroff et al. 2015, arXiv:1503.03832.) ``embeddings`` ``(N, D)`` are normalized here, d is the
+    squared distance (0 to 4), ``labels`` are ``(N,)``. The negative of a pair is the nearest embedding of
+    another label that is farther from the first of the pair than the second is; where there is none, it is
+    the farthest. Equal embeddings give exactly ``margin``.
     """
     z = functional.normalize(embeddings.float(), dim=1)
     with torch.autocast(z.device.type, enabled=False):
@@ -24,32 +25,32 @@ def semi_hard_triplet(embeddings: Tensor, labels: Tensor, margin: float) -> Tens
 def triplet_terms(distances: Tensor, margin: float) -> Tensor:
     """``(N, N)``: by how much the negative j of anchor i is too near.
 
-    ``distances`` (N, N) are those of anchors and partners; each on the diagonal, of an anchor with its own
-    partner, should be smaller than the others in its row by ``margin`` (Wang & Gupta 2015). Embeddings that
-    are all the same cost ``margin``.
+    ``distances`` ``(N, N)`` are those of anchors and partners. The diagonal holds the distance of each anchor
+    from its own partner, which should be smaller than the others in its row by ``margin`` (Wang & Gupta 2015,
+    arXiv:1505.00687). Embeddings that are all the same cost ``margin``.
     """
     return functional.relu(distances.diagonal()[:, None] - distances + margin)
 
 
 def random_negatives(terms: Tensor, others: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """Mean of ``triplet_terms`` (N, N) over ``count`` different random negatives of each anchor; 0-dim.
+    """Mean of ``triplet_terms`` ``(N, N)`` over ``count`` different random negatives of each anchor; 0-dim.
 
-    ``others`` (N, N) tells which are negatives; where there are fewer than ``count``, all are taken.
+    ``others`` ``(N, N)`` tells which are negatives; where there are fewer than ``count``, all are taken.
     """
     keys = torch.rand(terms.shape, generator=rng, device=rng.device)
     return _mean_of_first(terms, keys.masked_fill(~others, -1), count)
 
 
 def hardest_negatives(terms: Tensor, others: Tensor, count: int) -> Tensor:
-    """Likewise over the ``count`` negatives of each anchor that cost most."""
+    """Mean of ``triplet_terms`` ``(N, N)`` over the ``count`` costliest negatives of each anchor; 0-dim."""
     return _mean_of_first(terms, terms.detach().masked_fill(~others, -1), count)
 
 
 def _coefficients(distances: Tensor, same: Tensor, pairs: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """How often each of the distances ``(N, N)`` counts in the sum of terms above 0, and their number.
 
-    1 for a pair, less 1 for each pair that has it as its negative. Whole numbers are the same in whatever
-    order they are added, which on GPUs is not that of the run before.
+    1 for a pair, less 1 for each pair that has it as its negative. The sums are of whole numbers, so the
+    order of addition, which changes from run to run on GPUs, does not matter.
     """
     others, order = distances.masked_fill(same, float("inf")).sort(dim=1)  # nearest first, then infinities
     last = ((~same).sum(dim=1, keepdim=True) - 1).clamp(min=0)

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class MemoryBank(nn.Module):
-    """``rows`` (n, D) of length 1, at first random; row i is image i."""
+    """``rows`` ``(n, D)`` of length 1; row i is image i. At first they are random."""
 
     def __init__(self, images: int, dim: int, momentum: float) -> None:
         super().__init__()
@@ -16,7 +16,7 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def update(self, ids: Tensor, embeddings: Tensor) -> None:
-        """Move the rows ``ids`` towards normalized ``embeddings`` (B, D)."""
+        """Move the rows ``ids`` towards normalized ``embeddings`` ``(B, D)``."""
         mixed = self.momentum * self.rows[ids] + (1 - self.momentum) * embeddings.float()
         self.rows[ids] = functional.normalize(mixed, dim=1)
 
@@ -26,7 +26,7 @@ def enqueue(written: Tensor, *queues: tuple[Tensor, Tensor]) -> None:
     """Write new rows over the oldest ones of a queue: first in, first out.
 
     Each of ``queues`` is a buffer ``(L, …)`` with its new rows ``(B, …)``; all are written in step. Of more
-    than L new rows, the last L stay. ``written`` ``()`` counts the rows ever written, and moves on.
+    than L new rows, the last L stay. ``written`` ``()`` counts all rows written so far; this call adds to it.
     """
     count = len(queues[0][1])
     for rows, new in queues:

@@ -38,7 +38,7 @@ class Encoder(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions and a shortcut (He et al. 2016)."""
+    """Two 3×3 convolutions and a shortcut (He et al. 2016, arXiv:1512.03385)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class BasicBlock(nn.Module):
 
 
 class PreActivationBlock(nn.Module):
-    """Norm and ReLU before each convolution (Zagoruyko & Komodakis 2016)."""
+    """Norm and ReLU before each convolution (Zagoruyko & Komodakis 2016, arXiv:1605.07146)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

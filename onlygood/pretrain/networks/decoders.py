@@ -1,4 +1,4 @@
-"""Small decoders, from an encoder's last map back to pixels; thrown away after pretraining."""
+"""Small decoders from an encoder's last map back to pixels; they are thrown away after pretraining."""
 
 from torch import Tensor, nn
 
@@ -9,8 +9,9 @@ from onlygood.runtime.errors import OnlygoodError
 def up_convolutions(inputs: int, outputs: int, steps: int) -> nn.Sequential:
     """``(N, inputs, h, w)`` to ``(N, outputs, h·2ˢ, w·2ˢ)``; widths begin at 128 and halve down to 16.
 
-    Nearest neighbors and a 3×3 convolution, which leaves no chequerboard as strided transposes do; 1×1 at
-    the end, because squared errors through nine times as many weights overshoot at usual learning rates.
+    Each step is nearest neighbors and a 3×3 convolution, which leaves no checkerboard as strided transposes
+    do. The last convolution is 1×1: with 3×3, squared errors through nine times as many weights overshoot at
+    usual learning rates.
     """
     width = min(inputs, 128)
     layers: list[nn.Module] = [nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
@@ -29,7 +30,8 @@ def up_convolutions(inputs: int, outputs: int, steps: int) -> nn.Sequential:
 class Decoder(nn.Module):
     """An encoder's last map, or ``inputs`` channels of it, to ``outputs`` values every ``stride`` pixels.
 
-    Raises OnlygoodError for an encoder that keeps no map, or one coarser than ``stride`` asks.
+    Raises:
+        OnlygoodError: the encoder keeps no map, or one that is finer than ``stride``.
     """
 
     def __init__(self, encoder: Encoder, outputs: int, stride: int = 1, inputs: int | None = None) -> None:
@@ -43,9 +45,10 @@ class Decoder(nn.Module):
         )
 
     def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
-        """``(N, D, h, w)`` to ``(N, outputs, *size)``: what stands over at the right and below is cut off.
+        """``(N, D, h, w)`` to ``(N, outputs, *size)``; what is too much at the right and below is cut off.
 
-        Raises OnlygoodError where the map does not cover the image, as patches of a transformer may not.
+        Raises:
+            OnlygoodError: the map does not cover the image; patches of a transformer may not.
         """
         decoded: Tensor = self.body(maps)
         if decoded.shape[2] < size[0] or decoded.shape[3] < size[1]:

@@ -92,10 +92,10 @@ class LeNetHead(nn.Module):
 
 
 def lenet(channels: int) -> Encoder:
-    """The bias-free, affine-free network of Deep SVDD (Ruff et al. 2018).
+    """The network of Deep SVDD, without biases and affine norms (Ruff et al. 2018).
 
-    Neither biases nor affine norms nor bounded activations: each of them would let the network map everything
-    to the center without looking at the image.
+    It has no biases, no affine norms and no bounded activations: each of them would let the network map
+    everything to the center without looking at the image.
     """
     blocks: list[nn.Module] = []
     inputs = channels

@@ -1,4 +1,4 @@
-"""Small networks between the features and a loss; thrown away after training."""
+"""Small networks between the features and a loss; they are thrown away after training."""
 
 from itertools import pairwise
 
@@ -6,10 +6,11 @@ from torch import nn
 
 
 def mlp(*widths: int, norm: bool = True, norm_last: bool = False, bias_last: bool = True) -> nn.Sequential:
-    """Maps ``(N, widths[0])`` to ``(N, widths[-1])``: linear, batch norm and ReLU, and a linear layer to end.
+    """Maps ``(N, widths[0])`` to ``(N, widths[-1])``: linear, batch norm and ReLU, and a last linear layer.
 
-    ``norm_last`` ends with a batch norm that has no parameters. Layers before a batch norm have no bias; no
-    ``bias_last`` is for losses that do not see a shift of all embeddings.
+    ``norm=False`` leaves the batch norms out. ``norm_last`` ends with a batch norm that has no parameters.
+    Layers before a batch norm have no bias. ``bias_last=False`` is for losses that do not change when all
+    embeddings shift.
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths[:-1]):

@@ -1,4 +1,4 @@
-"""An encoder in two halves that see different channels (split-brain autoencoders, Zhang et al. 2017)."""
+"""An encoder in two halves that see different channels (Zhang et al. 2017, arXiv:1611.09842)."""
 
 from itertools import pairwise
 
@@ -27,7 +27,7 @@ class SplitBlock(nn.Module):
 
 
 class LumaFirst(nn.Module):
-    """RGB to luma and two color differences: linear, so they keep apart however RGB was standardized."""
+    """RGB to luma and two color differences: linear, so they stay apart however RGB is standardized."""
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, 3, H, W)`` to ``(N, 3, H, W)``."""
@@ -39,7 +39,7 @@ class LumaFirst(nn.Module):
 class SplitEncoder(Encoder):
     """Two encoders that share nothing: one sees luma, the other two color differences of an RGB image.
 
-    Their maps lie side by side, the luma half's first, so that it is used like any other encoder.
+    Their maps lie side by side, the luma half's first, so it is used like any other encoder.
     """
 
     def __init__(self, name: str, light: Encoder, color: Encoder) -> None:
@@ -51,7 +51,11 @@ class SplitEncoder(Encoder):
 
 
 def split_small(channels: int) -> SplitEncoder:
-    """The encoder "small" in two halves of half its width; raises OnlygoodError but for three channels."""
+    """The encoder "small" in two halves of half its width.
+
+    Raises:
+        OnlygoodError: the images do not have three channels.
+    """
     if channels != 3:
         raise OnlygoodError("encoder 'split-small' splits colors and these images are gray; use 'small'")
 

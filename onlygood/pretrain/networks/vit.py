@@ -1,4 +1,4 @@
-"""A vision transformer as an encoder (Dosovitskiy et al. 2021), in the sizes that small images need."""
+"""A vision transformer in sizes for small images (Dosovitskiy et al. 2021, arXiv:2010.11929)."""
 
 import math
 
@@ -33,7 +33,7 @@ class TransformerBlock(nn.Module):
 
 
 def sincos_positions(height: int, width: int, dim: int) -> Tensor:
-    """Fixed positions ``(height · width, dim)``: a quarter each of sin and cos of row and of column."""
+    """Fixed positions ``(height · width, dim)``: sin and cos of row and of column, a quarter each."""
     rates = 1 / 10_000 ** (torch.arange(dim // 4) / (dim // 4))
     rows = torch.arange(height).repeat_interleave(width)[:, None] * rates
     columns = torch.arange(width).repeat(height)[:, None] * rates

@@ -11,7 +11,8 @@ from onlygood.runtime.errors import OnlygoodError
 def save_weights(encoder: Encoder, path: Path, *, standardize: str) -> None:
     """Write the weights as safetensors; the header says which encoder, its channels and how images reach it.
 
-    As one entry: safetensors writes several in any order, and the same weights shall give the same file.
+    The header has one entry: safetensors writes several in any order, and the same weights are to give the
+    same file.
     """
     from safetensors.torch import save  # noqa: PLC0415
 

@@ -45,9 +45,9 @@ def pooled(maps: Tensor, pool: Pool, dimensions: int) -> Tensor:
 
 
 class FrozenEncoder:
-    """An encoder to be read, not changed: in a ``with`` block it is in evaluation mode without gradients.
+    """An encoder that is read, not changed: in a ``with`` block it is in evaluation mode without gradients.
 
-    On leaving, modes and flags are put back, and any change of a weight or a batch-norm statistic is an
+    On leaving, modes and flags are put back. A weight or a batch-norm statistic that changed is an
     AssertionError: the numbers would not be those of the encoder that was asked about.
     """
 
@@ -126,7 +126,7 @@ def read(store: Store, ids: NDArray[np.int64]) -> Tensor:
 
 
 def scaled(train: Tensor, *others: Tensor) -> list[Tensor]:
-    """Features ``(N, D)`` centerd and divided by the deviations of ``train``; constant ones become 0."""
+    """Features ``(N, D)`` centered and divided by the deviations of ``train``; constant ones become 0."""
     mean, deviation = train.mean(dim=0), train.std(dim=0, correction=0)
     deviation = torch.where(deviation > 1e-6 * (mean.abs() + 1e-6), deviation, torch.inf)
     return [(features - mean) / deviation for features in (train, *others)]
@@ -135,14 +135,14 @@ def scaled(train: Tensor, *others: Tensor) -> list[Tensor]:
 def minibatches(count: int, size: int, rng: torch.Generator) -> tuple[Tensor, ...]:
     """A random order of ``count`` images in parts of nearly equal size, at most ``size``.
 
-    Equal, because a remainder of a single image has no batch statistics.
+    They are nearly equal because a remainder of a single image has no batch statistics.
     """
     return torch.randperm(count, generator=rng).tensor_split(math.ceil(count / size))
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What every protocol gets: the encoder to read, the images, the seed, and where to say how it goes."""
+    """What every protocol gets: the encoder, the images, the seed, and where to report progress."""
 
     encoder: FrozenEncoder
     data: Dataset

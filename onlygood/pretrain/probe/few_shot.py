@@ -1,4 +1,4 @@
-"""How far a few labels go: prototypical episodes (Snell et al. 2017), and n labels of every class."""
+"""How far a few labels go: episodes (Snell et al. 2017, arXiv:1703.05175), and n labels of every class."""
 
 from collections.abc import Iterator
 
@@ -40,7 +40,7 @@ class FewShotConfig(Strict):
 def few_shot(setup: Setup, config: FewShotConfig) -> list[Row]:
     """Mean accuracies with their intervals, for every stage; amounts that a class lacks are left out.
 
-    All stages see the same draws. An interval is over draws of examples, for these images.
+    All stages see the same draws. An interval is over draws of examples, for the given images.
     """
     data = setup.data
     least = int(np.bincount(data.train.labels, minlength=len(data.classes)).min())
@@ -96,11 +96,11 @@ def episodes(
 def episode_accuracies(support: Tensor, query: Tensor) -> list[float]:
     """Share of right answers in each episode.
 
-    ``support`` (E, W, S, D) gives a prototype per class, its mean; each of ``query`` (E, W, Q, D) goes to the
-    nearest in Euclidean distance.
+    ``support`` ``(E, W, S, D)`` gives a prototype for each class, its mean. Each of ``query`` ``(E, W, Q,
+    D)`` goes to the nearest prototype in Euclidean distance.
     """
     ways = support.shape[1]
-    distance = torch.cdist(query.flatten(1, 2), support.mean(dim=2))  # (E, W·Q, W)
+    distance = torch.cdist(query.flatten(1, 2), support.mean(dim=2))  # ``(E, W·Q, W)``
     truth = torch.arange(ways).repeat_interleave(query.shape[2])
     right: list[float] = (distance.argmin(dim=2) == truth).double().mean(dim=1).tolist()
     return right

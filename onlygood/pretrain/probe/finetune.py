@@ -33,7 +33,7 @@ class FinetuneConfig(Strict):
 def finetune(setup: Setup, config: FinetuneConfig) -> list[Row]:
     """Test accuracy after the last epoch, on all training images, with the learning rate chosen.
 
-    The encoder given stays as it is: copies are trained.
+    The given encoder stays as it is: copies are trained.
     """
     data, tried = setup.data, []
     best = config.lr[0]
@@ -85,7 +85,7 @@ def _train(setup: Setup, config: FinetuneConfig, part: Part, lr: float) -> tuple
 
 
 def random_shift(images: Tensor, most: int, rng: torch.Generator) -> Tensor:
-    """Each image ``(N, C, H, W)`` moved by up to ``most`` px both ways; what comes in is mirrored."""
+    """Each image ``(N, C, H, W)`` moved by up to ``most`` px both ways; the border is mirrored."""
     batch, _, height, width = images.shape
     shift = torch.randint(-most, most + 1, (2, batch, 1), generator=rng)
     rows = reflect(torch.arange(height) + shift[0], height - 1)[:, :, None]

@@ -1,4 +1,4 @@
-"""Weighted nearest neighbors (Wu et al. 2018): nothing is trained, so nothing is tuned."""
+"""Weighted nearest neighbors (Wu et al. 2018, arXiv:1805.01978): nothing is trained, so nothing is tuned."""
 
 import torch
 from pydantic import Field
@@ -23,9 +23,10 @@ class KnnConfig(Strict):
 def knn_votes(
     bank: Tensor, labels: Tensor, queries: Tensor, classes: int, *, k: int, temperature: float
 ) -> Tensor:
-    """Votes ``(Q, classes)`` for ``queries`` (Q, D) of the nearest in ``bank`` (N, D) with ``labels`` (N,).
+    """Votes ``(Q, classes)`` of the nearest in ``bank`` ``(N, D)`` for each of ``queries`` ``(Q, D)``.
 
-    Both must be L2-normalized. Weights are exp((similarity - 1) / T): the common factor keeps them finite.
+    ``labels`` ``(N,)`` are the classes of ``bank``. Queries and bank must be L2-normalized. Weights are
+    exp((similarity - 1) / T): the common factor keeps them finite.
     """
     similarity, index = (queries @ bank.T).topk(min(k, len(bank)), dim=1)
     votes = torch.zeros(len(queries), classes, device=bank.device)

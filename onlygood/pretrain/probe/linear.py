@@ -14,10 +14,10 @@ from onlygood.runtime.strict import Strict
 
 
 class LinearConfig(Strict):
-    """The survey's protocol (Jing & Tian 2020): SGD, batch 192, 0.01 divided by 10 at epochs 10 and 20 of 30.
+    """The survey's protocol: SGD, batch 192, 0.01 divided by 10 at epochs 10 and 20 of 30.
 
-    ``batchnorm`` puts a norm without weights before each layer: maps of different encoders differ in scale by
-    orders of magnitude, and one learning rate has to fit them all.
+    (Jing & Tian 2020, arXiv:1902.06162.) ``batchnorm`` puts a norm without weights before each layer: maps of
+    different encoders differ in scale by orders of magnitude, and one learning rate has to fit them all.
     """
 
     pool: Pool = "max"
@@ -88,7 +88,7 @@ def _layer(width: int, classes: int, batchnorm: bool) -> nn.Sequential:
 
 
 def _source(setup: Setup, config: LinearConfig, rng: torch.Generator) -> Callable[[Tensor], list[Tensor]]:
-    """Features of training positions (B,), for each stage ``(B, D_i)``: kept, or encoded each time."""
+    """Features of training positions ``(B,)``, for each stage ``(B, D_i)``: kept, or encoded each time."""
     encoder, train, store = setup.encoder, setup.data.train, setup.data.store
     values = sum(found.shape[1] for found in _test(setup, config, 0, 1))
     if not config.flip and 4 * values * len(train) <= config.cache_gb * 1e9:

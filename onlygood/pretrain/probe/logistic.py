@@ -1,4 +1,4 @@
-"""Multinomial logistic regression by L-BFGS on kept features, its strength chosen without the test images."""
+"""Multinomial logistic regression by L-BFGS on kept features; its C is chosen without the test images."""
 
 import warnings
 from typing import Any
@@ -28,9 +28,9 @@ class LogisticConfig(Strict):
 
 
 def logistic(setup: Setup, config: LogisticConfig) -> list[Row]:
-    """Test accuracy for every stage, after a refit on all training images with the C that was chosen.
+    """Test accuracy for every stage, after a refit on all training images with the chosen C.
 
-    Features are standardized with the deviations of what is trained on.
+    Features are standardized with the deviations of the images that are trained on.
     """
     data = setup.data
     fitting, held = data.train.held_out(config.validation, setup.seed)
@@ -76,7 +76,7 @@ def fit(
     strength: float,
     iterations: int,
 ) -> tuple[Any, bool]:
-    """A fitted model, from where ``model`` stands if one is given, and whether L-BFGS came to its end."""
+    """A fitted model, and whether L-BFGS came to its end; it starts from ``model`` if one is given."""
     if model is None:
         model = LogisticRegression(C=strength, max_iter=iterations, warm_start=True)
     model.set_params(C=strength)

@@ -1,4 +1,4 @@
-"""What a probe found, with everything needed to find it again; JSON, and no torch to read it."""
+"""What a probe found, and all that is needed to repeat it; JSON, and no torch to read it."""
 
 import math
 import statistics
@@ -115,7 +115,7 @@ def mean_row(
 
 
 def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927): stays within [0, 1], also at its ends."""
+    """95 % interval of a share (Wilson 1927); it stays within [0, 1], also at the ends."""
     share, weight = correct / total, z * z / total
     center = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)

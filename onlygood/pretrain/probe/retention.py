@@ -1,9 +1,9 @@
 """What an encoder keeps and what it ignores: color, position and scale, read by ridge regression.
 
-Each image is made smaller, put somewhere on a gray canvas, and given a random mean color. Where it lies, how
-large it is and how the picture is colored then says nothing of what is on it, so that no habit of
-photographers (skies are blue and at the top) can stand in for what the features hold. A pretext task whose
-views change a property teaches the encoder to drop it: R² near 0; what it keeps gives R² near 1.
+Each image is made smaller, put somewhere on a gray canvas, and given a random mean color. Then its position,
+size and color say nothing of what it shows, so no habit of photographers (skies are blue and at the top) can
+stand in for what the features hold. A pretext task whose views change a property teaches the encoder to drop
+it: R² near 0. A property that it keeps has R² near 1.
 """
 
 from typing import Self
@@ -73,7 +73,7 @@ def retention(setup: Setup, config: RetentionConfig) -> list[Row]:
 def _changed(
     setup: Setup, config: RetentionConfig, part: Part, stream: int
 ) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """Features of the changed images, for each stage, and what was done to them."""
+    """Features of the changed images, for each stage, and the properties that were changed."""
     rng = torch.Generator().manual_seed(2 * setup.seed + stream)
     ids = part.ids
     if len(ids) > config.images:
@@ -93,8 +93,9 @@ def _changed(
 def place(images: Tensor, config: RetentionConfig, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
     """Change uint8 images ``(N, C, H, W)``; also returns each property as ``(N, P)``.
 
-    Position is the center's (x, y) with the canvas from -1 to 1, scale the logarithm of the share of the
-    sides, brightness and color (two color differences, RGB only) those of the mean of the picture made.
+    Position is the center's (x, y), where the canvas goes from -1 to 1. Scale is the logarithm of the share
+    of the sides. Brightness and color (two color differences, RGB only) are those of the changed picture's
+    mean.
     """
     batch, channels = images.shape[:2]
     low, high = np.log(config.scale)
@@ -120,7 +121,7 @@ def place(images: Tensor, config: RetentionConfig, rng: torch.Generator) -> tupl
 
 
 def _r_squared(errors: np.ndarray, truth: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """R² averaged over the columns of (N, P), with its 95 % bootstrap interval over test images."""
+    """R² averaged over the columns of ``(N, P)``, with its 95 % bootstrap interval over test images."""
 
     def measure(rows: np.ndarray | slice) -> float:
         unexplained = (errors[rows] ** 2).sum(axis=0)

@@ -1,4 +1,4 @@
-"""Barlow Twins: the views' embeddings agree, and their dimensions do not repeat each other."""
+"""Barlow Twins: views agree, dimensions do not repeat each other (Zbontar et al. 2021, arXiv:2103.03230)."""
 
 import torch
 from pydantic import Field
@@ -17,7 +17,8 @@ from onlygood.runtime.strict import Strict
 class BarlowTwinsConfig(Strict):
     """The CIFAR preset, half as wide; ``off_diagonal`` weighs redundancy.
 
-    ``scale`` multiplies the whole loss: the preset's optimizer (LARS) does not care, SGD diverges without.
+    ``scale`` multiplies the whole loss. The preset's optimizer (LARS) does not depend on it; SGD diverges
+    without it.
     """
 
     views: Views = Field(default_factory=crop_and_color)
@@ -27,7 +28,7 @@ class BarlowTwinsConfig(Strict):
 
 
 class BarlowTwinsTask(Task):
-    """Cross-correlation of two views to the identity (Zbontar et al. 2021); no negatives, no asymmetry."""
+    """Cross-correlation of two views to the identity; no negatives, and both views are treated alike."""
 
     config: BarlowTwinsConfig
 

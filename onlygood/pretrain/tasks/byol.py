@@ -1,4 +1,4 @@
-"""BYOL: predict what a slow copy of the network says of another view (Grill et al. 2020)."""
+"""BYOL: predict a slow copy's embedding of the other view (Grill et al. 2020, arXiv:2006.07733)."""
 
 import torch
 from pydantic import Field
@@ -29,7 +29,7 @@ class BYOLConfig(Strict):
 
 
 class BYOLTask(Task):
-    """No negatives: predictor and slow target together keep the embeddings apart."""
+    """No negatives: the predictor and the slow target together keep the embeddings apart."""
 
     config: BYOLConfig
 
@@ -54,7 +54,7 @@ class BYOLTask(Task):
         return Output(loss, metrics, torch.cat(features).detach())
 
     def after_step(self, progress: float) -> None:
-        """The target follows the trained network, ever more slowly."""
+        """The target moves towards the trained network, ever more slowly."""
         super().after_step(progress)
         momentum = rising_momentum(self.config.momentum, progress)
         ema_update(self.target, nn.Sequential(self.encoder, self.projector), momentum)

@@ -1,4 +1,4 @@
-"""Colorization: the colors of a gray picture, as a classification (Zhang et al. 2016)."""
+"""Colorization: the colors of a gray picture, as classes (Zhang et al. 2016, arXiv:1603.08511)."""
 
 import torch
 from pydantic import Field
@@ -25,7 +25,7 @@ GRAY = 5.0  # images whose a and b all stay below this have no color to learn fr
 
 
 def gray_view(lab: Tensor, channels: int, standardize: Standardize) -> Tensor:
-    """Lightness alone, standardized as an image is and repeated for each input channel of the encoder."""
+    """Lightness alone, standardized as an image is, and repeated for each input channel of the encoder."""
     lightness = (lab[:, :1] * 2.55).round().to(torch.uint8)
     return to_float(lightness, standardize).expand(-1, channels, -1, -1)
 
@@ -41,8 +41,11 @@ class ColorizationConfig(Strict):
 class ColorizationTask(Task):
     """Lightness in, the ab bin of every fourth pixel out; rare colors weigh more.
 
-    The prior of the colors is counted as training goes. The encoder never sees a color, so as a detector it
-    is blind to it but for what luminance says. Raises OnlygoodError for gray images.
+    The prior of the colors is counted during training. The encoder never sees a color, so as a detector it is
+    blind to color, except for what luminance tells of it.
+
+    Raises:
+        OnlygoodError: the images are gray.
     """
 
     config: ColorizationConfig

@@ -1,7 +1,7 @@
-"""Context encoder: paint what stood in a hole of random shape (Pathak et al. 2016).
+"""Context encoder: paint what stood in a hole of random shape (Pathak et al. 2016, arXiv:1604.07379).
 
-The reconstruction loss alone: the adversarial one sharpens the paintings, and the paper leaves it out where
-features are what is wanted.
+The loss is the reconstruction loss alone. The adversarial loss makes the paintings sharper; the paper leaves
+it out where only features are wanted.
 """
 
 import torch
@@ -19,9 +19,10 @@ from onlygood.runtime.strict import Strict
 def random_regions(
     shape: tuple[int, int, int], area: float, smoothness: float, rng: torch.Generator
 ) -> Tensor:
-    """Holes of random smooth outline: bool ``(B, 1, H, W)`` for ``shape`` (B, H, W), all of one ``area``.
+    """Holes of random smooth outline, all of one ``area``: bool ``(B, 1, H, W)`` for ``shape`` ``(B, H, W)``.
 
-    The highest part of smooth noise; ``smoothness`` is the size of its hills as a share of the shorter side.
+    A hole is the highest part of smooth noise; ``smoothness`` is the size of the noise's hills as a share of
+    the shorter side.
     """
     batch, height, width = shape
     hill = max(2, round(smoothness * min(height, width)))
@@ -49,7 +50,7 @@ class ContextEncoderConfig(Strict):
 
 
 class ContextEncoderTask(Task):
-    """Holes are filled with 0, the mean, and painted by a light decoder, which is thrown away."""
+    """Holes are filled with 0, the mean, and a light decoder paints them; it is thrown away later."""
 
     config: ContextEncoderConfig
 

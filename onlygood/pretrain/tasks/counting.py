@@ -1,4 +1,4 @@
-"""Counting: what is in the four quarters must add up to what is in the whole (Noroozi et al. 2017)."""
+"""Counting: counts of four quarters add up to that of the whole (Noroozi et al. 2017, arXiv:1708.06734)."""
 
 import torch
 from pydantic import Field
@@ -15,10 +15,10 @@ from onlygood.runtime.strict import Strict
 
 
 def counting_loss(whole: Tensor, parts: Tensor, margin: float) -> Tensor:
-    """Squared distance of counts ``whole`` (N, D) and the summed counts of ``parts`` (N, 4, D), and a hinge.
+    """Squared distance of counts ``whole`` ``(N, D)`` from the sums of ``parts`` ``(N, 4, D)``, and a hinge.
 
-    The hinge keeps each sum a squared ``margin`` away from the counts of another image (the next one):
-    counts of zero everywhere cost exactly the margin.
+    The hinge keeps each sum a squared ``margin`` away from the counts of another image (the next one): counts
+    of zero everywhere cost exactly the margin.
     """
     whole, total = whole.float(), parts.float().sum(dim=1)
     same = (whole - total).square().sum(dim=1)
@@ -29,7 +29,8 @@ def counting_loss(whole: Tensor, parts: Tensor, margin: float) -> Tensor:
 def halve(x: Tensor, rng: torch.Generator) -> Tensor:
     """Half the side, ``(B, C, 2s, 2s)`` to ``(B, C, s, s)``; each image by a filter drawn at random.
 
-    Area, bilinear or bicubic: with one filter, its traces would tell the whole from its quarters.
+    The filters are area, bilinear and bicubic. With only one, its traces would tell the whole from its
+    quarters.
     """
     size = [side // 2 for side in x.shape[2:]]
     smooth = [functional.interpolate(x, size, mode=mode, antialias=True) for mode in ("bilinear", "bicubic")]

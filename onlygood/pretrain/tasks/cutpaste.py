@@ -1,4 +1,4 @@
-"""CutPaste 3-way: clean, pasted patch or pasted scar? (Li et al. 2021)."""
+"""CutPaste 3-way: clean, pasted patch or pasted scar? (Li et al. 2021, arXiv:2104.04015)."""
 
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ from onlygood.runtime.strict import Strict
 
 
 class CutPasteConfig(Strict):
-    """Views of the image before anything is pasted."""
+    """Views of the image before the paste."""
 
     views: Views = Field(default_factory=lambda: Views(brightness=0.1, contrast=0.1))
 

@@ -1,4 +1,4 @@
-"""Damaged jigsaw: order gray tiles, paint the one that is lost, color the others (Kim et al. 2018)."""
+"""Damaged jigsaw: order gray tiles, paint a lost one, color the rest (Kim et al. 2018, arXiv:1802.01880)."""
 
 import torch
 from pydantic import Field
@@ -26,7 +26,7 @@ PAINTED = 16  # px: side at which the lost tile is painted
 
 
 class DamagedJigsawConfig(PuzzleConfig):
-    """The puzzle, as in ``jigsaw``, and what the two other losses weigh beside its own."""
+    """The puzzle, as in ``jigsaw``, and the weights of the two other losses."""
 
     inpainting: float = Field(default=1.0, gt=0)
     colorization: float = Field(default=0.2, gt=0)
@@ -35,8 +35,8 @@ class DamagedJigsawConfig(PuzzleConfig):
 class DamagedJigsawTask(Task):
     """Three tasks on one pass of the tiles: order them, paint the lost one, color the others.
 
-    The encoder sees lightness only, so that there are no color fringes to hide, and noise in place of the
-    lost tile. Gray images are not colored.
+    The encoder sees lightness only, so there are no color fringes to hide, and noise in place of the lost
+    tile. Gray images are not colored.
     """
 
     config: DamagedJigsawConfig
@@ -80,7 +80,7 @@ class DamagedJigsawTask(Task):
         return Output(loss, metrics, features.detach())
 
     def _tiles(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Standardized lightness ``(B, T, 1, s, s)``, and ab ``(B, T, 2, s, s)``: none of gray images."""
+        """Standardized lightness ``(B, T, 1, s, s)``, and ab ``(B, T, 2, s, s)``; gray images have no ab."""
         config = self.config
         if images.shape[1] == 3:
             lab = srgb_to_lab(unit_view(images, config.views, rng))
@@ -91,7 +91,7 @@ class DamagedJigsawTask(Task):
         return standardize_tiles(tiles[:, :, :1]), tiles[:, :, 1:]
 
     def _color(self, colorizer: Decoder, maps: Tensor, colors: Tensor) -> Tensor:
-        """Soft cross entropy of ab bins; ``maps`` (N, D, h, w) and ``colors`` (N, 2, s, s) of tiles."""
+        """Soft cross entropy of ab bins of tiles: ``maps`` ``(N, D, h, w)``, ``colors`` ``(N, 2, s, s)``."""
         ab = functional.avg_pool2d(colors, STRIDE, ceil_mode=True)
         index, weight = soft_encode(as_rows(ab), self.bins)
         logits = as_rows(colorizer(maps, (ab.shape[2], ab.shape[3])))

@@ -1,4 +1,4 @@
-"""DeepCluster: learn the clusters of one's own features, again and again (Caron et al. 2018)."""
+"""DeepCluster: learn the clusters of one's own features, repeatedly (Caron et al. 2018, arXiv:1807.05520)."""
 
 from collections.abc import Callable
 
@@ -17,8 +17,8 @@ from onlygood.runtime.strict import Strict
 class DeepClusterConfig(Strict):
     """Views, and how the features are clustered; the paper takes ten clusters for each class it expects.
 
-    The paper clusters before every epoch. Here clusters are kept for ``least_steps`` steps at least, for an
-    epoch of few steps teaches a new classifier little.
+    The paper clusters before every epoch. Here clusters are kept for at least ``least_steps`` steps: an epoch
+    of few steps teaches a new classifier little.
     """
 
     views: Views = Field(default_factory=lambda: Views(scale=(0.2, 1.0)))
@@ -31,13 +31,13 @@ class DeepClusterConfig(Strict):
 class DeepClusterTask(Task):
     """Cross entropy with k-means labels of PCA-whitened, L2-normalized features of plain images.
 
-    The paper samples images uniformly over clusters, so that putting most images into one cluster is no way
-    out. The trainer owns the sampling here, so each image's loss is divided by the size of its cluster
-    instead, and the batch's by the sum of these weights: about the same. ``accuracy`` is weighted alike:
-    always naming one cluster scores 1/K.
+    The paper samples images uniformly over clusters: without that, most images in one cluster would be an
+    easy solution. Here the trainer owns the sampling. So each image's loss is divided by the size of its
+    cluster instead, and the batch's loss by the sum of these weights, which has about the same effect.
+    ``accuracy`` is weighted in the same way: always naming one cluster scores 1/K.
 
-    A clustering names its clusters anew, so the classifier starts anew with it; what momentum the optimizer
-    has for the old one dies away within some steps. ``nmi`` says how far two clusterings in a row agree.
+    A clustering names its clusters anew, so the classifier starts anew with it. The optimizer's momentum for
+    the old classifier dies away within some steps. ``nmi`` says how far two clusterings in a row agree.
     """
 
     config: DeepClusterConfig
@@ -104,7 +104,7 @@ class DeepClusterTask(Task):
         return random_view(images, self.standardize, self.config.views, rng)
 
     def _restart(self, rng: torch.Generator | None) -> None:
-        """A classifier that knows nothing: log K is its loss."""
+        """A classifier that knows nothing: its loss is log K."""
         with torch.no_grad():
             self.cluster_classifier.weight.normal_(0, 0.01, generator=rng)
             self.cluster_classifier.bias.zero_()

@@ -1,4 +1,4 @@
-"""DeepCluster v2: k-means of remembered embeddings; centroids are the classifier (Caron et al. 2020)."""
+"""DeepCluster v2: k-means of remembered embeddings (in SwAV's paper, Caron et al. 2020, arXiv:2006.09882)."""
 
 from collections.abc import Callable
 
@@ -31,10 +31,10 @@ class DeepClusterV2Config(Strict):
 class DeepClusterV2Task(Task):
     """Both views of an image must find its centroid, in each of several spherical clusterings.
 
-    Embeddings of the last epoch's views are kept, so clustering costs no pass over the images. Centroids are
-    the classifier's weights: nothing is to be learned anew. Heads cluster the first and the second views in
-    turn, as the authors do. The loss starts below chance, as centroids lie near their images; ``agreement``
-    is the share of views nearest to their own centroid.
+    The embeddings of the last epoch's views are kept, so clustering costs no pass over the images. The
+    centroids are the classifier's weights: nothing has to be learned anew. Heads cluster the first and the
+    second views in turn, as the authors do. The loss starts below chance, because centroids lie near their
+    images; ``agreement`` is the share of views that are nearest to their own centroid.
     """
 
     config: DeepClusterV2Config

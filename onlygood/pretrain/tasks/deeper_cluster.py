@@ -1,4 +1,4 @@
-"""DeeperCluster: which cluster, and turned by how much? (Caron et al. 2019)."""
+"""DeeperCluster: which cluster, and turned by how much? (Caron et al. 2019, arXiv:1905.01278)."""
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ class DeeperClusterConfig(DeepClusterConfig):
 class DeeperClusterTask(DeepClusterTask):
     """Cross entropy over clusters × quarter turns; the clusters are of the upright images' features.
 
-    All four turns of a view are in the batch, as in RotNet. The paper draws one, and splits its 1.3 million
-    classes into two levels, of which clusters as few as ours have no need.
+    All four turns of a view are in the batch, as in RotNet. The paper draws one turn, and splits its 1.3
+    million classes into two levels; our few clusters do not need that.
     """
 
     config: DeeperClusterConfig

@@ -1,7 +1,7 @@
 """Synthetic defects: is this view clean, or has a soft-masked defect been painted into it?
 
-In the line of CutPaste (Li et al. 2021) and NSA (Schlüter et al. 2022), with masks of our own, which
-`pretrain/views/defects.py` draws.
+After CutPaste (Li et al. 2021, arXiv:2104.04015) and NSA (Schlüter et al. 2022, arXiv:2109.15222), with masks
+of our own, which `pretrain/views/defects.py` draws.
 """
 
 from typing import ClassVar
@@ -31,8 +31,8 @@ class DefectsConfig(Strict):
 class DefectsTask(Task):
     """Clean (class 0) against defective (class 1); half of each batch gets one defect.
 
-    A small defect is lost in the average over a view, and with it the gradient; so each cell of the last map
-    is also told whether the defect touches it. At test time only the views' classifier is used.
+    A small defect is lost in the average over a view, and its gradient with it. So each cell of the last map
+    must also tell whether the defect touches it. At test time only the views' classifier is used.
     """
 
     config: DefectsConfig

@@ -21,7 +21,7 @@ def mask_pixels(x: Tensor, share: float, rng: torch.Generator) -> Tensor:
 
 
 class DenoisingConfig(Strict):
-    """Views and how they are corrupted."""
+    """Views, and how they are corrupted."""
 
     views: Views = Field(default_factory=Views)
     corruption: Literal["masking", "gaussian"] = "masking"

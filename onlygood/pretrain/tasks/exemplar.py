@@ -1,4 +1,4 @@
-"""Exemplar: which image's patch is this, however distorted? (Dosovitskiy et al. 2014)."""
+"""Exemplar: which image's patch is this, however distorted? (Dosovitskiy et al. 2014, arXiv:1406.6909)."""
 
 import torch
 from pydantic import Field
@@ -18,8 +18,8 @@ from onlygood.runtime.strict import Strict
 class ExemplarConfig(Strict):
     """How large a patch stands for its image, and how it is distorted.
 
-    ``patch`` is a share of the image's shorter side. The paper cuts 32 px out of 96; images of 32 px are its
-    patches already, so that here a patch shows most of the image, with room to move.
+    ``patch`` is a share of the image's shorter side. The paper cuts 32 px out of 96 px. Images of 32 px are
+    like its patches already, so by default a patch shows most of the image, with room to move.
     """
 
     patch: float = Field(default=0.75, gt=0, le=1)
@@ -29,10 +29,10 @@ class ExemplarConfig(Strict):
 class ExemplarTask(Task):
     """Every image gives one patch, and all distortions of that patch are one class; cross entropy.
 
-    Patches lie where the image has structure, more likely the more of it, and stay where they are: a patch
-    is a function of the image and of one number per image that is drawn with the weights. (So all processes
-    of a training agree on it.) The classifier has a row for each image: for more than some ten thousand, take
-    `exemplar-triplet`.
+    Patches lie where the image has structure, more likely where it has more, and they stay there: a patch is
+    a function of the image and of one number per image that is drawn with the weights. (So all processes of a
+    training agree on it.) The classifier has a row for each image: for more than some ten thousand images,
+    take `exemplar-triplet`.
     """
 
     config: ExemplarConfig
@@ -65,7 +65,7 @@ class ExemplarTask(Task):
 
     @torch.no_grad()
     def _choose_seeds(self, images: Tensor, ids: Tensor, side: int) -> None:
-        """Of images that are seen for the first time."""
+        """Choose the patches of images that are seen for the first time."""
         new = self.seeds[ids, 0] < 0
         if new.any():
             self.seeds[ids[new]] = choose_seeds(images[new], side, self.draws[ids[new]])

@@ -1,6 +1,7 @@
 """Exemplar with triplets: views of one image lie nearer together than to other images'.
 
-The form of Exemplar that scales (Kolesnikov et al. 2019, after Doersch & Zisserman 2017).
+The form of Exemplar for many images (Kolesnikov et al. 2019, arXiv:1901.09005, after Doersch & Zisserman
+2017, arXiv:1708.07860).
 """
 
 import torch
@@ -16,7 +17,7 @@ from onlygood.runtime.strict import Strict
 
 
 def inception_and_gray() -> Views:
-    """Crops and colors of about the strength of Inception's, and two views of three without color."""
+    """Crops and colors about as strong as Inception's; two views of three have no color."""
     return Views(scale=(0.2, 1.0), brightness=0.5, contrast=0.5, saturation=0.5, hue=0.2, gray=0.66)
 
 
@@ -32,8 +33,8 @@ class ExemplarTripletConfig(Strict):
 class ExemplarTripletTask(Task):
     """Semi-hard triplets of ``crops`` views of each image. A loss that stays at the margin has collapsed.
 
-    By default each view is standardized by itself. An image's views are gray or colored one by one, while in
-    the paper's code they all are, which tells some images apart.
+    By default each view is standardized by itself. Each view of an image is gray or colored by its own draw.
+    In the paper's code all views of an image are gray or none is, which tells some images apart.
     """
 
     config: ExemplarTripletConfig

@@ -1,4 +1,4 @@
-"""Geometric: which flip, shift and quarter turn was applied? (GEOM, Golan & El-Yaniv 2018)."""
+"""Geometric: which flip, shift and turn was applied? (GEOM, Golan & El-Yaniv 2018, arXiv:1805.10917)."""
 
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ from onlygood.runtime.strict import Strict
 class GeometricConfig(Strict):
     """Any product of flips, shifts by ``shift`` px and quarter turns; the defaults are GEOM-72 at 32 px.
 
-    ``copies`` transforms of each image are in a batch, drawn without replacement; None takes all, as the
+    Each batch holds ``copies`` transforms of each image, drawn without replacement; None takes all, as the
     paper does.
     """
 
@@ -34,8 +34,8 @@ class GeometricConfig(Strict):
 class GeometricTask(Task):
     """Cross entropy over the transforms; class 0 is the image as it is.
 
-    Images are cut square before they are turned: the shape of a turned oblong would tell the angle. What a
-    shift uncovers is filled by reflection, as in the paper; its seam is part of what there is to see.
+    Images are cut square before they are turned: the shape of a turned oblong would tell the angle. A shift
+    fills what it uncovers by reflection, as in the paper; the seam is part of what there is to see.
     """
 
     config: GeometricConfig

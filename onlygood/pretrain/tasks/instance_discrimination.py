@@ -1,4 +1,4 @@
-"""Instance discrimination: every image is its own class, known by its last embeddings (Wu et al. 2018)."""
+"""Instance discrimination: every image is its own class (Wu et al. 2018, arXiv:1805.01978)."""
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from onlygood.runtime.strict import Strict
 
 
 class InstanceDiscriminationConfig(Strict):
-    """The paper's; up to ``negatives`` images the softmax is over all images, beyond it is estimated."""
+    """The paper's values. With more images than ``negatives``, the softmax over all images is estimated."""
 
     views: Views = Field(default_factory=crop_and_color)
     temperature: float = Field(default=0.07, gt=0)
@@ -26,9 +26,10 @@ class InstanceDiscriminationConfig(Strict):
 
 
 class InstanceDiscriminationTask(Task):
-    """One view an image: it must find its own row in a memory of all ``images``.
+    """One view of each image must find the image's own row in a memory of all ``images``.
 
-    With many images by noise-contrastive estimation.
+    Row i is a mean of the last embeddings of image i. With many images, the loss is a noise-contrastive
+    estimate.
     """
 
     config: InstanceDiscriminationConfig

@@ -1,4 +1,4 @@
-"""Jigsaw: in which of K orders do the tiles lie? (Noroozi & Favaro 2016)."""
+"""Jigsaw: in which of K orders do the tiles lie? (Noroozi & Favaro 2016, arXiv:1603.09246)."""
 
 from typing import Literal
 
@@ -23,10 +23,10 @@ class JigsawConfig(PuzzleConfig):
 
 
 class JigsawTask(Task):
-    """The context-free network: tiles pass the encoder one by one and meet in the classifier only.
+    """The context-free network: tiles pass the encoder one by one and meet only in the classifier.
 
-    Tiles are standardized each by itself and separated by random gaps, and their colors are dropped:
-    otherwise lighting, continued edges and the color fringes of lenses would tell their places.
+    Each tile is standardized by itself, random gaps separate the tiles, and their colors are dropped.
+    Otherwise lighting, continued edges and the color fringes of lenses would tell their places.
     """
 
     config: JigsawConfig

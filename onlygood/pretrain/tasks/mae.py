@@ -1,4 +1,4 @@
-"""Masked autoencoder: paint three quarters of the patches from the rest (He et al. 2022)."""
+"""Masked autoencoder: paint most of the patches from the rest (He et al. 2022, arXiv:2111.06377)."""
 
 import torch
 from pydantic import Field
@@ -29,13 +29,13 @@ def patchify(x: Tensor, patch: int) -> Tensor:
 
 
 def normalized(patches: Tensor) -> Tensor:
-    """Each patch ``(N, L, P)`` by its own mean and deviation."""
+    """Each of the patches ``(N, L, P)``, normalized with its own mean and deviation."""
     variance, mean = torch.var_mean(patches.float(), dim=2, keepdim=True)
     return (patches - mean) / (variance + 1e-6).sqrt()
 
 
 def masked_error(predicted: Tensor, target: Tensor, hidden: Tensor) -> Tensor:
-    """Mean squared error over the patches that ``hidden (N, L)`` marks."""
+    """Mean squared error over the patches that ``hidden`` ``(N, L)`` marks."""
     error = (predicted.float() - target).square().mean(dim=2)
     return error[hidden].mean()
 
@@ -43,7 +43,7 @@ def masked_error(predicted: Tensor, target: Tensor, hidden: Tensor) -> Tensor:
 class MAETask(Task):
     """The encoder sees the patches that are left; a small decoder paints the hidden ones.
 
-    It needs a transformer ("vit-tiny-4", "vit-tiny-8"), adamw, and long training.
+    It needs a transformer ("vit-tiny-4", "vit-tiny-8"), the optimizer "adamw", and long training.
     """
 
     config: MAEConfig
@@ -64,7 +64,7 @@ class MAETask(Task):
         read_older_names(self, {"enter": "to_decoder", "hidden": "mask_token", "paint": "to_pixels"})
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """Mean squared error of the hidden patches, each normalized; painting nothing costs 1."""
+        """Mean squared error of the hidden patches, each normalized; a prediction of zeros costs 1."""
         patch = self.encoder.stride
         side = self.config.views.size or min(images.shape[2:])
         if side < 2 * patch:

@@ -1,4 +1,7 @@
-"""MoCo: pick the key of the same image among those of earlier batches (He et al. 2020, Chen et al. 2020)."""
+"""MoCo: pick the key of the same image among those of earlier batches.
+
+(He et al. 2020, arXiv:1911.05722; version 2: Chen et al. 2020, arXiv:2003.04297.)
+"""
 
 from typing import Any, Literal
 
@@ -22,8 +25,8 @@ from onlygood.runtime.strict import Strict
 class MoCoConfig(Strict):
     """Version 1 has a linear projection and temperature .07, version 2 an MLP and .2.
 
-    ``queue`` and ``momentum`` are for thousands of images; the papers' 65536 and .999 are for a million.
-    ``splits`` parts of a batch are normalized apart (see ``MoCoTask``).
+    ``queue`` and ``momentum`` are for thousands of images; the papers' 65536 and .999 are for a million. A
+    batch is normalized in ``splits`` parts (see ``MoCoTask``).
     """
 
     version: Literal[1, 2] = 2
@@ -41,10 +44,10 @@ class MoCoConfig(Strict):
 
 
 class MoCoTask(Task):
-    """Keys come from a slow copy of the network and are kept in a queue, which makes many negatives cheap.
+    """Keys come from a slow copy of the network and are kept in a queue, so many negatives are cheap.
 
-    Within a batch norm, a query could know its key by the statistics of their common batch. So both are
-    encoded in small groups, and the keys' groups are drawn anew: the papers' shuffled devices, on one device.
+    Queries and keys are encoded in small groups, and the keys' groups are drawn anew, so that batch norm
+    tells no query which key is its own.
     """
 
     config: MoCoConfig
@@ -69,7 +72,7 @@ class MoCoTask(Task):
         keys = shuffled_keys(self.target, key, self.config.splits, rng)
         features = torch.cat([self.encoder(group) for group in groups(query, self.config.splits)])
         queries = functional.normalize(self.projector(features).float(), dim=1)
-        if not self.filled:  # not with random vectors, which are no hard negatives
+        if not self.filled:  # random vectors would be too easy as negatives
             times = len(self.queue) // len(keys) + 1
             self._enqueue(keys.repeat(times, 1), ids.repeat(times))
             self.filled.fill_(value=True)
@@ -79,11 +82,11 @@ class MoCoTask(Task):
         return Output(loss, {"embedding_spread": spread(queries)}, features.detach())
 
     def after_step(self, progress: float) -> None:
-        """The key encoder follows."""
+        """The network of the keys moves towards the trained one."""
         super().after_step(progress)
         ema_update(self.target, nn.Sequential(self.encoder, self.projector), self.config.momentum)
 
     def _enqueue(self, keys: Tensor, ids: Tensor) -> None:
-        """Of more keys than the queue holds, the first are taken."""
+        """Queue the keys; of more than the queue holds, the first are taken."""
         length = len(self.queue)
         enqueue(self.pointer, (self.queue, keys[:length]), (self.queue_ids, ids[:length]))

@@ -1,4 +1,4 @@
-"""Several pretext tasks over one encoder (Doersch & Zisserman 2017)."""
+"""Several pretext tasks over one encoder (Doersch & Zisserman 2017, arXiv:1708.07860)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ class Part(Strict):
 class MultiConfig(Strict):
     """Two or more tasks.
 
-    ``harmonise`` shows all of them gray images in three equal channels, as the paper does, so that none
+    ``harmonise`` shows all of them gray images in three equal channels, as the paper does, so that no task
     relies on colors that another one takes away.
     """
 
@@ -37,11 +37,11 @@ class MultiConfig(Strict):
 
 
 class MultiTask(Task):
-    """The weighted sum of the losses; each task makes its own views and passes them through by themselves.
+    """The weighted sum of the losses; each task makes its own views, and they pass the encoder by themselves.
 
-    So batch norms standardize every task's views with that task's own statistics while training. What they
-    remember for later is a mixture; tasks should share ``standardize``, and strong differences of views
-    (crops of one, whole images of another) make the mixture fit neither.
+    So in training, batch norms standardize every task's views with that task's own statistics. What the norms
+    remember for later is a mixture. Tasks should share ``standardize``; where their views differ strongly
+    (crops of one, whole images of another), the mixture fits neither.
     """
 
     config: MultiConfig
@@ -79,7 +79,7 @@ class MultiTask(Task):
         return Output(total, metrics, torch.cat(features))
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
-        """Every task's own; the features are computed once."""
+        """Start the epoch of every task; the features are computed once."""
         found: list[Tensor] = []
 
         def once() -> Tensor:
@@ -91,7 +91,7 @@ class MultiTask(Task):
             task.start_epoch(epoch, once)
 
     def after_step(self, progress: float) -> None:
-        """Every task's own."""
+        """Tell every task that a step is done."""
         super().after_step(progress)
         for task in self._tasks():
             task.after_step(progress)

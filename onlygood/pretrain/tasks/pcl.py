@@ -1,4 +1,4 @@
-"""PCL: contrast with other images, and with the prototypes of other clusters (Li et al. 2021)."""
+"""PCL: contrast with other images and with other clusters' prototypes (Li et al. 2021, arXiv:2005.04966)."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -29,8 +29,8 @@ from onlygood.runtime.strict import Strict
 class PCLConfig(Strict):
     """Views, several numbers of ``clusters``, and MoCo's queue, momentum and temperature.
 
-    Prototypes join after the share ``warmup`` of training, with the first epoch that starts after it.
-    ``alpha`` keeps small clusters from counting as tight. Keys are computed in ``groups`` of shuffled images.
+    Prototypes join with the first epoch that starts after the share ``warmup`` of training. ``alpha`` keeps
+    small clusters from counting as tight. Keys are computed in ``groups`` of shuffled images.
     """
 
     views: Views = Field(default_factory=crop_and_color)
@@ -49,9 +49,10 @@ class PCLTask(Task):
     """InfoNCE of a query with its key among queued keys, plus ProtoNCE with its clusters' centroids.
 
     Each prototype has its own temperature, low for tight clusters, and all others of its clustering are its
-    negatives. Clustered are the keys of the last epoch, which are kept for each image: the paper computes
-    them from plain images in a further pass. Queued keys of the query's own image are no negatives: of small
-    sets the queue holds all images. Shuffled groups keep batch norm from telling which key is whose.
+    negatives. The clusters are those of the last epoch's keys, which are kept for each image; the paper
+    computes keys from plain images in a further pass. Queued keys of the query's own image are no negatives:
+    with a small set of images, the queue holds keys of all of them. Shuffled groups keep batch norm from
+    telling which key is whose.
     """
 
     config: PCLConfig
@@ -130,6 +131,6 @@ class PCLTask(Task):
         return Output(loss + prototypes, {**metrics, "prototypes": prototypes.detach()}, features.detach())
 
     def after_step(self, progress: float) -> None:
-        """The network of the keys follows."""
+        """The network of the keys moves towards the trained one."""
         super().after_step(progress)
         ema_update(self.keys, nn.Sequential(self.encoder, self.projector), self.config.momentum)

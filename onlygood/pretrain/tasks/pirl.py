@@ -1,4 +1,4 @@
-"""PIRL: an image and its shuffled patches have one embedding (Misra & van der Maaten 2020)."""
+"""PIRL: an image and its shuffled patches agree (Misra & van der Maaten 2020, arXiv:1912.01991)."""
 
 import torch
 from pydantic import Field
@@ -27,10 +27,10 @@ _SMALLEST_CELL = 16  # px; smaller images are enlarged, because encoders halve t
 
 
 class PIRLConfig(Strict):
-    """The paper's; images below 64 px want a ``grid`` of 2. ``patch`` is a share of a cell's side.
+    """The paper's; for images below 64 px take a ``grid`` of 2. ``patch`` is a share of a cell's side.
 
-    ``views`` vary the image, and their colors each patch on its own. ``jigsaw`` weighs the patches' loss
-    against the image's. Up to ``negatives`` images, all others are negatives.
+    ``views`` vary the image; their colors also vary each patch on its own. ``jigsaw`` weighs the patches'
+    loss against the image's. With at most ``negatives`` images, all others are negatives.
     """
 
     views: Views = Field(default_factory=crop_and_color)
@@ -45,7 +45,7 @@ class PIRLConfig(Strict):
 
 
 class PIRLTask(Task):
-    """Both the image and its patches must find the image's row in a memory, which only the image writes."""
+    """The image and its patches must both find the image's row in a memory; only the image writes it."""
 
     config: PIRLConfig
 
@@ -75,9 +75,9 @@ class PIRLTask(Task):
         return Output(loss, {**metrics, "embedding_spread": spread(image)}, features.detach())
 
     def shuffled_patches(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Patches (B, grid², C, p, p) of one crop of each image, in an order of its own.
+        """Patches ``(B, grid², C, p, p)`` of one crop of each image, in an order of its own.
 
-        Each lies at a random place in its cell, so that no edge goes on from one patch into the next.
+        Each patch lies at a random place in its cell, so no edge continues from one patch into the next.
         """
         x, grid, batch = to_float(images, self.standardize), self.config.grid, len(images)
         cell = max(min(x.shape[2:]) // grid, _SMALLEST_CELL)

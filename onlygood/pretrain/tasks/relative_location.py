@@ -1,4 +1,4 @@
-"""Relative location: in which of eight directions does the second patch lie? (Doersch et al. 2015)."""
+"""Relative location: in which direction is the second patch? (Doersch et al. 2015, arXiv:1505.05192)."""
 
 from typing import Literal
 
@@ -30,7 +30,7 @@ class RelativeLocationTask(Task):
     """The middle patch with each of its eight neighbors; cross entropy over the eight directions.
 
     All nine patches pass the encoder once. Gaps and jitter hide continued edges, standardizing each patch
-    hides lighting, dropping colors hides the color fringes of lenses.
+    hides lighting, and dropping colors hides the color fringes of lenses.
     """
 
     config: RelativeLocationConfig

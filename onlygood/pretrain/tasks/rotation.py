@@ -1,4 +1,4 @@
-"""Rotation: which quarter turn was applied? (RotNet, Gidaris et al. 2018)."""
+"""Rotation: which quarter turn was applied? (RotNet, Gidaris et al. 2018, arXiv:1803.07728)."""
 
 from typing import ClassVar
 

@@ -23,8 +23,8 @@ from onlygood.pretrain.views.views import Standardize, Views, random_view
 class RotationDecouplingConfig(InstanceDiscriminationConfig):
     """Instance discrimination's, and how turned copies that look upright lose weight.
 
-    ``prior`` is the share of images that look upright however they are turned. From the share ``switch`` of
-    training on, a copy that looks so with probability p weighs ``1 - p^gamma``.
+    ``prior`` is the share of images that look upright however they are turned. After the share ``switch`` of
+    training, a copy that looks upright with probability p weighs ``1 - p^gamma``.
     """
 
     views: Views = Field(default_factory=lambda: Views(scale=(0.5, 1.0), brightness=0.15, contrast=0.15))
@@ -50,9 +50,9 @@ class FirstFeatures(nn.Module):
 class RotationDecouplingTask(InstanceDiscriminationTask):
     """All four turns of each image: the first half of the features tells them apart.
 
-    The second half is the same for all turns, and its mean finds the image's row in a memory. The paper knows
-    which copies look upright from a network trained before; here a layer on the first half learns it along,
-    from upright images and turned copies, and gives the encoder no gradient.
+    The second half is the same for all turns, and its mean finds the image's row in a memory. In the paper, a
+    network trained before tells which copies look upright. Here a layer on the first half learns it during
+    training, from upright images and turned copies, and gives the encoder no gradient.
     """
 
     config: RotationDecouplingConfig
@@ -104,7 +104,7 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
         return Output(torch.stack(list(terms.values())).sum(), metrics, features.detach())
 
     def _weights(self, upright: Tensor) -> Tensor:
-        """Weights (4, B) of the copies with these logits, (4, B); those of the first row are 1."""
+        """Weights ``(4, B)`` of copies with logits ``upright`` ``(4, B)``; those of the first row are 1."""
         doubted = doubt_weights(upright.float().sigmoid(), self.config.gamma)
         doubted[0] = 1
         return torch.where(self.progress >= self.config.switch, doubted, torch.ones_like(doubted))

@@ -1,4 +1,4 @@
-"""S4L: rotation of all images, and the classes of the few that have labels (Zhai et al. 2019)."""
+"""S4L: rotation of all images, and classes of the few with labels (Zhai et al. 2019, arXiv:1905.03670)."""
 
 from typing import ClassVar
 
@@ -18,9 +18,9 @@ from onlygood.runtime.strict import Strict
 
 
 class S4LConfig(Strict):
-    """Views as for rotation, and how many labelled images join each batch: by default, as many as it has.
+    """Views as for rotation, and how many labelled images join each batch.
 
-    There are never more than there are labelled images.
+    By default as many as the batch has; never more than there are labelled images.
     """
 
     views: Views = Field(default_factory=lambda: Views(brightness=0.15, contrast=0.15))
@@ -30,7 +30,8 @@ class S4LConfig(Strict):
 class S4LTask(Task):
     """Labelled images, drawn anew for each step, go through the encoder together with the batch.
 
-    ``labelled`` are uint8 images (M, C, H, W), of the training images' size, and classes (M,) from 0 on.
+    ``labelled`` are uint8 images ``(M, C, H, W)`` of the training images' size, and their classes ``(M,)``
+    from 0 on.
     """
 
     config: S4LConfig
@@ -63,7 +64,7 @@ class S4LTask(Task):
         self.label_classifier = nn.Linear(encoder.dim, int(labels.max()) + 1)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """Cross entropy of labels, and that of turns: the mean without labels and the mean with, averaged."""
+        """Cross entropy of labels, and that of turns: the mean of unlabelled and labelled images' means."""
         if images.shape[1:] != self.labelled_images.shape[1:]:
             sizes = [list(some.shape[1:]) for some in (self.labelled_images, images)]
             raise OnlygoodError(f"labelled images are of size {sizes[0]}, the others of size {sizes[1]}")

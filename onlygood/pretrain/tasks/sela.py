@@ -1,4 +1,4 @@
-"""SeLa: label the images by one's own guesses, every label equally often (Asano et al. 2020)."""
+"""SeLa: label images by one's own guesses, all labels equally often (Asano et al. 2020, arXiv:1911.05371)."""
 
 import math
 from collections.abc import Callable
@@ -18,10 +18,11 @@ from onlygood.runtime.strict import Strict
 
 
 class SeLaConfig(Strict):
-    """Views, labels and how often they are chosen anew.
+    """Views, labels, and how often the labels are chosen anew.
 
-    ``labellings`` happen early rather than late: number j of n when (j / (n - 1))² of training is done, at
-    the start of an epoch. ``sharpness`` is the paper's λ, for log-probabilities of unit deviation.
+    ``labellings`` happen early rather than late: number j of n is due when (j / (n - 1))² of training is
+    done, and happens at the next start of an epoch. ``sharpness`` is the paper's λ, for log-probabilities of
+    unit deviation.
     """
 
     views: Views = Field(default_factory=crop_and_color)
@@ -35,14 +36,14 @@ class SeLaConfig(Strict):
 class SeLaTask(Task):
     """Cross entropy with labels that optimal transport assigns, for each of several classifiers.
 
-    Labels maximize the likelihood of the classifier's own guesses under the constraint that every label has
+    Labels maximize the likelihood of the classifier's own guesses, under the constraint that every label has
     the same number of images: without it, one label for all would be best. Unlike DeepCluster's, labels keep
     their meaning, so the classifiers are never started anew.
 
-    The paper raises probabilities to the power λ as they are. A network that has learned nothing gives all
-    images about the same ones, and then the soft assignments are so flat that their largest entries share
-    few labels; hence log-probabilities are divided by their deviation. Labels that are left without an image
-    take half of the images of another.
+    The paper raises the probabilities to the power λ. A network that has learned nothing gives all images
+    about the same probabilities. Then the soft assignments are so flat that their largest entries share few
+    labels. So log-probabilities are divided by their deviation here. A label without an image takes half of
+    the images of another label.
     """
 
     config: SeLaConfig
@@ -63,7 +64,7 @@ class SeLaTask(Task):
         self.register_buffer("nmi", torch.zeros(()))
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
-        """Label all images anew, if that is due."""
+        """Label all images anew, if it is time."""
         due = 1 + int(math.sqrt(float(self.progress)) * (self.config.labellings - 1))
         if self.done >= due:
             return

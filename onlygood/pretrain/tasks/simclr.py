@@ -1,4 +1,7 @@
-"""SimCLR: two views of one image attract, all others repel (Chen et al. 2020, twice)."""
+"""SimCLR: two views of one image attract, all others repel.
+
+(Chen et al. 2020, arXiv:2002.05709; version 2: Chen et al. 2020, arXiv:2006.10029.)
+"""
 
 import torch
 from pydantic import Field

@@ -1,4 +1,4 @@
-"""SimSiam: two views predict each other, with a stop-gradient and nothing else (Chen & He 2021)."""
+"""SimSiam: two views predict each other, with a stop-gradient (Chen & He 2021, arXiv:2011.10566)."""
 
 import torch
 from pydantic import Field
@@ -33,7 +33,7 @@ class SimSiamTask(Task):
         self.predictor = mlp(config.projection, config.bottleneck, config.projection)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """Negative cosine of predictions and embeddings, from -1; 0 for unrelated ones."""
+        """Negative cosine of predictions and embeddings: -1 is the least, 0 is that of unrelated ones."""
         views = [random_view(images, self.standardize, self.config.views, rng) for _ in range(2)]
         f1, f2 = (self.encoder(view) for view in views)
         z1, z2 = self.projector(f1), self.projector(f2)

@@ -1,4 +1,4 @@
-"""Split-brain autoencoder: color from lightness and lightness from color (Zhang et al. 2017)."""
+"""Split-brain: color from lightness and lightness from color (Zhang et al. 2017, arXiv:1611.09842)."""
 
 import torch
 from pydantic import Field
@@ -27,7 +27,8 @@ class SplitBrainConfig(Strict):
 class SplitBrainTask(Task):
     """Each half of the encoder names what the other half sees, in classes, at every fourth pixel.
 
-    Raises OnlygoodError for an encoder that is not split.
+    Raises:
+        OnlygoodError: the encoder is not split.
     """
 
     config: SplitBrainConfig
@@ -48,7 +49,7 @@ class SplitBrainTask(Task):
         read_older_names(self, {"to_colour": "to_color"})
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """The two cross entropies added up; no color weighs more than another."""
+        """The sum of the two cross entropies; no color weighs more than another."""
         rgb = unit_view(images, self.config.views, rng)
         lab = functional.avg_pool2d(srgb_to_lab(rgb), STRIDE, ceil_mode=True)
         size = (lab.shape[2], lab.shape[3])

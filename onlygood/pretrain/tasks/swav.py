@@ -1,4 +1,4 @@
-"""SwAV: crops of one image predict each other's cluster assignments (Caron et al. 2020)."""
+"""SwAV: crops of one image predict each other's cluster assignments (Caron et al. 2020, arXiv:2006.09882)."""
 
 import torch
 from pydantic import Field
@@ -17,10 +17,10 @@ from onlygood.runtime.strict import Strict
 
 
 class SwAVConfig(Strict):
-    """Two global crops by ``views``, and small ones that cover less and have fewer pixels.
+    """Two global crops by ``views``, and small crops that cover less and have fewer pixels.
 
-    ``queue`` is how many embeddings of earlier batches join the assignment, 0 for none: worth it where a
-    batch has fewer images than there are prototypes. It fills from ``queue_start`` on, a share of training.
+    ``queue`` is how many embeddings of earlier batches join the assignment, 0 for none. It pays where a batch
+    has fewer images than there are prototypes. It fills from ``queue_start`` on, a share of training.
     """
 
     views: Views = Field(default_factory=lambda: crop_and_color().model_copy(update={"scale": (0.14, 1.0)}))
@@ -73,7 +73,7 @@ class SwAVTask(Task):
         return Output(loss, {"embedding_spread": spread(z[: 2 * batch])}, features.detach())
 
     def _codes(self, z: Tensor, scores: Tensor) -> Tensor:
-        """Soft assignments ``(2, B, K)`` of both global crops' embeddings ``(2, B, D)``, which are queued."""
+        """Soft assignments ``(2, B, K)`` of both global crops' embeddings ``(2, B, D)``; these are queued."""
         batch, length = z.shape[1], self.config.queue
         if length and self.queued >= length:
             scores = torch.cat([cosines(self.queue, self.prototypes), scores], dim=1)

@@ -1,4 +1,4 @@
-"""VICReg: variance, invariance and covariance, each with a term of its own (Bardes et al. 2022)."""
+"""VICReg: a term each for variance, invariance and covariance (Bardes et al. 2022, arXiv:2105.04906)."""
 
 import torch
 from pydantic import Field
@@ -17,7 +17,8 @@ from onlygood.runtime.strict import Strict
 class VICRegConfig(Strict):
     """The paper's weights; its expander is 8192 wide.
 
-    ``scale`` multiplies the whole loss: the paper's optimizer (LARS) does not care, SGD diverges without.
+    ``scale`` multiplies the whole loss. The paper's optimizer (LARS) does not depend on it; SGD diverges
+    without it.
     """
 
     views: Views = Field(default_factory=crop_and_color)

@@ -1,4 +1,4 @@
-"""Video triplets: the two ends of a track are nearer than those of different tracks (Wang & Gupta 2015)."""
+"""Video triplets: a track's two ends are nearer than other tracks' (Wang & Gupta 2015, arXiv:1505.00687)."""
 
 import torch
 from pydantic import Field
@@ -34,8 +34,8 @@ class VideoTripletConfig(Strict):
 class VideoTripletTask(Task):
     """An image is a track: its first patch on the left, its last on the right, each as wide as high.
 
-    Negatives are the last patches of the batch's other tracks: random ones first, then the hardest, so that
-    the loss jumps at the switch. The metric ``triplets`` does not: it goes over all.
+    Negatives are the last patches of the batch's other tracks: first random ones, then the hardest, so the
+    loss jumps at the switch. The metric ``triplets`` does not jump: it is the mean over all negatives.
     """
 
     config: VideoTripletConfig
@@ -47,7 +47,11 @@ class VideoTripletTask(Task):
         self.projector = mlp(encoder.dim, encoder.dim, config.projection, bias_last=False)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-        """Mean hinge of ``negatives`` triplets a track; raises OnlygoodError if images are no tracks."""
+        """Mean hinge of ``negatives`` triplets of each track.
+
+        Raises:
+            OnlygoodError: the images are no tracks.
+        """
         height, width = images.shape[2:]
         if width != 2 * height:
             raise OnlygoodError(
@@ -68,6 +72,6 @@ class VideoTripletTask(Task):
         return Output(loss, {"triplets": triplets, "embedding_spread": spread(last)}, features.detach())
 
     def embed(self, images: Tensor) -> Tensor:
-        """Features (B, D) of tracks' first patches, or of plain images as they are."""
+        """Features ``(B, D)`` of tracks' first patches, or of plain images as they are."""
         height, width = images.shape[2:]
         return super().embed(images[..., :height] if width == 2 * height else images)

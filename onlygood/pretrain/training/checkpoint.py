@@ -99,7 +99,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def find_checkpoint(path: Path, identity: dict[str, Any], *, resume: bool) -> Checkpoint | None:
-    """The checkpoint to go on from, if that is asked for and it is of the same run."""
+    """The checkpoint to go on from, if ``resume`` asks for one and it is of the same run.
+
+    Raises:
+        OnlygoodError: the folder holds a run that is not to be resumed, or another run.
+    """
     if not path.exists():
         return None
     if not resume:

@@ -47,7 +47,7 @@ class TrainConfig(Strict):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """The settings that a resume must share; the others do not touch the numbers."""
+        """The settings that a resumed run must share; the others do not change the numbers."""
         return self.model_dump(mode="json", exclude={"threads", "checkpoint_minutes", "log_every"})
 
     def progress(self, step: int, seconds: float) -> float:

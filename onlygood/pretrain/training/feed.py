@@ -1,4 +1,4 @@
-"""Batches in an order that depends on (seed, epoch) alone, read one step ahead of the training."""
+"""Batches in an order that depends on (seed, epoch) alone, read ahead of the training."""
 
 import math
 import time
@@ -28,7 +28,7 @@ class Store(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """uint8 (B, H, W, C)."""
+        """The images ``ids`` ``(B,)``, uint8 ``(B, H, W, C)``."""
         ...
 
 
@@ -52,7 +52,7 @@ class Feed:
         self.batch_size, share = batch_size, batch_size // processes.count
         self.slice = slice(processes.rank * share, (processes.rank + 1) * share)
         self.steps_per_epoch = math.ceil(len(ids) / batch_size)
-        self.waited = 0.0  # seconds that the training stood still for want of data
+        self.waited = 0.0  # seconds in which the training waited for images
         self._order: tuple[int, NDArray[np.int64]] = (-1, ids)
         size = store.batch(ids[:1]).nbytes * len(ids)
         fits = self.device.type != "cpu" and size < RESIDENT_BYTES
@@ -71,11 +71,11 @@ class Feed:
         return batch[self.slice]
 
     def images(self, positions: NDArray[np.int64]) -> Tensor:
-        """uint8 (B, C, H, W) on the device."""
+        """The images at ``positions``, uint8 ``(B, C, H, W)``, on the device."""
         return self._to_device(self._fetch(positions))
 
     def batches(self, start: int) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """(images, positions) of every step from ``start`` on, for ever; closing it ends its thread."""
+        """(images, positions) of every step from ``start`` on, without end; closing it ends its thread."""
 
         def fetch(step: int) -> tuple[Tensor, Tensor]:
             positions = self.positions(step)

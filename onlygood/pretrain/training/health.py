@@ -24,8 +24,8 @@ def diagnose(
     """Warnings about a finished training.
 
     ``rows`` are those of the log (``step``, ``progress``, ``loss``; where a task gives them, ``accuracy``,
-    ``cross_entropy``, ``embedding_spread``), ``classes`` is K of a K-way pretext task, ``features`` (N, D)
-    are those of some training images.
+    ``cross_entropy``, ``embedding_spread``). ``classes`` is the K of a K-way pretext task. ``features`` ``(N,
+    D)`` are those of some training images.
     """
     warnings = []
     graded = [row for row in rows if "accuracy" in row]
@@ -56,7 +56,7 @@ def diagnose(
 def _chance(
     rows: Sequence[dict[str, float]], graded: Sequence[dict[str, float]], classes: int, batch_size: int
 ) -> list[str]:
-    """The last tenth of training against guessing: accuracy 1/K, cross-entropy log K."""
+    """Compare the last tenth of training with guessing: accuracy 1/K, cross entropy log K."""
     chance, guess = 1 / classes, math.log(classes)
     last = rows[-1]["step"]
     tail = [row for row in graded if row["step"] > 0.9 * last]

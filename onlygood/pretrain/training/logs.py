@@ -18,8 +18,9 @@ FILE_NAME = "log.csv"
 class TrainLog:
     """Rows of numbers, one each ``log_every`` steps; a context manager.
 
-    Only the first of several processes shall ``write``; ``show`` asks for the progress bar. Training starts
-    at ``step`` after ``seconds``: later rows, left by a run killed after its last checkpoint, are dropped.
+    Only the first of several processes is to ``write``; ``show`` asks for the progress bar. Training starts
+    at ``step`` after ``seconds``. Later rows, which a run leaves that is killed after its last checkpoint,
+    are dropped.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a training borrows of its process: signals, global generators, its place among other processes."""
+"""The training and its process: stop signals, global random generators, and the other processes."""
 
 import hashlib
 import signal
@@ -23,7 +23,7 @@ def mix(*numbers: int) -> int:
 def stop_requests() -> Iterator[list[int]]:
     """A list that gets the number of the first SIGINT, SIGTERM or SIGHUP; a second one acts as it did before.
 
-    Only the main thread can listen to signals; elsewhere the list stays empty.
+    Only the main thread can listen to signals; in other threads the list stays empty.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -52,7 +52,7 @@ def stop_requests() -> Iterator[list[int]]:
 
 @contextmanager
 def reproducible(device: torch.device) -> Iterator[None]:
-    """Deterministic cuDNN kernels inside; the global generators and the switch are as before afterwards."""
+    """Deterministic cuDNN kernels inside; afterwards the global generators and the switch are as before."""
     before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True
     try:
@@ -63,7 +63,7 @@ def reproducible(device: torch.device) -> Iterator[None]:
 
 
 class Processes:
-    """This process, ``rank``, among the ``count`` that train one task together, as Accelerate finds them."""
+    """This process, number ``rank``, among the ``count`` that train one task together."""
 
     def __init__(self) -> None:
         # Autocast is the trainer's: Accelerate fixes the precision for the life of a process.
@@ -75,7 +75,7 @@ class Processes:
         self._group: Any = distributed.new_group(backend="gloo") if self.count > 1 else None
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """``model``; where there are several processes, averaging its gradients over them."""
+        """``model``; with several processes, its gradients are averaged over them."""
         wrapped: nn.Module = self._accelerator.prepare(model)
         return wrapped
 
@@ -97,7 +97,7 @@ class Processes:
         return self.largest(float(flag)) > 0
 
     def align(self, model: nn.Module) -> None:
-        """Give every process the first one's state: batch statistics and queues differ, weights do not."""
+        """Give every process the state of the first: batch statistics and queues differ, weights do not."""
         if self.count == 1:
             return
         for value in model.state_dict().values():

@@ -37,13 +37,17 @@ _HEALTH_IMAGES = 256
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training was. Times count all resumes, rates and waiting the last run only."""
+    """How a training went.
+
+    ``steps``, ``seconds`` and ``cpu_seconds`` count all resumed runs; ``images_per_second`` and ``data_wait``
+    only the last.
+    """
 
     steps: int
     seconds: float
     cpu_seconds: float
     images_per_second: float
-    data_wait: float  # share of the time that training stood still for want of images
+    data_wait: float  # share of the time in which the training waited for images
     precision: Precision
     precision_reason: str
     device: str  # "cpu" or the kind of accelerator
@@ -65,8 +69,8 @@ def train(
 ) -> TrainResult:
     """Train ``task`` in place on images ``ids`` (default: all) of ``store``; checkpoint and log in ``out``.
 
-    ``resume`` goes on from the checkpoint in ``out``, or starts where there is none yet. The task is left on
-    the training device in eval mode. Sets torch's number of threads; other global state is put back.
+    ``resume`` goes on from the checkpoint in ``out``, or starts anew if there is none yet. The task stays on
+    the training device, in evaluation mode. Sets torch's number of threads; other global state is put back.
 
     Raises:
         Interrupted: a signal came; the checkpoint is written.
@@ -112,7 +116,7 @@ def train(
 
 
 class _Run:
-    """One training under way: the task, and all that a checkpoint holds of it."""
+    """A training in progress: the task, and all that a checkpoint holds of it."""
 
     def __init__(
         self,
@@ -147,7 +151,7 @@ class _Run:
         """Train to the end, or to a signal in ``stop``."""
         config, began, began_cpu = self.config, time.perf_counter(), time.process_time()
         before, before_cpu, saved_at = self.seconds, self.cpu_seconds, self.seconds
-        progress, stopped = config.progress(self.step, self.seconds), False
+        progress, stopped = config.progress(self.step, self.seconds), 0
         with closing(self.feed.batches(self.step)) as batches:
             while progress < 1 and not stopped:
                 if self.step % self.feed.steps_per_epoch == 0:
@@ -176,7 +180,7 @@ class _Run:
             raise Interrupted(words, stopped)
 
     def embed(self, positions: NDArray[np.int64] | None = None) -> Tensor:
-        """Features (n, D) float32 of the plain images at ``positions`` (default: all), in eval mode."""
+        """Features ``(n, D)`` float32 of the plain images at ``positions`` (default: all), in eval mode."""
         positions = np.arange(len(self.feed)) if positions is None else positions
         parts = np.array_split(positions, math.ceil(len(positions) / self.config.batch_size))
         self.task.eval()
@@ -201,7 +205,7 @@ class _Run:
         return output
 
     def _summary(self, output: Output) -> dict[str, float]:
-        """Means over the steps since the last row and all processes; only here the loop awaits the device."""
+        """Means over processes and the steps since the last row; only here the loop waits for the device."""
         names = [name for name in self.window[-1] if all(name in step for step in self.window)]
         rows = [torch.stack([step[name].float() for name in names]) for step in self.window]
         table = self.processes.mean(torch.stack(rows))
@@ -253,7 +257,7 @@ def _optimizer(task: Task, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 def _identity(task: Task, store: Store, ids: NDArray[np.int64], config: TrainConfig) -> dict[str, Any]:
-    """What a resume must have in common with the run that it continues."""
+    """What a resumed run must have in common with the one that it continues."""
     return {
         "train": config.identity(),
         "task": type(task).__name__,

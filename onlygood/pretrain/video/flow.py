@@ -17,18 +17,21 @@ FEWEST = 6  # points that tell a motion
 
 _CORNERS = 1000  # at most
 _AROUND = (15, 15)  # px, what is compared around a point at each level of the pyramid
-_RETURN = 1.0  # px that a point may be off after a way forth and back
+_RETURN = 1.0  # px that a point may be off when it is followed forth and back
 
 
 def corners(gray: Any) -> Points:
-    """Where the image can be followed."""
+    """Points of the image that can be followed."""
     distance = max(3, min(gray.shape) // 64)
     found = opencv().goodFeaturesToTrack(gray, _CORNERS, 0.005, distance)
     return np.zeros((0, 2), np.float32) if found is None else found.reshape(-1, 2)
 
 
 def flow(before: Any, after: Any, points: Points) -> tuple[Points, NDArray[np.bool_]]:
-    """Where the points ``(n, 2)`` have gone, and which of them come back on the way back."""
+    """Where the points ``(n, 2)`` are in the next frame, and which of them were followed reliably.
+
+    A point is reliable if, followed back from there, it arrives where it started.
+    """
     if not len(points):
         return points, np.zeros(0, bool)
     follow = opencv().calcOpticalFlowPyrLK
@@ -53,7 +56,7 @@ def transform(matrix: NDArray[np.float64], points: NDArray[Any]) -> NDArray[Any]
 
 
 def growth(before: Points, after: Points) -> float:
-    """By how much the distances between points have grown, at the median; of 100 points at most."""
+    """By which factor the distances between points have grown, at the median; of 100 points at most."""
     step = -(-len(before) // 100)
     first, second = np.triu_indices(len(before[::step]), 1)
     was, now = (np.linalg.norm(p[::step][first] - p[::step][second], axis=1) for p in (before, after))

@@ -17,13 +17,17 @@ from onlygood.runtime.files import IMAGE_SUFFIXES, display, find_images
 from onlygood.runtime.images.reader import load_image, read_header, resize
 from onlygood.runtime.model.metadata import InputSpec
 
-Frame = NDArray[np.uint8]  # (H, W, 3), RGB
+Frame = NDArray[np.uint8]  # ``(H, W, 3)``, RGB
 
 _GIVE_UP = 10  # frames in a row that cannot be decoded are the end of a video
 
 
 def opencv() -> ModuleType:
-    """OpenCV, which tells nothing on stderr by itself; raises OnlygoodError where it is not installed."""
+    """OpenCV, which writes nothing to stderr by itself.
+
+    Raises:
+        OnlygoodError: OpenCV is not installed.
+    """
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
@@ -48,7 +52,11 @@ class Frames:
     """
 
     def __init__(self, source: Path, side: int) -> None:
-        """Raises OnlygoodError where ``source`` is neither a folder with images nor a video file."""
+        """Find the frames of ``source``; they are read later.
+
+        Raises:
+            OnlygoodError: ``source`` is neither a folder with images nor a video file.
+        """
         self.source, self.side = source, side
         self.expected: int | None = None  # frames, as far as the source tells
         self.read = 0
@@ -141,7 +149,7 @@ class Frames:
             raise ImageError(f"{width} x {height} pixels, where the first frame has {first}")
 
     def _spec(self, width: int, height: int) -> InputSpec:
-        """The size at which a frame is looked at; never enlarged."""
+        """The size at which a frame is read; it is never enlarged."""
         scale = min(1.0, self.side / min(width, height))
         across, down = round(width * scale), round(height * scale)
         if min(across, down) < 16 or max(across, down) > 8192:

@@ -1,8 +1,8 @@
 """Patches that move through a video, each followed for some frames: material for `video-triplet`.
 
-After Wang & Gupta (2015), with other tools: corners instead of SURF points, pyramidal Lucas-Kanade with a
-forward-backward check instead of dense trajectories and KCF, and the camera's motion as the similarity that
-most points obey. Nothing is random. Boxes and points are in pixels of the working frames.
+After Wang & Gupta (2015, arXiv:1505.00687), with other tools: corners instead of SURF points, pyramidal
+Lucas-Kanade with a forward-backward check instead of dense trajectories and KCF, and the camera's motion as
+the similarity that most points obey. Nothing is random. Boxes and points are in pixels of the working frames.
 """
 
 import re
@@ -38,7 +38,7 @@ from onlygood.runtime.images.reader import resize
 from onlygood.runtime.model.metadata import InputSpec
 from onlygood.runtime.strict import Strict
 
-_DISAGREE = 0.125  # of a patch's side: points that say so different things are no thing's
+_DISAGREE = 0.125  # of a patch's side: points that disagree by more do not belong to one thing
 _SCALES = (0.5, 2.0)  # a patch that shrinks or grows beyond is lost
 _SHIFTS = 5  # rounds of centering a window on its moving points
 
@@ -106,7 +106,7 @@ class Track:
     start: int  # index of the first frame, counting those that could be read
     first: Box
     last: Box
-    pixels: Frame  # (size, 2 · size, 3): first | last
+    pixels: Frame  # ``(size, 2 · size, 3)``: first | last
 
 
 @dataclass
@@ -160,7 +160,7 @@ def extract(source: Path, out: Path, config: TracksConfig, progress: bool) -> Su
 
 
 def _refuse(source: Path, out: Path, name: str) -> None:
-    """No folder is read and written at once, and no tracks are mixed with those of an earlier run."""
+    """Refuse to read and write one folder at once, and to mix tracks with those of an earlier run."""
     if out.exists() and not out.is_dir():
         raise OnlygoodError(f"{display(out)}: not a folder")
     if out.exists() and out.samefile(source):
@@ -268,8 +268,8 @@ def _windows(
 ) -> list[tuple[Box, Points]]:
     """Windows around the most points that move ``alone``, with these points, apart from the boxes ``taken``.
 
-    In each, as large a share of the points must move as in the frame: at the edges of a moving thing, some
-    points of its ground seem to.
+    In each window, at least as large a share of the points must move as in a whole frame: at the edges of a
+    moving thing, some points of the background seem to move too.
     """
     height, width = shape[:2]
     side = max(8, round(config.patch * min(height, width)))
@@ -285,7 +285,7 @@ def _windows(
 
 
 def _window(points: Points, height: int, width: int, side: int, taken: Sequence[Box]) -> Box:
-    """The free window that holds the most points, centerd on them as far as it can; of no size if none is."""
+    """The free window with the most points, centered on them if possible; of no size if there is none."""
     counts = np.zeros((height + 1, width + 1), np.int64)
     x, y = points.astype(np.int64).clip(0, [width - 1, height - 1]).T
     np.add.at(counts, (y + 1, x + 1), 1)
@@ -324,9 +324,9 @@ def _cut(frame: Frame, box: Box, size: int) -> Frame:
 class _Patch:
     """A box that goes with the points that moved in it when it was begun.
 
-    Its place and size follow from where the points are now and where they were at first, by medians (median
-    flow, Kalal et al. 2010), so that errors do not add up. Points that cannot be found back, or that go
-    another way than most, are left behind; when two thirds are gone, the patch is lost.
+    Its place and size follow by medians from where the points are now and where they were at first (median
+    flow, Kalal et al. 2010), so errors do not add up. Points that cannot be followed back, or that go another
+    way than most, are left behind. When two thirds are gone, the patch is lost.
     """
 
     def __init__(self, start: int, box: Box, points: Points, pixels: Frame) -> None:

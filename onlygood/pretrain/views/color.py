@@ -1,4 +1,4 @@
-"""sRGB and CIE Lab (D65), and colors as classes (Zhang et al. 2016); float32 inside."""
+"""sRGB and CIE Lab (D65), and colors as classes (Zhang et al. 2016, arXiv:1603.08511); float32 inside."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -45,7 +45,7 @@ def as_rows(maps: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _gamut() -> Tensor:
-    """The bins that some sRGB color is nearest to: all colors without gray in them, and a coarse cube."""
+    """The bins nearest to some sRGB color: of all colors without gray in them, and of a coarse cube."""
     fine, coarse = torch.arange(256) / 255, torch.linspace(0, 1, 33)
     face = torch.cartesian_prod(torch.zeros(1), fine, fine)
     cube = torch.cartesian_prod(coarse, coarse, coarse)
@@ -56,9 +56,9 @@ def _gamut() -> Tensor:
 
 
 def gamut_bins() -> Tensor:
-    """Centers ``(261, 2)`` of the squares of side 10 in the ab plane that sRGB colors fall into.
+    """Centers ``(261, 2)`` of the squares of side 10 in the ab plane into which sRGB colors fall.
 
-    The paper's file has 313, some of which no sRGB color reaches.
+    The paper's file has 313; no sRGB color reaches some of those.
     """
     return _gamut().clone()
 
@@ -71,12 +71,12 @@ def soft_encode(ab: Tensor, bins: Tensor, neighbors: int = 5, sigma: float = 5.0
 
 
 def soft_cross_entropy(logits: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """Cross entropies ``(P,)`` of ``logits`` (P, Q) against sparse distributions ``(P, k)``."""
+    """Cross entropies ``(P,)`` of ``logits`` ``(P, Q)`` against sparse distributions ``(P, k)``."""
     return -(torch.log_softmax(logits.float(), dim=1).gather(1, index) * weight).sum(dim=1)
 
 
 def rebalancing_weights(prior: Tensor, bins: Tensor, uniform: float = 0.5, sigma: float = 5.0) -> Tensor:
-    """Weights ``(Q,)`` of colors, large for rare ones, whose mean under ``prior`` (Q,) is 1.
+    """Weights ``(Q,)`` of colors, large for rare ones, whose mean under ``prior`` ``(Q,)`` is 1.
 
     The prior is smoothed over the ab plane, mixed with the uniform distribution and inverted.
     """

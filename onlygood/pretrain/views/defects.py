@@ -1,7 +1,7 @@
 """Synthetic defects for whole batches: soft masks of blobs, scars and cracks, and the two CutPaste cuts.
 
-Images are standardized float ``(B, C, H, W)``, so that brightness is in units of the image's own contrast.
-Lengths are pixels. Nothing loops over images.
+Images are standardized float ``(B, C, H, W)``, so brightness is in units of the image's own contrast. Lengths
+are in pixels. Nothing loops over images.
 """
 
 import torch
@@ -21,7 +21,7 @@ def _frame(batch: int, height: int, width: int, rng: torch.Generator) -> tuple[T
 
 
 def _log_uniform(batch: int, low: float, high: float, rng: torch.Generator) -> Tensor:
-    """``(B, 1, 1)``: every octave equally likely."""
+    """Draws ``(B, 1, 1)`` for which every octave is equally likely."""
     span = torch.tensor([low, high]).log()
     return uniform((batch, 1, 1), float(span[0]), float(span[1]), rng).exp()
 
@@ -72,7 +72,7 @@ def _take(values: Tensor, index: Tensor) -> Tensor:
 
 
 def fill(x: Tensor, rng: torch.Generator) -> Tensor:
-    """What defects are made of, ``(B, C, H, W)``: foreign texture (60 %) or the image, lighter or darker.
+    """What defects are made of, ``(B, C, H, W)``: foreign texture (60 %), or the image, lighter or darker.
 
     Foreign texture is another image of the batch, turned or mirrored, with its own contrast and brightness.
     """
@@ -103,9 +103,9 @@ def paste_defects(x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def cut_paste(x: Tensor, rng: torch.Generator, *, scar: bool) -> Tensor:
-    """A piece of each image pasted elsewhere in the same image (CutPaste, Li et al. 2021).
+    """A piece of each image pasted elsewhere in the same image (CutPaste, Li et al. 2021, arXiv:2104.04015).
 
-    A patch covers 2 to 15 % of the area at an aspect of up to 3.3; a scar is 2 to 16 px wide, 10 to 25 px
+    A patch covers 2 to 15 % of the area at an aspect of up to 3.3. A scar is 2 to 16 px wide, 10 to 25 px
     long and turned by up to 45 degrees. Brightness and contrast of the piece change by up to a tenth.
     """
     batch, _, height, width = x.shape

@@ -1,7 +1,7 @@
 """Seed patches of images, and the distortions that make a class of each (Exemplar, Dosovitskiy et al. 2014).
 
-Color functions take float images ``(B, C, H, W)`` in [0, 1] of one or three channels. All is batched, and
-each sample has parameters of its own.
+Color functions take float images ``(B, C, H, W)`` in [0, 1] of one or three channels. Everything is batched,
+and each sample has parameters of its own.
 """
 
 import math
@@ -16,11 +16,11 @@ from onlygood.runtime.strict import Strict
 
 Factors = tuple[PositiveFloat, PositiveFloat]
 
-_GRAY = 0.5 / 255  # chroma that rounds to none: its root would be a color made of nothing
+_GRAY = 0.5 / 255  # chroma below this rounds to none; a power of it would make a color of nothing
 
 
 class ExemplarViews(Strict):
-    """The paper's. Factors and powers are drawn log-uniformly, the others uniformly up to ± the value."""
+    """The paper's distortions: factors and powers are log-uniform, the others uniform up to ± the value."""
 
     translation: float = Field(default=0.2, ge=0, le=1)  # of the patch's side, along both axes
     scale: Factors = (0.7, 1.4)
@@ -33,7 +33,10 @@ class ExemplarViews(Strict):
 
 
 def gradient_energy(images: Tensor, side: int) -> Tensor:
-    """Mean squared gradient ``(B, H - side + 1, W - side + 1)`` of every square patch, by its first pixel."""
+    """Mean squared gradient of every square patch of ``images``, ``(B, H - side + 1, W - side + 1)``.
+
+    A patch is named by its first pixel.
+    """
     x = images.float()
     corner = x[:, :, :-1, :-1]
     squares = (x[:, :, 1:, :-1] - corner).square() + (x[:, :, :-1, 1:] - corner).square()
@@ -46,8 +49,8 @@ def gradient_energy(images: Tensor, side: int) -> Tensor:
 def choose_seeds(images: Tensor, side: int, draws: Tensor) -> Tensor:
     """First pixels ``(B, 2)``, row and column, of a patch of each of uint8 ``(B, C, H, W)``.
 
-    The number ``draws`` (B,) in [0, 1) picks among all patches, whose probability is proportional to their
-    mean squared gradient. On flat images all are equally likely.
+    The numbers ``draws`` ``(B,)`` in [0, 1) pick among all patches; the probability of a patch is
+    proportional to its mean squared gradient. On flat images all are equally likely.
     """
     energy = gradient_energy(images, side)
     columns = energy.shape[2]
@@ -60,9 +63,9 @@ def choose_seeds(images: Tensor, side: int, draws: Tensor) -> Tensor:
 def cut_turned(x: Tensor, seeds: Tensor, side: int, *, shift: Tensor, scale: Tensor, angle: Tensor) -> Tensor:
     """Patches ``(B, C, side, side)`` of float ``(B, C, H, W)``, sampled once, bilinearly.
 
-    The window has its first pixel at ``seeds`` (B, 2); about its middle it is turned by ``angle`` (B,) in
-    radians and ``scale`` (B,) times as large, then moved by ``shift`` (B, 2), in sides. It shows what lies
-    around the patch; beyond the image, the image mirrored.
+    The window has its first pixel at ``seeds`` ``(B, 2)``. It is turned about its middle by ``angle``
+    ``(B,)`` in radians, made ``scale`` ``(B,)`` times as large, and moved by ``shift`` ``(B, 2)``, in sides.
+    It shows what lies around the patch; beyond its border, the image is mirrored.
     """
     height, width = x.shape[2:]
     reach = (side - 1) / 2
@@ -77,21 +80,21 @@ def cut_turned(x: Tensor, seeds: Tensor, side: int, *, shift: Tensor, scale: Ten
 
 
 def scale_along_axes(x: Tensor, factors: Tensor) -> Tensor:
-    """Multiply colors along the principal axes of all the batch's pixels by ``factors`` (B, C).
+    """Multiply colors along the principal axes of all the batch's pixels by ``factors`` ``(B, C)``.
 
     The axes go through the mean color. (The paper's are those of all patches of the training set.)
     """
     pixels = x.transpose(0, 1).flatten(1)
     mean = pixels.mean(dim=1)
-    centerd = pixels - mean[:, None]
-    axes = torch.linalg.eigh(centerd @ centerd.T / pixels.shape[1])[1]
+    centered = pixels - mean[:, None]
+    axes = torch.linalg.eigh(centered @ centered.T / pixels.shape[1])[1]
     matrices = (axes * factors[:, None, :]) @ axes.T
     middle = mean.view(1, -1, 1, 1)
     return torch.einsum("bij,bjhw->bihw", matrices, x - middle) + middle
 
 
 def rgb_to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Hue in turns, saturation and value, each ``(B, H, W)`` in [0, 1]; gray has hue 0."""
+    """Hue in turns, saturation and value, each ``(B, H, W)`` in [0, 1]; the hue of gray is 0."""
     value, largest = x.max(dim=1)
     chroma = value - x.amin(dim=1)
     red, green, blue = x.unbind(dim=1)
@@ -102,7 +105,7 @@ def rgb_to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """The inverse, ``(B, 3, H, W)``; hue may be any number of turns."""
+    """The inverse of ``rgb_to_hsv``, ``(B, 3, H, W)``; hue may be any number of turns."""
     start = torch.tensor([5.0, 3.0, 1.0], device=hue.device).view(1, 3, 1, 1)
     place = (start + 6 * hue[:, None]).remainder(6.0)
     ramp = torch.minimum(place, 4 - place).clamp(0, 1)
@@ -110,14 +113,14 @@ def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 
 
 def bend(x: Tensor, views: ExemplarViews, rng: torch.Generator) -> Tensor:
-    """One quantity ``(B, H, W)`` in [0, 1]: to a power, times a factor, plus a number; cut to [0, 1]."""
+    """One quantity ``(B, H, W)`` in [0, 1]: to a power, times a factor, plus a number; clipped to [0, 1]."""
     shape = (x.shape[0], 1, 1)
     power, gain = _factors(shape, views.power, rng), _factors(shape, views.gain, rng)
     return (x**power * gain + uniform(shape, -views.shift, views.shift, rng)).clamp(0, 1)
 
 
 def distort_colors(x: Tensor, views: ExemplarViews, rng: torch.Generator) -> Tensor:
-    """Both contrasts of the paper and the hue, which gray pixels have none of: they stay gray."""
+    """Both contrasts of the paper, and the hue. Gray pixels have no hue: they stay gray."""
     factors = _factors((x.shape[0], x.shape[1]), views.contrast, rng)
     x = scale_along_axes(x, factors).clamp(0, 1)
     if x.shape[1] == 1:
@@ -132,7 +135,10 @@ def distort_colors(x: Tensor, views: ExemplarViews, rng: torch.Generator) -> Ten
 def exemplar_view(
     images: Tensor, seeds: Tensor, side: int, views: ExemplarViews, rng: torch.Generator
 ) -> Tensor:
-    """One distorted sample uint8 ``(B, C, side, side)`` of each uint8 image's patch at ``seeds`` (B, 2)."""
+    """A distorted sample, uint8 ``(B, C, side, side)``, of each uint8 image's patch at ``seeds``.
+
+    ``seeds`` ``(B, 2)`` are the patches' first pixels.
+    """
     batch = images.shape[0]
     turn = math.radians(views.rotation)
     with torch.autocast(images.device.type, enabled=False):

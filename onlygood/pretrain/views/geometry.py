@@ -7,7 +7,7 @@ from torch import Tensor
 def rotations(x: Tensor) -> Tensor:
     """All quarter turns of square images, ``(B, C, S, S)`` to ``(4, B, C, S, S)``: 0, 90, 180, 270 degrees.
 
-    Transposes and flips only: no interpolation, no border that would tell the angle.
+    By transposes and flips only: there is no interpolation and no border that would tell the angle.
     """
     return torch.stack([x.rot90(k, dims=(2, 3)) for k in range(4)])
 
@@ -15,7 +15,8 @@ def rotations(x: Tensor) -> Tensor:
 def geometric_transforms(*, flips: bool, shift: int, turns: bool) -> Tensor:
     """Every combination ``(K, 4)`` of flip (0, 1), shifts right and down (0, ±shift px) and quarter turns.
 
-    Row 0 changes nothing. With all three there are 72, those of GEOM (Golan & El-Yaniv 2018).
+    Row 0 changes nothing. With all of them there are 72, those of GEOM (Golan & El-Yaniv 2018,
+    arXiv:1805.10917).
     """
     moves = [0, -shift, shift] if shift else [0]
     axes = [[0, 1] if flips else [0], moves, moves, list(range(4)) if turns else [0]]
@@ -23,9 +24,9 @@ def geometric_transforms(*, flips: bool, shift: int, turns: bool) -> Tensor:
 
 
 def transform(x: Tensor, parameters: Tensor) -> Tensor:
-    """Flip, shift and turn square images ``(B, C, S, S)``, each by its row of ``parameters (B, 4)``.
+    """Flip, shift and turn square images ``(B, C, S, S)``, each by its row of ``parameters`` ``(B, 4)``.
 
-    What a shift uncovers is filled by reflection. Pixels are moved, never interpolated.
+    A shift fills what it uncovers by reflection. Pixels are moved, never interpolated.
     """
     side, last = x.shape[2], x.shape[2] - 1
     flip, right, down, turn = parameters.to(x.device).unbind(dim=1)
@@ -40,5 +41,5 @@ def transform(x: Tensor, parameters: Tensor) -> Tensor:
 
 
 def reflect(index: Tensor, last: int) -> Tensor:
-    """Indices beyond [0, last] mirrored back at the border pixel."""
+    """Indices beyond 0 … ``last``, mirrored at the border pixel."""
     return last - (last - index.abs()).abs()

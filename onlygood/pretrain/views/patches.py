@@ -1,4 +1,4 @@
-"""Tiles of whole batches, without what would betray their places: borders, brightness, color fringes."""
+"""Tiles of whole batches, without what would tell their places: borders, brightness, color fringes."""
 
 import torch
 from torch import Tensor
@@ -7,8 +7,8 @@ from torch.nn import functional
 from onlygood.pretrain.views.views import normal, random_crop
 from onlygood.runtime.errors import OnlygoodError
 
-SMALLEST = 4  # px: a tile of less shows nothing
-_ENLARGED = 12  # px: what encoders that halve the side four times take; PIRL's patches of small images too
+SMALLEST = 4  # px; a smaller tile shows nothing
+_ENLARGED = 12  # px; encoders that halve the side four times need as much
 
 
 def square(x: Tensor, rng: torch.Generator) -> Tensor:
@@ -73,9 +73,9 @@ def _stretched(tiles: Tensor) -> Tensor:
 
 
 def standardize_tiles(tiles: Tensor) -> Tensor:
-    """Each channel of each tile ``(…, C, s, s)`` to mean 0 and deviation 1: lighting tells no place.
+    """Each channel of each tile ``(…, C, s, s)`` to mean 0 and deviation 1: lighting does not tell a place.
 
-    A hundredth is added to the deviation (half a gray level of usual images): flat tiles stay flat.
+    A hundredth is added to the deviation (half a gray level of usual images), so flat tiles stay flat.
     """
     tiles = tiles - tiles.mean(dim=(-2, -1), keepdim=True)
     return tiles / (tiles.square().mean(dim=(-2, -1), keepdim=True).sqrt() + 0.01)
@@ -84,7 +84,8 @@ def standardize_tiles(tiles: Tensor) -> Tensor:
 def drop_colors(tiles: Tensor, rng: torch.Generator, noise: float = 0.1) -> Tensor:
     """Keep one random channel of each tile ``(B, T, C, s, s)`` and fill the others with noise.
 
-    The color fringes of lenses grow towards the corners and tell a tile's place (Doersch et al. 2015).
+    The color fringes of lenses grow towards the corners and would tell a tile's place (Doersch et al. 2015,
+    arXiv:1505.05192).
     """
     batch, count, channels = tiles.shape[:3]
     if channels == 1:

@@ -14,11 +14,12 @@ from onlygood.runtime.errors import OnlygoodError
 def distant_permutations(count: int, length: int, seed: int = 0) -> NDArray[np.int64]:
     """``(count, length)`` distinct permutations of ``0 … length - 1``; the array is shared and read-only.
 
-    Greedy from a random first one: the next is the one whose smallest Hamming distance to the chosen ones is
-    largest, the mean distance breaking ties. Maximizing the mean alone (the published script) leaves pairs
-    that differ by one swap. Takes half a second for 100 of the 9!.
+    The first is random. Each further one is the permutation whose smallest Hamming distance to those chosen
+    is largest; the mean distance breaks ties. Maximizing the mean alone, as the published script does, leaves
+    pairs that differ by one swap. This takes half a second for 100 of the 9!.
 
-    Raises OnlygoodError for more permutations than there are.
+    Raises:
+        OnlygoodError: there are fewer permutations than ``count``.
     """
     if count > factorial(length):
         raise OnlygoodError(f"{length} tiles have {factorial(length)} permutations, not {count}")

@@ -6,7 +6,7 @@ from onlygood.pretrain.views.views import Views
 def crop_and_color() -> Views:
     """Crop, flip, color jitter and gray, as most methods of two views use on CIFAR (SimCLR, MoCo v2 …).
 
-    Without blur, which helps on large images only.
+    There is no blur, which helps on large images only.
     """
     return Views(
         scale=(0.2, 1.0),

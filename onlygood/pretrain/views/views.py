@@ -26,8 +26,8 @@ _WIDEST = 4 / 3  # of a resized crop, width to height in pixels; 3/4 is the narr
 class Views(Strict):
     """One random view of an image: what is drawn, and how strongly.
 
-    ``crop`` is the side of a square cut at native scale; without it, ``scale`` is the range of the area of a
-    resized crop of side ``size``. Zero switches a step off.
+    ``crop`` is the side of a square that is cut at native scale. Without it, ``scale`` is the range of the
+    area of a resized crop of side ``size``. Zero switches a step off.
     """
 
     crop: int | None = Field(default=None, ge=8)
@@ -78,16 +78,19 @@ def as_image(x: Tensor) -> Tensor:
 
 
 def _mean(x: Tensor) -> Tensor:
-    """Of each image ``(B, C, H, W)``, as ``(B, 1, 1, 1)``.
+    """The mean of each image ``(B, C, H, W)``, as ``(B, 1, 1, 1)``.
 
-    Rows come first because onnxruntime adds float32 numbers one after another: over a whole image, that is
-    off by 1e-4.
+    Each row is averaged first: onnxruntime adds float32 numbers one after another, which is off by 1e-4 over
+    a whole image.
     """
     return x.mean(dim=3, keepdim=True).mean(dim=(1, 2), keepdim=True)
 
 
 def _deviation(x: Tensor) -> Tensor:
-    """Of each centerd image, plus 8 gray levels; by norms, for ``torch.var_mean`` takes 13 times longer."""
+    """The deviation of each centered image, plus 8 gray levels.
+
+    By norms: ``torch.var_mean`` takes 13 times longer.
+    """
     norm = torch.linalg.vector_norm(torch.linalg.vector_norm(x, dim=3), dim=(1, 2)).view(-1, 1, 1, 1)
     deviation: Tensor = norm / math.sqrt(x[0].numel()) + _LEAST
     return deviation
@@ -108,7 +111,10 @@ def random_crop(x: Tensor, size: int, rng: torch.Generator, flips: Flips = (Fals
 
 
 def _mirrored(rows: Tensor, columns: Tensor, flips: Flips, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Where windows take their pixels from, ``(B, size)`` each; backwards to mirror a window for free."""
+    """Where windows take their pixels from, ``(B, size)`` each.
+
+    An order from back to front mirrors a window for free.
+    """
     half = (len(rows), 1)
     if flips[0]:
         columns = torch.where(uniform(half, 0, 1, rng) < 0.5, columns.flip(1), columns)
@@ -126,8 +132,8 @@ def random_resized_crop(
 ) -> Tensor:
     """Windows of a random share of the area, sampled to ``(B, C, size, size)``.
 
-    They are 3/4 to 4/3 as wide as high, also in oblong images, whose largest windows are therefore smaller
-    than the share says: things keep about the shape that the detector will see them in.
+    They are 3/4 to 4/3 as wide as high, in oblong images too, whose largest windows are therefore smaller
+    than the share says: things keep about the shape in which the detector sees them.
     """
     batch, side = x.shape[0], x.shape[2] / x.shape[3]  # the height, in widths
     area = uniform((batch,), *scale, rng)
@@ -156,8 +162,8 @@ def random_flip(x: Tensor, dim: int, rng: torch.Generator) -> Tensor:
 def recolor(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
     """Brightness, contrast, saturation, hue and gray of ``views`` for each image of float ``(B, C, H, W)``.
 
-    All of them are linear in an image's colors, so they become one matrix and one offset an image, and the
-    pixels are passed over once. Images of one channel have neither saturation nor hue.
+    All of these are linear in an image's colors, so they become one matrix and one offset per image, and one
+    pass over the pixels suffices. Images of one channel have neither saturation nor hue.
     """
     batch, channels = x.shape[:2]
     color = channels == 3 and bool(views.saturation or views.hue)
@@ -181,7 +187,7 @@ def recolor(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
 
 
 def _brightness_contrast(x: Tensor, views: Views, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Matrices (B, C, C) and offsets (B, C, 1) that scale each image about its own mean and shift it."""
+    """Matrices ``(B, C, C)`` and offsets ``(B, C, 1)``: each image is scaled about its mean and shifted."""
     batch, channels = x.shape[:2]
     gain = uniform((batch, 1, 1), 1 - views.contrast, 1 + views.contrast, rng)
     shift = uniform((batch, 1, 1), -views.brightness, views.brightness, rng)
@@ -191,7 +197,7 @@ def _brightness_contrast(x: Tensor, views: Views, rng: torch.Generator) -> tuple
 
 
 def _saturation_hue(views: Views, rng: torch.Generator, batch: int) -> Tensor:
-    """Matrices (B, 3, 3) that turn and stretch the colors in YIQ."""
+    """Matrices ``(B, 3, 3)`` that turn and stretch the colors in YIQ."""
     device = rng.device
     saturation = uniform((batch,), max(0.0, 1 - views.saturation), 1 + views.saturation, rng)
     angle = uniform((batch,), -views.hue, views.hue, rng) * (2 * torch.pi)
@@ -237,7 +243,8 @@ def _sometimes(changed: Tensor, x: Tensor, probability: float, rng: torch.Genera
 def random_view(images: Tensor, standardize: Standardize, views: Views, rng: torch.Generator) -> Tensor:
     """One random view of each uint8 image, float ``(B, C, S, S)`` where a crop or a size is given.
 
-    A crop is cut before it is standardized, as its whole image would be: that saves work, not accuracy.
+    A crop is cut first and then standardized with the mean and deviation of its whole image. The result is
+    that of the other order, with less work.
     """
     flips = (views.flip, views.flip_vertical)
     if views.crop is not None:
