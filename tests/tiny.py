@@ -1,7 +1,8 @@
 """Tasks, images and trainings that are small enough for tests."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.pretrain.networks.registry import create_encoder
@@ -98,6 +99,25 @@ def make(name: str, *, seed: int = 0, **options: Any) -> Task:
         seed=seed,
         labelled=(batch(structured(BATCH)), torch.arange(BATCH) % 4) if name == "s4l" else None,
     )
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+class Mean(nn.Module):
+    """An encoder whose one feature is the mean of the image: of numbered images, the number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(1, 2, 3))[:, None]
+
+
+@contextmanager
+def seeded(seed: int = 0) -> Iterator[None]:
+    """Weights made inside follow from ``seed``; the global generator is put back."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        yield
 
 
 def structured(count: int = 64, height: int = SIDE, width: int = SIDE) -> NDArray[np.uint8]:

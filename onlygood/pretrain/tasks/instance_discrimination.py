@@ -57,12 +57,7 @@ class InstanceDiscriminationTask(Task):
 
     def contrast(self, z: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
         """How well embeddings ``z`` ``(B, D)`` find their images' rows in the memory."""
+        config, rows = self.config, self.bank.rows
         return instance_contrast(
-            z,
-            self.bank.rows,
-            ids,
-            rng,
-            temperature=self.config.temperature,
-            negatives=self.config.negatives,
-            sampled="noise",
+            z, rows, ids, rng, temperature=config.temperature, negatives=config.negatives, sampled="noise"
         )

@@ -91,12 +91,7 @@ class PIRLTask(Task):
         return patches[torch.arange(batch, device=x.device)[:, None], order]
 
     def _contrast(self, z: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
+        config, rows = self.config, self.bank.rows
         return instance_contrast(
-            z,
-            self.bank.rows,
-            ids,
-            rng,
-            temperature=self.config.temperature,
-            negatives=self.config.negatives,
-            sampled="softmax",
+            z, rows, ids, rng, temperature=config.temperature, negatives=config.negatives, sampled="softmax"
         )

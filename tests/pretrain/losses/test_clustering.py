@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tiny import generator
 from torch import Tensor
 
 from onlygood.pretrain.losses.clustering import (
@@ -16,10 +17,6 @@ from onlygood.pretrain.losses.clustering import (
     sinkhorn,
     swapped_prediction,
 )
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def blobs(sizes: list[int], dim: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:

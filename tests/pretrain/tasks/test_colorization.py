@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from tiny import noise, settle
+from tiny import generator, noise, seeded, settle
 from torch import Tensor
 from traps import lab_to_srgb, two_colors
 
@@ -17,13 +17,8 @@ from onlygood.runtime.errors import OnlygoodError
 BATCH = 16
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def make(**options: object) -> ColorizationTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = ColorizationConfig.model_validate({"views": {"flip": False}, **options})
         return ColorizationTask(create_encoder("small"), config).train()
 
@@ -35,7 +30,7 @@ def flat(colors: Tensor, lightness: float = 60.0) -> Tensor:
 
 
 def test_the_start_is_chance() -> None:
-    loss = make()(noise(BATCH), torch.arange(BATCH), rng()).loss.item()
+    loss = make()(noise(BATCH), torch.arange(BATCH), generator()).loss.item()
     assert loss == pytest.approx(math.log(261), rel=0.06)
 
 
@@ -44,7 +39,7 @@ def test_the_encoder_sees_lightness_only() -> None:
     task = make()
     seen: list[Tensor] = []
     task.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
-    task(flat(torch.rand(BATCH, 2, generator=rng()) * 40), torch.arange(BATCH), rng())
+    task(flat(torch.rand(BATCH, 2, generator=generator()) * 40), torch.arange(BATCH), generator())
     assert seen[0].shape == (BATCH, 3, 24, 24)
     assert (seen[0] - seen[0].mean()).abs().max() <= 1.01 / 63.75  # rounded colors: one level at most
     assert seen[0].mean() == pytest.approx(60 * 2.55 / 63.75 - 2, abs=0.02)
@@ -61,10 +56,10 @@ def test_a_gray_view_is_the_gray_image_brightened_as_the_eye_does() -> None:
 def test_the_loss_recomputed_pixel_by_pixel() -> None:
     """Of one odd-sided picture, with the weights of the counted prior."""
     task = make()
-    image = torch.randint(0, 256, (2, 3, 26, 30), generator=rng()).byte()
+    image = torch.randint(0, 256, (2, 3, 26, 30), generator=generator()).byte()
     logits: list[Tensor] = []
     task.decoder.register_forward_hook(lambda *a: logits.append(a[2]))
-    loss = task(image, torch.arange(2), rng()).loss.detach()
+    loss = task(image, torch.arange(2), generator()).loss.detach()
     lab = srgb_to_lab(image / 255)
     assert logits[0].shape == (2, 261, 7, 8)
     smoothing = torch.softmax(-(torch.cdist(task.bins, task.bins) ** 2) / 50, dim=0)
@@ -87,12 +82,12 @@ def test_the_prior_is_counted_over_training() -> None:
     warm = flat(torch.tensor([[40.0, 30.0]])).expand(BATCH, -1, -1, -1)
     cold = flat(torch.tensor([[10.0, -40.0]])).expand(BATCH, -1, -1, -1)
     for images in (warm, warm, warm, cold):
-        task(images, torch.arange(BATCH), rng())
+        task(images, torch.arange(BATCH), generator())
     pixels = BATCH * 36
     assert sorted(task.counts[task.counts > 0].tolist()) == [pixels, 3 * pixels]
     assert "counts" in task.state_dict()
     before = task.counts.clone()
-    task.eval()(cold, torch.arange(BATCH), rng())
+    task.eval()(cold, torch.arange(BATCH), generator())
     assert torch.equal(task.counts, before)
 
 
@@ -100,15 +95,15 @@ def test_gray_images_among_colored_ones_count_nothing() -> None:
     task = make().eval()
     colored = flat(torch.tensor([[40.0, 30.0]])).expand(8, -1, -1, -1)
     gray = torch.full((8, 3, 24, 24), 146, dtype=torch.uint8)
-    both = task(torch.cat([colored, gray]), torch.arange(16), rng()).loss
-    alone = task(colored, torch.arange(8), rng()).loss
+    both = task(torch.cat([colored, gray]), torch.arange(16), generator()).loss
+    alone = task(colored, torch.arange(8), generator()).loss
     torch.testing.assert_close(both, alone, rtol=1e-3, atol=0)
 
 
 def test_gray_images_alone_are_refused() -> None:
-    gray = torch.randint(0, 256, (BATCH, 1, 24, 24), generator=rng()).byte().expand(-1, 3, -1, -1)
+    gray = torch.randint(0, 256, (BATCH, 1, 24, 24), generator=generator()).byte().expand(-1, 3, -1, -1)
     with pytest.raises(OnlygoodError, match="all of the first 16 images are gray"):
-        make()(gray, torch.arange(BATCH), rng())
+        make()(gray, torch.arange(BATCH), generator())
     with pytest.raises(OnlygoodError, match="these images are gray"):
         ColorizationTask(create_encoder("small", 1), ColorizationConfig())
 

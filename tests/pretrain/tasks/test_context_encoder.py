@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from tiny import noise, settle, waves
+from tiny import generator, noise, seeded, settle, waves
 from torch import Tensor
 
 from onlygood.pretrain.networks.registry import create_encoder
@@ -19,26 +19,21 @@ BATCH = 16
 NAME = "onlygood.pretrain.tasks.context_encoder"
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def make(**options: object) -> ContextEncoderTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = ContextEncoderConfig.model_validate({"views": {"flip": False}, **options})
         return ContextEncoderTask(create_encoder("small"), config, "fixed").train()
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 24), (48, 33)])
 def test_holes_are_smooth_a_quarter_and_differ(height: int, width: int) -> None:
-    holes = random_regions((40, height, width), 0.25, 0.25, rng())
+    holes = random_regions((40, height, width), 0.25, 0.25, generator())
     assert holes.shape == (40, 1, height, width)
     assert holes.float().mean(dim=(1, 2, 3)).tolist() == pytest.approx([0.25] * 40, abs=0.01)
     edges = (holes[..., 1:] != holes[..., :-1]).float().mean()
     assert edges < 0.5 * 2 * 0.25 * 0.75  # of what independent pixels would have
     assert len(torch.unique(holes.flatten(1), dim=0)) == 40
-    everywhere = random_regions((400, height, width), 0.25, 0.25, rng(1)).float().mean(dim=0)
+    everywhere = random_regions((400, height, width), 0.25, 0.25, generator(1)).float().mean(dim=0)
     assert everywhere.min() > 0.1
 
 
@@ -58,9 +53,9 @@ def test_what_was_in_the_hole_is_not_seen() -> None:
     task = make(overlap=0)
     seen: list[Tensor] = []
     task.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
-    holes = random_regions((BATCH, 24, 24), 0.25, 0.25, rng())
+    holes = random_regions((BATCH, 24, 24), 0.25, 0.25, generator())
     losses = [
-        task(torch.where(holes, noise(BATCH, seed), noise(BATCH)), torch.arange(BATCH), rng()).loss
+        task(torch.where(holes, noise(BATCH, seed), noise(BATCH)), torch.arange(BATCH), generator()).loss
         for seed in (0, 1)
     ]
     assert torch.equal(seen[0], seen[1])
@@ -71,7 +66,7 @@ def test_what_was_in_the_hole_is_not_seen() -> None:
 def test_what_was_seen_costs_nothing() -> None:
     """Outside the holes and the pixels around them, any painting is as good as any other."""
     task = make(overlap=2)
-    holes = random_regions((BATCH, 24, 24), 0.25, 0.25, rng())
+    holes = random_regions((BATCH, 24, 24), 0.25, 0.25, generator())
     counted = hole_weights(holes, 2, 10.0) > 0
     clean = noise(BATCH).float() / 63.75 - 2
 
@@ -84,9 +79,9 @@ def test_what_was_seen_costs_nothing() -> None:
             return clean + 3 * self.wrong
 
     task.decoder = Painter(~counted)  # type: ignore[assignment]
-    assert task(noise(BATCH), torch.arange(BATCH), rng()).loss < 1e-8
+    assert task(noise(BATCH), torch.arange(BATCH), generator()).loss < 1e-8
     task.decoder = Painter(holes)  # type: ignore[assignment]
-    output = task(noise(BATCH), torch.arange(BATCH), rng())
+    output = task(noise(BATCH), torch.arange(BATCH), generator())
     ring = (counted & ~holes).sum()
     assert output.loss.item() == pytest.approx((9 * holes.sum() / (holes.sum() + 10 * ring)).item(), rel=1e-4)
     assert output.metrics["hole"].item() == pytest.approx(9, rel=1e-4)

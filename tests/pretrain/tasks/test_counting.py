@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import descend, end, noise
+from tiny import descend, end, generator, noise, seeded
 from torch import Tensor
 from torch.nn import functional
 
@@ -12,19 +12,14 @@ from onlygood.pretrain.tasks.counting import CountingConfig, CountingTask, count
 BATCH = 16
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def make(**options: object) -> CountingTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = CountingConfig.model_validate({"views": {"flip": False}, **options})
         return CountingTask(create_encoder("small"), config).train()
 
 
 def test_loss_recomputed_image_by_image() -> None:
-    whole, parts = torch.rand(5, 7, generator=rng()), torch.rand(5, 4, 7, generator=rng(1)) / 4
+    whole, parts = torch.rand(5, 7, generator=generator()), torch.rand(5, 4, 7, generator=generator(1)) / 4
     expected = []
     for i in range(5):
         total = sum(parts[i, j] for j in range(4))
@@ -45,8 +40,8 @@ def test_right_and_distinct_counts_cost_nothing() -> None:
 
 
 def test_the_half_size_is_one_of_three_filters_for_each_image() -> None:
-    x = torch.rand(1, 3, 16, 16, generator=rng()).expand(60, -1, -1, -1)
-    halves = halve(x, rng())
+    x = torch.rand(1, 3, 16, 16, generator=generator()).expand(60, -1, -1, -1)
+    halves = halve(x, generator())
     ways = [
         functional.avg_pool2d(x[:1], 2),
         functional.interpolate(x[:1], (8, 8), mode="bilinear", antialias=True),
@@ -62,7 +57,7 @@ def test_the_encoder_sees_the_whole_and_its_quarters(height: int, width: int, ha
     task = make()
     seen: list[Tensor] = []
     task.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    task(noise(BATCH, 0, height, width), torch.arange(BATCH), rng())
+    task(noise(BATCH, 0, height, width), torch.arange(BATCH), generator())
     whole, quarters = seen[0][:BATCH], seen[0][BATCH:].view(BATCH, 4, 3, half, half)
     top, bottom = torch.cat(list(quarters[:, :2].unbind(1)), 3), torch.cat(list(quarters[:, 2:].unbind(1)), 3)
     full = torch.cat([top, bottom], 2)
@@ -83,17 +78,17 @@ def test_a_counter_that_adds_up_costs_nothing(surplus: float, cost: float) -> No
             return torch.cat([means[:BATCH], means[BATCH:] / 4]) + surplus
 
     task.encoder, task.counter = Amount(), torch.nn.Identity()  # type: ignore[assignment]
-    loss = task(noise(BATCH), torch.arange(BATCH), rng()).loss
+    loss = task(noise(BATCH), torch.arange(BATCH), generator()).loss
     assert loss.item() == pytest.approx(cost, abs=0.3)
 
 
 def test_collapse_is_seen() -> None:
     """Dead counters: the loss is the margin, and the spread is zero."""
     task = make()
-    healthy = task(noise(BATCH), torch.arange(BATCH), rng()).metrics["embedding_spread"]
+    healthy = task(noise(BATCH), torch.arange(BATCH), generator()).metrics["embedding_spread"]
     with torch.no_grad():
         task.counter[2].bias.fill_(-100)  # type: ignore[operator]
-    output = task(noise(BATCH), torch.arange(BATCH), rng())
+    output = task(noise(BATCH), torch.arange(BATCH), generator())
     assert output.loss.item() == pytest.approx(0.04 * 10)
     assert output.metrics["embedding_spread"] == 0
     assert healthy > 0.1
@@ -102,8 +97,10 @@ def test_collapse_is_seen() -> None:
 def test_training_beats_the_margin() -> None:
     """Better than no counts at all, and without collapse."""
     at = torch.arange(24) / 24
-    waves = torch.sin(6.28 * (torch.rand(BATCH, 3, 1, 1, generator=rng()) * 3 * at + at[:, None]))
-    pictures = (waves * 60 + torch.rand(BATCH, 3, 1, 1, generator=rng(1)) * 120 + 65).clamp(0, 255).byte()
+    waves = torch.sin(6.28 * (torch.rand(BATCH, 3, 1, 1, generator=generator()) * 3 * at + at[:, None]))
+    pictures = (
+        (waves * 60 + torch.rand(BATCH, 3, 1, 1, generator=generator(1)) * 120 + 65).clamp(0, 255).byte()
+    )
     rows = descend(make(), pictures, 30)
     assert end(rows, last=1 / 6) < 0.04 * 8
     assert rows[-1]["embedding_spread"] > 0.05

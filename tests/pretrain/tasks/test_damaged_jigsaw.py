@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import descend, end
+from tiny import descend, end, generator, seeded
 from torch import Tensor
 from traps import lit
 
@@ -17,19 +17,14 @@ BATCH = 24
 NAME = "onlygood.pretrain.tasks.damaged_jigsaw"
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def make(channels: int = 3, **options: Any) -> DamagedJigsawTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = DamagedJigsawConfig(**{"grid": 2, **options})
         return DamagedJigsawTask(create_encoder("small", channels), config, "fixed").train()
 
 
 def noise(seed: int = 0, channels: int = 3) -> Tensor:
-    return torch.randint(0, 256, (BATCH, channels, SIDE, SIDE), generator=rng(seed)).byte()
+    return torch.randint(0, 256, (BATCH, channels, SIDE, SIDE), generator=generator(seed)).byte()
 
 
 def encoded(task: DamagedJigsawTask) -> list[Tensor]:
@@ -41,7 +36,7 @@ def encoded(task: DamagedJigsawTask) -> list[Tensor]:
 
 def test_the_start_is_chance_for_each_loss() -> None:
     """261 colors, 24 orders, and tiles of variance 1."""
-    output = make()(noise(), torch.arange(BATCH), rng())
+    output = make()(noise(), torch.arange(BATCH), generator())
     metrics = {name: value.item() for name, value in output.metrics.items()}
     assert metrics["cross_entropy"] == pytest.approx(math.log(24), rel=0.08)
     assert metrics["colorization"] == pytest.approx(math.log(261), rel=0.06)
@@ -59,7 +54,7 @@ def test_the_encoder_sees_gray_tiles_one_of_which_is_noise() -> None:
     """Of equal images without jitter, tiles are equal but for the lost one, which is another each time."""
     task = make(tile=1.0, views={"flip": False})
     seen = encoded(task)
-    task(noise()[:1].expand(BATCH, -1, -1, -1), torch.arange(BATCH), rng())
+    task(noise()[:1].expand(BATCH, -1, -1, -1), torch.arange(BATCH), generator())
     tiles = seen[0].view(BATCH, 4, 3, 16, 16)
     assert torch.equal(tiles[:, :, 0], tiles[:, :, 1])
     assert torch.equal(tiles[:, :, 0], tiles[:, :, 2])
@@ -92,7 +87,7 @@ def test_the_lost_tile_is_the_painters_target_and_has_no_color(monkeypatch: pyte
 
     monkeypatch.setattr(task, "_color", color)
     monkeypatch.setattr(f"{NAME}.functional.mse_loss", error)
-    task(noise(), torch.arange(BATCH), rng())
+    task(noise(), torch.arange(BATCH), generator())
     whole = seen[0].view(BATCH, 4, -1).std(dim=2) == 0
     assert whole.sum(dim=1).eq(3).all()
     lost = (~whole).long().argmax(dim=1)
@@ -101,7 +96,7 @@ def test_the_lost_tile_is_the_painters_target_and_has_no_color(monkeypatch: pyte
 
 
 def test_gray_images_are_ordered_and_painted() -> None:
-    output = make(1)(noise(channels=1), torch.arange(BATCH), rng())
+    output = make(1)(noise(channels=1), torch.arange(BATCH), generator())
     assert set(output.metrics) == {"accuracy", "cross_entropy", "inpainting"}
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import descend
+from tiny import descend, seeded
 from torch import Tensor
 
 from onlygood.pretrain.losses.clustering import nmi
@@ -15,8 +15,7 @@ IMAGES = 40
 
 
 def make(seed: int = 0, **options: object) -> DeepClusterTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         config = DeepClusterConfig.parse({"clusters": 4, "pca": 3, "least_steps": 1} | options, "test")
         return DeepClusterTask(create_encoder("small", 3, seed=0), config, images=IMAGES).train()
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import begin, colored_noise, descend
+from tiny import begin, colored_noise, descend, seeded
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,8 +13,7 @@ IMAGES = 24
 
 
 def make(*, images: int = IMAGES, **options: object) -> DeepClusterV2Task:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = DeepClusterV2Config.parse({"clusters": 4, "heads": 2} | options, "test")
         return DeepClusterV2Task(create_encoder("small", 3, seed=0), config, images=images).train()
 

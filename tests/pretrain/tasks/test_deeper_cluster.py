@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import descend, noise
+from tiny import descend, noise, seeded
 from torch import Tensor
 
 from onlygood.pretrain.networks.registry import create_encoder
@@ -14,8 +14,7 @@ from onlygood.pretrain.tasks.deeper_cluster import DeeperClusterConfig, DeeperCl
 def make(height: int = 24, width: int = 24, **views: object) -> tuple[DeeperClusterTask, Tensor]:
     """A task that knows two clusters of 16 images, dark and bright, and those images, all flat."""
     bright = torch.arange(16) % 2
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = DeeperClusterConfig.parse({"clusters": 2, "views": views}, "test")
         task = DeeperClusterTask(create_encoder("small", 3, seed=0), config, images=16).train()
     rng = torch.Generator().manual_seed(0)

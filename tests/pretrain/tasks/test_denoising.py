@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from tiny import noise, settle, waves
+from tiny import generator, noise, seeded, settle, waves
 from torch import Tensor
 
 from onlygood.pretrain.networks.registry import create_encoder
@@ -14,21 +14,16 @@ from onlygood.runtime.errors import OnlygoodError
 BATCH = 16
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def make(channels: int = 3, encoder: str = "small", **options: object) -> DenoisingTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = DenoisingConfig.model_validate({"views": {"flip": False}, **options})
         return DenoisingTask(create_encoder(encoder, channels), config).train()
 
 
 def test_the_share_of_masked_pixels() -> None:
     """Whole pixels, not channels; each image its own; the others untouched."""
-    x = torch.rand(8, 3, 50, 40, generator=rng()) + 1
-    masked = mask_pixels(x, 0.25, rng())
+    x = torch.rand(8, 3, 50, 40, generator=generator()) + 1
+    masked = mask_pixels(x, 0.25, generator())
     gone = masked == 0
     assert torch.equal(gone.all(dim=1), gone.any(dim=1))
     assert gone[:, 0].float().mean(dim=(1, 2)).tolist() == pytest.approx([0.25] * 8, abs=0.04)
@@ -49,7 +44,7 @@ def test_the_clean_view_is_the_target(corruption: str) -> None:
             return torch.zeros(BATCH, 3, *size)
 
     task.decoder = Zeros()  # type: ignore[assignment]
-    loss = task(noise(BATCH), torch.arange(BATCH), rng()).loss
+    loss = task(noise(BATCH), torch.arange(BATCH), generator()).loss
     assert loss.item() == pytest.approx(clean.square().mean().item(), rel=1e-5)
     change = (seen[0] - clean).square().mean().item()
     expected = 0.5 * clean.square().mean().item() if corruption == "masking" else 0.7**2
@@ -62,7 +57,7 @@ def test_any_stride_gives_back_every_pixel(encoder: str) -> None:
     task = make(encoder=encoder)
     sizes: list[tuple[int, ...]] = []
     task.decoder.register_forward_hook(lambda *a: sizes.append(tuple(a[2].shape)))
-    task(noise(2, 0, 27, 33), torch.arange(2), rng())
+    task(noise(2, 0, 27, 33), torch.arange(2), generator())
     assert sizes == [(2, 3, 27, 33)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import settle
+from tiny import generator, seeded, settle
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,8 +33,7 @@ PLAIN: dict[str, Any] = {"contrast": (1, 1), "power": (1, 1), "gain": (1, 1), "s
 
 
 def make(count: int = COUNT, channels: int = 3, **options: Any) -> ExemplarTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = ExemplarConfig.parse(options, "test")
         return ExemplarTask(create_encoder("small", channels), config, images=count).train()
 
@@ -42,10 +41,6 @@ def make(count: int = COUNT, channels: int = 3, **options: Any) -> ExemplarTask:
 def images(count: int = COUNT, channels: int = 3, height: int = 24, width: int = 24) -> Tensor:
     coarse = torch.rand(count, channels, 6, 6, generator=torch.Generator().manual_seed(0)) * 255
     return functional.interpolate(coarse, size=(height, width), mode="bilinear").to(torch.uint8)
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 # --- seed patches ---------------------------------------------------------------

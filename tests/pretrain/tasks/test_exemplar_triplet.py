@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import clouds, descend, end, settle
+from tiny import clouds, descend, end, generator, seeded, settle
 from torch import Tensor
 
 from onlygood.pretrain.losses.triplet import semi_hard_triplet
@@ -21,14 +21,9 @@ MILD: dict[str, Any] = {"crops": 3, "views": {"scale": (0.6, 1.0), "brightness":
 
 
 def make(standardize: Standardize = "image", **options: Any) -> ExemplarTripletTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = ExemplarTripletConfig.parse(options, "test")
         return ExemplarTripletTask(create_encoder("small"), config, standardize).train()
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def embeddings(count: int, dim: int = 4, seed: int = 0) -> Tensor:

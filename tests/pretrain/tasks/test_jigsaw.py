@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import descend, end, settle
+from tiny import Mean, descend, end, seeded, settle
 from torch import Tensor
 from traps import fringed, lit
 
@@ -23,8 +23,7 @@ NAME = "onlygood.pretrain.tasks.jigsaw"
 
 
 def make(channels: int = 3, **options: Any) -> JigsawTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         return JigsawTask(create_encoder("small", channels), JigsawConfig(**options), "fixed").train()
 
 
@@ -50,15 +49,11 @@ def test_the_label_is_the_order_in_which_the_tiles_lie(monkeypatch: pytest.Monke
     monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
     monkeypatch.setattr(f"{NAME}.drop_colors", lambda tiles, rng: tiles)
 
-    class Number(torch.nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x.mean(dim=(1, 2, 3))[:, None]
-
     class Read(torch.nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return -(x[:, None] - task.solver.permutations).abs().sum(dim=2)
 
-    task.encoder = Number()  # type: ignore[assignment]
+    task.encoder = Mean()  # type: ignore[assignment]
     task.solver.tile_head, task.solver.head = torch.nn.Identity(), Read()  # type: ignore[assignment]
     output = task(textures(0), torch.arange(BATCH), torch.Generator().manual_seed(0))
     assert output.metrics["accuracy"] == 1

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import begin, colored_noise, descend
+from tiny import begin, colored_noise, descend, seeded
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,8 +16,7 @@ IMAGES = 24
 
 
 def make(*, images: int = IMAGES, **options: object) -> PCLTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = PCLConfig.parse({"clusters": [3, 6], "warmup": 0.0, "queue": 16} | options, "test")
         return PCLTask(create_encoder("small", 3, seed=0), config, images=images).train()
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import clouds, settle
+from tiny import clouds, seeded, settle
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,8 +16,7 @@ PLAIN = {"flip": False}
 
 
 def make(count: int = COUNT, **options: object) -> PIRLTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = PIRLConfig.parse({"temperature": 0.5, "grid": 2} | options, "test")
         return PIRLTask(create_encoder("small"), config, images=count).train()
 

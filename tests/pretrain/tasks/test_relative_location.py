@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import descend, end
+from tiny import Mean, descend, end, seeded
 from torch import Tensor
 from traps import fringed, lit
 
@@ -22,8 +22,7 @@ NAME = "onlygood.pretrain.tasks.relative_location"
 
 
 def make(channels: int = 3, **options: Any) -> RelativeLocationTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = RelativeLocationConfig(**options)
         return RelativeLocationTask(create_encoder("small", channels), config, "fixed").train()
 
@@ -43,17 +42,13 @@ def test_the_label_is_the_direction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{NAME}.standardize_tiles", lambda tiles: tiles)
     monkeypatch.setattr(f"{NAME}.drop_colors", lambda tiles, rng: tiles)
 
-    class Number(torch.nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x.mean(dim=(1, 2, 3))[:, None]
-
     class Read(torch.nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             assert x[:, 0].eq(4).all()  # the middle comes first
             places = torch.tensor([0, 1, 2, 3, 5, 6, 7, 8])
             return -(x[:, 1:] - places).abs() * 10
 
-    task.encoder, task.head = Number(), Read()  # type: ignore[assignment]
+    task.encoder, task.head = Mean(), Read()  # type: ignore[assignment]
     output = task(FRINGED(0), torch.arange(BATCH), torch.Generator().manual_seed(0))
     assert output.metrics["accuracy"] == 1
     assert output.loss < 1e-3

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import descend, end, noise
+from tiny import descend, end, noise, seeded
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,8 +16,7 @@ HALF = 128
 
 
 def make(**options: object) -> RotationDecouplingTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = RotationDecouplingConfig.parse({"temperature": 0.5} | options, "test")
         return RotationDecouplingTask(create_encoder("small"), config, images=COUNT).train()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import descend, end, fit
+from tiny import descend, end, fit, seeded
 from torch import Tensor
 
 from onlygood.pretrain.networks.registry import create_encoder
@@ -17,8 +17,7 @@ DIM = 256
 
 
 def make(images: Tensor, labels: Tensor, **options: object) -> S4LTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = S4LConfig.parse(options, "test")
         return S4LTask(create_encoder("small"), config, labelled=(images, labels)).train()
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from tiny import colored_noise, settle
+from tiny import colored_noise, seeded, settle
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,8 +14,7 @@ from onlygood.pretrain.tasks.sela import SeLaConfig, SeLaTask
 
 
 def make(images: int = 16, **options: object) -> SeLaTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = SeLaConfig.parse({"clusters": 4, "heads": 2} | options, "test")
         return SeLaTask(create_encoder("small", 3, seed=0), config, images=images).train()
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from tiny import noise, settle
+from tiny import generator, noise, seeded, settle
 from traps import two_colors
 
 from onlygood.pretrain.networks.registry import create_encoder
@@ -17,19 +17,14 @@ from onlygood.runtime.errors import OnlygoodError
 BATCH = 16
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def make() -> SplitBrainTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = SplitBrainConfig.model_validate({"views": {"flip": False}})
         return SplitBrainTask(split_small(3), config).train()
 
 
 def test_the_start_is_chance() -> None:
-    output = make()(noise(BATCH), torch.arange(BATCH), rng())
+    output = make()(noise(BATCH), torch.arange(BATCH), generator())
     assert output.metrics["colour"].item() == pytest.approx(math.log(261), rel=0.06)
     assert output.metrics["light"].item() == pytest.approx(math.log(100), rel=0.06)
     assert output.loss == output.metrics["colour"] + output.metrics["light"]
@@ -38,9 +33,9 @@ def test_the_start_is_chance() -> None:
 def test_halves_see_luma_and_differences_only() -> None:
     """Adding gray changes the light half alone; changing colors of one luma, the color half alone."""
     encoder = split_small(3).eval()
-    x = torch.randn(4, 3, 24, 24, generator=rng())
+    x = torch.randn(4, 3, 24, 24, generator=generator())
     luma = torch.tensor([0.299, 0.587, 0.114])
-    turn = torch.randn(4, 3, 24, 24, generator=rng(1))
+    turn = torch.randn(4, 3, 24, 24, generator=generator(1))
     turn -= torch.einsum("c,bchw->bhw", luma, turn)[:, None]
     with torch.no_grad():
         plain, brighter, turned = encoder(x), encoder(x + 0.5), encoder(x + turn)
@@ -52,7 +47,7 @@ def test_halves_see_luma_and_differences_only() -> None:
 
 def test_it_is_an_encoder_as_wide_as_small() -> None:
     split, small = split_small(3), create_encoder("small")
-    x = torch.randn(2, 3, 33, 40, generator=rng())
+    x = torch.randn(2, 3, 33, 40, generator=generator())
     shapes = [[tuple(m.shape) for m in encoder.stages(x)] for encoder in (split, small)]
     assert shapes[0] == shapes[1]
     assert (split.dim, split.stride, split.stage_dims) == (small.dim, small.stride, small.stage_dims)
@@ -62,14 +57,14 @@ def test_it_is_an_encoder_as_wide_as_small() -> None:
 def test_no_gradient_crosses() -> None:
     """Each half is taught by its own target."""
     task = make()
-    task(noise(BATCH), torch.arange(BATCH), rng()).loss.backward()
+    task(noise(BATCH), torch.arange(BATCH), generator()).loss.backward()
     light = next(p for name, p in task.encoder.named_parameters() if ".light." in name)
     assert light.grad is not None
     before = light.grad.clone()
     task.zero_grad()
     for parameter in task.to_light.parameters():
         parameter.data.mul_(3)
-    task(noise(BATCH), torch.arange(BATCH), rng()).loss.backward()
+    task(noise(BATCH), torch.arange(BATCH), generator()).loss.backward()
     torch.testing.assert_close(light.grad, before)
 
 
@@ -82,7 +77,7 @@ def test_targets_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     levels = torch.nn.functional.one_hot(lab[:, 0].floor().long(), 100).permute(0, 3, 1, 2)
     monkeypatch.setattr(task.to_color, "forward", lambda maps, size: 50.0 * colors)
     monkeypatch.setattr(task.to_light, "forward", lambda maps, size: 50.0 * levels)
-    assert task(noise(BATCH), torch.arange(BATCH), rng()).loss < 0.1
+    assert task(noise(BATCH), torch.arange(BATCH), generator()).loss < 0.1
 
 
 @pytest.mark.parametrize("told", [False, True])

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import colored_noise, descend
+from tiny import colored_noise, descend, seeded
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,8 +14,7 @@ from onlygood.pretrain.tasks.swav import SwAVConfig, SwAVTask
 
 
 def make(**options: object) -> SwAVTask:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded():
         config = SwAVConfig.parse({"prototypes": 12, "queue": 0} | options, "test")
         return SwAVTask(create_encoder("small", 3, seed=0), config).train()
 

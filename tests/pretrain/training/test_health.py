@@ -2,10 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.training.health import diagnose
 
 VARIED = torch.eye(4)
@@ -17,24 +14,6 @@ def log(losses: list[float], accuracies: list[float] | None = None) -> list[dict
         row = {"step": 10.0 * (i + 1), "progress": (i + 1) / len(losses), "loss": loss}
         rows.append(row | ({"accuracy": accuracies[i]} if accuracies else {}))
     return rows
-
-
-def test_spread_by_hand() -> None:
-    # ±1 on both axes: each dimension is (1, -1, 0, 0), deviation 1/√2, times √2.
-    cross = torch.tensor([[3.0, 0], [-0.5, 0], [0, 1], [0, -7]])
-    assert spread(cross).item() == pytest.approx(1.0)
-    # Unit vectors (1, 0) and (0, 1): deviation 1/2 in each dimension, times √2.
-    assert spread(torch.eye(2)).item() == pytest.approx(math.sqrt(2) / 2)
-    assert spread(torch.ones(5, 3)).item() == pytest.approx(0.0, abs=1e-6)
-
-
-@given(st.integers(0, 1000), st.floats(0.01, 100))
-def test_spread_ignores_length_and_order(seed: int, factor: float) -> None:
-    rng = torch.Generator().manual_seed(seed)
-    x = torch.randn(6, 3, generator=rng)
-    value = spread(x).item()
-    assert 0 <= value <= 1 + 1e-6
-    assert spread(factor * x.flip(0)).item() == pytest.approx(value, rel=1e-4)
 
 
 def test_a_healthy_run_has_no_warnings() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tiny import seeded
 from torch import Tensor, nn
 
 from onlygood.pretrain.tasks.base import Output, Task
@@ -62,8 +63,7 @@ class Toy(Task):
     classes = 3
 
     def __init__(self, at: dict[int, Callable[["Toy"], None]] | None = None, seed: int = 0) -> None:
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             super().__init__(ToyEncoder(), Strict(), "fixed")  # type: ignore[arg-type]
             self.classifier = nn.Linear(4, 3)
         self.register_buffer("queue", torch.zeros(4))

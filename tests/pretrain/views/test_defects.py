@@ -2,14 +2,11 @@
 
 import pytest
 import torch
+from tiny import generator
 from torch import Tensor
 
 from onlygood.pretrain.views import defects
 from onlygood.pretrain.views.defects import blob_masks, cut_paste, fill, line_masks, paste_defects
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def noise(*shape: int, seed: int = 9) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import generator
 from torch import Tensor
 
 from onlygood.pretrain.views.geometry import rotations
@@ -22,10 +23,6 @@ from onlygood.pretrain.views.views import (
 from onlygood.runtime.errors import OnlygoodError
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def noise(*shape: int, seed: int = 9) -> Tensor:

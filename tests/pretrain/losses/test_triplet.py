@@ -1,0 +1,81 @@
+"""Hardest and random negatives of triplets, recomputed; semi-hard ones are in `test_exemplar_triplet.py`."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from onlygood.pretrain.losses.measures import cosines
+from onlygood.pretrain.losses.triplet import hardest_negatives, random_negatives, triplet_terms
+
+MARGIN = 0.5
+
+
+def distances(n: int = 7, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    a, b = torch.randn(2, n, 5, generator=torch.Generator().manual_seed(seed))
+    return a, b, 1 - cosines(a, b)
+
+
+def naive(a: Tensor, b: Tensor) -> list[list[float]]:
+    """Costs of all negatives of each anchor, one by one."""
+
+    def distance(x: Tensor, y: Tensor) -> float:
+        return 1 - float(x @ y / (x.norm() * y.norm()))
+
+    every = range(len(a))
+    return [
+        [max(0.0, distance(a[i], b[i]) - distance(a[i], b[j]) + MARGIN) for j in every if j != i]
+        for i in every
+    ]
+
+
+def others(n: int) -> Tensor:
+    return ~torch.eye(n, dtype=torch.bool)
+
+
+def test_hardest_negatives_recomputed() -> None:
+    a, b, d = distances()
+    expected = np.mean([sorted(costs)[-4:] for costs in naive(a, b)])
+    loss = hardest_negatives(triplet_terms(d, MARGIN), others(7), 4)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_all_negatives_recomputed() -> None:
+    """With as many random ones as there are, or asked for more, all count once."""
+    a, b, d = distances()
+    for count in (6, 7, 50):
+        loss = random_negatives(triplet_terms(d, MARGIN), others(7), count, torch.Generator())
+        assert loss.item() == pytest.approx(np.mean(naive(a, b)), rel=1e-5)
+
+
+def test_random_negatives_are_different_and_as_many_as_asked_for() -> None:
+    """Costs 2^j tell which were taken."""
+    powers = (2.0 ** torch.arange(8)).expand(8, 8)
+    rng = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(200):
+        total = round(8 * 3 * random_negatives(powers, others(8) & (torch.arange(8) != 7), 3, rng).item())
+        assert 8 * (1 + 2 + 4) <= total <= 8 * (16 + 32 + 64)
+        seen.add(total)
+    assert len(seen) > 100
+    one = torch.zeros(8, 8)
+    one[0] = powers[0]
+    drawn = [round(8 * 3 * random_negatives(one, others(8), 3, rng).item()) for _ in range(300)]
+    assert all(total.bit_count() == 3 and not total & 1 for total in drawn)
+    rates = [np.mean([total >> j & 1 for total in drawn]) for j in range(1, 8)]
+    assert rates == pytest.approx([3 / 7] * 7, abs=0.12)
+
+
+def test_embeddings_apart_by_the_margin_cost_nothing() -> None:
+    z = torch.eye(6)
+    terms = triplet_terms(1 - cosines(z, z), MARGIN)
+    assert hardest_negatives(terms, others(6), 4) == 0
+    assert hardest_negatives(triplet_terms(1 - cosines(z, z), 1.5), others(6), 4).item() == 0.5
+
+
+def test_the_loss_in_bfloat16_is_computed_in_float32() -> None:
+    _, _, expected = distances()
+    with torch.autocast("cpu", torch.bfloat16):
+        _, _, d = distances()
+    assert d.dtype == torch.float32
+    assert torch.equal(d, expected)
