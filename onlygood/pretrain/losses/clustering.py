@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.measures import cosines
 
-_CHUNK = 8192  # rows at a time, so that a distance matrix of all images is never in memory
+_CHUNK = 8192  # rows at once, so that no distance matrix of all images is ever in memory
 
 
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int = 3) -> Tensor:

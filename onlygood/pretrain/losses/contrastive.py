@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# A product with all rows is cheaper than copies of the chosen ones, up to so many rows for each chosen one.
+# Up to so many rows for each chosen one, a product with all rows is cheaper than copies of the chosen ones.
 _PRODUCT = 16
 
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 class Encoder(nn.Module):
     """A stack of stages with global average pooling.
 
-    ``forward(x)`` maps float images ``(N, C, H, W)`` to features ``(N, D)``; ``stages(x)`` gives all stages'
-    maps, because the best layer of a pretext task is often not the last (RotNet's is its second block).
+    ``forward(x)`` maps float images ``(N, C, H, W)`` to features ``(N, D)``. ``stages(x)`` gives the maps of
+    all stages, because the best layer of a pretext task is often not the last (RotNet's is its second block).
     """
 
     def __init__(

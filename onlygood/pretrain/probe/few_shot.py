@@ -28,12 +28,12 @@ class FewShotConfig(Strict):
     pool: Pool = "mean"
     dimensions: int = Field(default=9000, ge=1)  # of max-pooled features, about
     ways: int = Field(default=5, ge=2)
-    shots: list[int] = Field(default=[5, 20, 50])
+    shots: list[int] = Field(default=[5, 20, 50])  # labels of each class in an episode
     episodes: int = Field(default=600, ge=2)
-    queries: int = Field(default=15, ge=1)  # a class; fewer where a class has fewer test images
-    labels: list[int] = Field(default=[1, 5, 10, 20, 100])  # a class
-    repeats: int = Field(default=10, ge=2)  # draws of these labels
-    strength: float = Field(default=1.0, gt=0)  # C of the logistic regression: too few labels to choose it
+    queries: int = Field(default=15, ge=1)  # of each class; fewer where a class has fewer test images
+    labels: list[int] = Field(default=[1, 5, 10, 20, 100])  # of each class
+    repeats: int = Field(default=10, ge=2)  # how often these labels are drawn
+    strength: float = Field(default=1.0, gt=0)  # C of the logistic regression; too few labels to tune it
     iterations: int = Field(default=1000, ge=1)
 
 

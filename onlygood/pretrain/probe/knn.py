@@ -17,7 +17,7 @@ class KnnConfig(Strict):
     dimensions: int = Field(default=9000, ge=1)  # of max-pooled features, about
     k: int = Field(default=200, ge=1)  # all training images where there are fewer
     temperature: float = Field(default=0.1, gt=0)  # T
-    chunk: int = Field(default=512, ge=1)  # test images compared at once; does not touch the numbers
+    chunk: int = Field(default=512, ge=1)  # test images compared at once; does not change the results
 
 
 def knn_votes(

@@ -53,7 +53,7 @@ def run_probe(
     seed: int,
     say: Callable[[str], None] = lambda words: None,
 ) -> ProbeResult:
-    """Run one protocol; the encoder comes back as it was, which is checked.
+    """Run one protocol; the encoder comes back unchanged, which is checked.
 
     ``data`` must be on an `ImageStore`; ``source`` is what the user called the data.
     """

@@ -26,7 +26,7 @@ class Row(Strict):
 
 
 class EncoderInfo(Strict):
-    """Which weights; ``sha256`` is of the file, or of the tensors where there is no file."""
+    """Which weights; ``sha256`` is of the file, or of the tensors if there is no file."""
 
     label: str
     name: str

@@ -33,7 +33,7 @@ class RetentionConfig(Strict):
     dimensions: int = Field(default=9000, ge=1)  # of max-pooled features, about
     scale: tuple[float, float] = (0.4, 0.9)  # of the sides
     tint: float = Field(default=48.0, ge=0)  # gray levels of each channel's mean from the middle, ± at most
-    images: int = Field(default=5000, ge=2)  # at most, of the training images and of the test images
+    images: int = Field(default=5000, ge=2)  # at most, of the training images and of the test images each
     weakest: float = Field(default=1e-3, gt=0)  # ridge penalties tried, leave-one-out on training images
     strongest: float = Field(default=1e6, gt=0)
     penalties: int = Field(default=10, ge=1)

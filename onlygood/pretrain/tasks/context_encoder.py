@@ -43,8 +43,8 @@ class ContextEncoderConfig(Strict):
     """Views and holes."""
 
     views: Views = Field(default_factory=Views)
-    area: float = Field(default=0.25, gt=0, lt=1)  # of the view, that is missing
-    smoothness: float = Field(default=0.25, gt=0, le=1)  # size of the shapes, in sides of the view
+    area: float = Field(default=0.25, gt=0, lt=1)  # share of the view that is missing
+    smoothness: float = Field(default=0.25, gt=0, le=1)  # size of the shapes, as a share of the view's side
     overlap: int = Field(default=1, ge=0)  # px around a hole that are painted too
     overlap_weight: float = Field(default=10.0, ge=0)  # so that the painting continues what is there
 

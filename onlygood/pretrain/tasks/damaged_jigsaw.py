@@ -84,7 +84,7 @@ class DamagedJigsawTask(Task):
         config = self.config
         if images.shape[1] == 3:
             lab = srgb_to_lab(unit_view(images, config.views, rng))
-            x = torch.cat([lab[:, :1] / 25 - 2, lab[:, 1:]], dim=1)  # lightness in the units of images
+            x = torch.cat([lab[:, :1] / 25 - 2, lab[:, 1:]], dim=1)  # lightness from -2 to 2, as "fixed"
         else:
             x = random_view(images, self.standardize, config.views, rng)
         tiles = cut_tiles(x, config.grid, config.tile, config.jitter, rng)

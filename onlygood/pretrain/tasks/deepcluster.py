@@ -23,7 +23,7 @@ class DeepClusterConfig(Strict):
 
     views: Views = Field(default_factory=lambda: Views(scale=(0.2, 1.0)))
     clusters: int = Field(default=100, ge=2)
-    pca: int = Field(default=64, ge=1)  # dimensions, an eighth of the number of images at most
+    pca: int = Field(default=64, ge=1)  # dimensions, at most an eighth of the number of images
     iterations: int = Field(default=20, ge=1)  # of k-means
     least_steps: int = Field(default=50, ge=1)
 

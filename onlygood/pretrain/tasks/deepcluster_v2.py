@@ -73,7 +73,7 @@ class DeepClusterV2Task(Task):
         if first:
             features = embed()
             self.used.fill_(len(features))
-            with torch.no_grad():  # standardized as one batch, for its batch norm has seen nothing yet
+            with torch.no_grad():  # one batch: the projector's batch norm has no statistics yet
                 self.memory[:, : len(features)] = functional.normalize(self.projector(features), dim=1)
         used, before = int(self.used), self.labels[0].clone()
         self.temperatures.zero_()

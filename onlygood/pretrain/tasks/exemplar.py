@@ -46,7 +46,7 @@ class ExemplarTask(Task):
         self.classes = images
         self.surrogate_classifier = nn.Linear(encoder.dim, images)
         self.register_buffer("draws", torch.rand(images))
-        self.register_buffer("seeds", torch.full((images, 2), -1))  # row and column; -1 is not chosen yet
+        self.register_buffer("seeds", torch.full((images, 2), -1))  # row and column; -1: not chosen yet
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
         """Cross entropy of one distorted patch of each image, over all ``images`` classes."""

@@ -38,7 +38,7 @@ class PCLConfig(Strict):
     projection: int = Field(default=128, ge=2)
     temperature: float = Field(default=0.2, gt=0)
     momentum: float = Field(default=0.99, ge=0, le=1)
-    queue: int = Field(default=1024, ge=1)  # as many as there are images at most
+    queue: int = Field(default=1024, ge=1)  # at most as many as there are images
     warmup: float = Field(default=0.1, ge=0, le=1)
     alpha: float = Field(default=10.0, gt=1)
     iterations: int = Field(default=20, ge=1)  # of k-means
@@ -89,11 +89,11 @@ class PCLTask(Task):
         self.register_buffer("seed", torch.randint(2**62, ()))
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
-        """Fill the memory from plain images, once; cluster it, after the warm-up."""
+        """Fill the memory from plain images once; after the warm-up, cluster it."""
         if not self.used:
             features = embed()
             self.used.fill_(len(features))
-            with torch.no_grad():  # standardized as one batch, for its batch norm has seen nothing yet
+            with torch.no_grad():  # one batch: the projector's batch norm has no statistics yet
                 self.memory[: len(features)] = functional.normalize(self.projector(features), dim=1)
         if self.progress < self.config.warmup:
             return

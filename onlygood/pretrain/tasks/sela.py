@@ -60,7 +60,7 @@ class SeLaTask(Task):
         nn.init.normal_(self.cluster_classifier.weight, 0, 0.01)
         nn.init.zeros_(self.cluster_classifier.bias)
         self.register_buffer("labels", (torch.arange(images) % self.classes).repeat(config.heads, 1))
-        self.register_buffer("done", torch.zeros((), dtype=torch.int64))  # labellings
+        self.register_buffer("done", torch.zeros((), dtype=torch.int64))  # labellings so far
         self.register_buffer("nmi", torch.zeros(()))
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
@@ -94,7 +94,7 @@ class SeLaTask(Task):
         """Labels ``(heads, N)`` of features ``(N, D)``: the most likely ones that are shared equally."""
         features, labels = features.nan_to_num(0.0, 0.0, 0.0), []
         for logits in self._logits(features).log_softmax(dim=2).unbind():
-            scores = logits - logits.mean(dim=0)  # a label's popularity does not count in the end
+            scores = logits - logits.mean(dim=0)  # how popular a label is does not count in the end
             epsilon = scores.std(correction=0).clamp(min=1e-12).item() / self.config.sharpness
             codes = sinkhorn(scores, epsilon, self.config.iterations)
             labels.append(fill_empty(features, codes.argmax(dim=1), logits.shape[1]))

@@ -13,7 +13,7 @@ from onlygood.pretrain.losses.measures import spread
 
 EARLY = 0.1  # share of training in which a solved task is suspicious
 SOLVED = 0.99  # pretext accuracy
-CHANCE_MARGIN = 0.05  # of the way from chance to perfect
+CHANCE_MARGIN = 0.05  # share of the way from chance to perfect
 COLLAPSED = 0.01  # of the spread of features that fill the sphere
 EMBEDDINGS_COLLAPSED = 0.1  # likewise; those of healthy trainings in our tests stay above 0.4
 
@@ -63,7 +63,7 @@ def _chance(
     if tail:
         accuracy = sum(row["accuracy"] for row in tail) / len(tail)
         noise = 3 * math.sqrt(chance * (1 - chance) / (batch_size * max(1.0, 0.1 * last)))
-        margin = min(CHANCE_MARGIN * (1 - chance), chance)  # of many classes, twice the chance is much
+        margin = min(CHANCE_MARGIN * (1 - chance), chance)  # with many classes, twice the chance is a lot
         if accuracy <= chance + max(noise, margin):
             return [
                 f"pretext accuracy ended at {accuracy:.1%}, and guessing gives {chance:.1%}: the encoder "

@@ -134,7 +134,7 @@ class _Run:
         numbers = saved.scalars if saved else {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0}
         self.step = self.saved_step = int(numbers["step"])
         self.seconds, self.cpu_seconds = float(numbers["seconds"]), float(numbers["cpu_seconds"])
-        task.to(memory_format=torch.channels_last)  # convolutions of either precision are faster so
+        task.to(memory_format=torch.channels_last)  # makes convolutions of either precision faster
         self.precision, self.reason = (
             Choice(saved.scalars["precision"], saved.scalars.get("precision_reason", "as before"))
             if saved

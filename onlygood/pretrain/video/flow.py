@@ -13,7 +13,7 @@ from onlygood.pretrain.video.frames import opencv
 Points = NDArray[np.float32]
 
 MOVING = 0.5  # px a frame beyond the camera's motion, as in Wang & Gupta (2015)
-FEWEST = 6  # points that tell a motion
+FEWEST = 6  # points from which a motion can be told
 
 _CORNERS = 1000  # at most
 _AROUND = (15, 15)  # px, what is compared around a point at each level of the pyramid

@@ -40,15 +40,18 @@ def opencv() -> ModuleType:
 
 
 def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
-    """Sorts frame2 before frame10: runs of digits compare as numbers; "1" and "01" stand as their text."""
+    """A key that sorts frame2 before frame10: runs of digits compare as numbers.
+
+    Numbers that are equal, such as "1" and "01", sort by their text.
+    """
     runs = re.split("([0-9]+)", path.name)
     return (*((int(run), run) if i % 2 else (-1, run) for i, run in enumerate(runs)),)
 
 
 class Frames:
-    """RGB frames, all of one size, whose shorter side is ``side`` px at most; iterating starts anew.
+    """RGB frames, all of one size, whose shorter side is at most ``side`` px; iterating starts anew.
 
-    What cannot be read, or has another size than the first frame, is skipped and named in ``bad``.
+    A frame that cannot be read, or has another size than the first, is skipped and named in ``bad``.
     """
 
     def __init__(self, source: Path, side: int) -> None:
@@ -107,9 +110,9 @@ class Frames:
     def _from_video(self) -> Iterator[tuple[str, Frame | ImageError]]:
         cv2, name = opencv(), display(self.source)
         try:
-            text = str(self.source.absolute())  # so that no name is taken for a protocol or an option
+            text = str(self.source.absolute())  # so that OpenCV takes no name for a protocol or an option
             text.encode()
-        except UnicodeEncodeError as error:  # at which OpenCV 5 dies by a segmentation fault
+        except UnicodeEncodeError as error:  # with which OpenCV 5 crashes
             raise OnlygoodError(f"{name}: OpenCV opens no file whose path is not UTF-8; rename it") from error
         video = cv2.VideoCapture(text, cv2.CAP_FFMPEG)
         try:

@@ -49,9 +49,9 @@ class TracksConfig(Strict):
     size: int = Field(default=96, ge=8, le=4096)  # px, side of a patch as it is written
     length: int = Field(default=30, ge=2)  # frames from the first patch to the last, both counted
     patch: float = Field(default=0.5, gt=0, le=1)  # side of a patch, as a share of the frame's shorter side
-    patches: int = Field(default=1, ge=1)  # begun at one frame, at most
+    patches: int = Field(default=1, ge=1)  # at most, that begin at one frame
     every: int = Field(default=10, ge=1)  # frames from one look for moving patches to the next
-    side: int = Field(default=448, ge=64, le=4096)  # px, the frames' shorter side; larger ones are shrunk
+    side: int = Field(default=448, ge=64, le=4096)  # px, the frames' shorter side; larger frames are shrunk
     moving: tuple[float, float] = (0.25, 0.75)  # share of points that move, in frames where patches begin
     displacement: float = Field(default=0.05, ge=0)  # of a patch's side, beyond the camera's motion
 
@@ -333,7 +333,7 @@ class _Patch:
         self.start, self.first, self.box, self.pixels = start, box, box, pixels
         self._origins, self._points = points, points
         self._enough = max(FEWEST, len(points) / 3)
-        self._still = np.array([[box.x, box.y]])  # where the box were if only the camera moved
+        self._still = np.array([[box.x, box.y]])  # where the box would be if only the camera had moved
 
     @property
     def traveled(self) -> float:

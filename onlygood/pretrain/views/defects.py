@@ -12,7 +12,7 @@ from onlygood.pretrain.views.views import normal, uniform
 
 
 def _frame(batch: int, height: int, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Coordinates ``(B, H, W)``, in pixels, along and across a random line through a random place."""
+    """Pixel coordinates ``(B, H, W)`` along and across a random line through a random place."""
     device = rng.device
     y = torch.arange(height, device=device).view(1, height, 1) - uniform((batch, 1, 1), 0, height, rng)
     x = torch.arange(width, device=device).view(1, 1, width) - uniform((batch, 1, 1), 0, width, rng)
@@ -119,7 +119,7 @@ def cut_paste(x: Tensor, rng: torch.Generator, *, scar: bool) -> Tensor:
         angle = torch.zeros(batch, 1, 1, device=x.device)
     rows = torch.arange(height, device=x.device).view(1, height, 1)
     columns = torch.arange(width, device=x.device).view(1, 1, width)
-    # Centers keep the piece inside where it can be; a piece as large as the image sits in its middle.
+    # Centers keep the piece inside, if it fits; a piece as large as the image lies in the middle.
     reach_x, reach_y = across.clamp(max=width - 1) / 2, along.clamp(max=height - 1) / 2
     to_x, from_x = (reach_x + uniform((batch, 1, 1), 0, 1, rng) * (width - 2 * reach_x) for _ in range(2))
     to_y, from_y = (reach_y + uniform((batch, 1, 1), 0, 1, rng) * (height - 2 * reach_y) for _ in range(2))

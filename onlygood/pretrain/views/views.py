@@ -20,7 +20,7 @@ _TO_YIQ = torch.tensor(YIQ)
 _FROM_YIQ = torch.linalg.inv(_TO_YIQ)
 _UNIT = 63.75  # gray levels in a unit of "fixed", which maps 0 … 255 to -2 … 2
 _LEAST = 8.0  # gray levels added to an image's deviation, so that flat images do not explode
-_WIDEST = 4 / 3  # of a resized crop, width to height in pixels; 3/4 is the narrowest
+_WIDEST = 4 / 3  # the largest width to height of a resized crop, in pixels; 3/4 is the smallest
 
 
 class Views(Strict):
@@ -60,7 +60,7 @@ def to_float(images: Tensor, standardize: Standardize) -> Tensor:
     "image" uses each image's own mean and deviation, over all its channels, plus 8 gray levels so that flat
     images do not explode: exposure drops out. "fixed" keeps absolute brightness: ``x / 63.75 - 2``.
     """
-    x = images.to(torch.float32, copy=True)  # one copy: on a CPU, new memory costs more than arithmetic
+    x = images.to(torch.float32, copy=True)  # one copy only: on a CPU, new memory costs more than arithmetic
     if standardize == "fixed":
         return _fixed_(x)
     return x.sub_(_mean(x)).div_(_deviation(x))
@@ -135,7 +135,7 @@ def random_resized_crop(
     They are 3/4 to 4/3 as wide as high, in oblong images too, whose largest windows are therefore smaller
     than the share says: things keep about the shape in which the detector sees them.
     """
-    batch, side = x.shape[0], x.shape[2] / x.shape[3]  # the height, in widths
+    batch, side = x.shape[0], x.shape[2] / x.shape[3]  # height, in widths
     area = uniform((batch,), *scale, rng)
     aspect = uniform((batch,), -math.log(_WIDEST), math.log(_WIDEST), rng).exp()
     width = (area * aspect * side).sqrt().clamp(max=1.0)  # shares of the image's sides
@@ -176,7 +176,7 @@ def recolor(x: Tensor, views: Views, rng: torch.Generator) -> Tensor:
         if views.brightness or views.contrast:
             matrix, offset = _brightness_contrast(x, views, rng)
         if color:
-            matrix = _saturation_hue(views, rng, batch) @ matrix  # the offset is gray: it stays
+            matrix = _saturation_hue(views, rng, batch) @ matrix  # the offset is gray and stays
         if views.jitter_probability < 1:  # all of the above or nothing
             chosen = uniform((batch, 1, 1), 0, 1, rng) < views.jitter_probability
             matrix, offset = torch.where(chosen, matrix, same), torch.where(chosen, offset, 0.0)
@@ -215,7 +215,8 @@ def random_blur(x: Tensor, probability: float, rng: torch.Generator) -> Tensor:
     sigma = uniform((len(x), 1), 0.1, 2.0, rng)
     if probability >= 1:
         return _blur(x, sigma)
-    chosen = (uniform((len(x),), 0, 1, rng) < probability).nonzero()[:, 0]  # it costs more than all else
+    # Only the chosen images are blurred: blur costs more than everything else.
+    chosen = (uniform((len(x),), 0, 1, rng) < probability).nonzero()[:, 0]
     return x.index_copy(0, chosen, _blur(x[chosen], sigma[chosen])) if len(chosen) else x
 
 
