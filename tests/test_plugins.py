@@ -32,7 +32,7 @@ from torch import nn
 
 from onlygood.anomaly.heads.base import Head, plain_features
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import TaskOutput, Task
 from onlygood.pretrain.views.views import to_float
 from onlygood.runtime.strict import Strict
 
@@ -52,7 +52,7 @@ class BrightnessTask(Task):
         x = to_float(images, self.standardize)
         features = self.encoder(x)
         error = self.guess(features)[:, 0] - self.config.scale * x.mean(dim=(1, 2, 3))
-        return Output(error.square().mean(), {}, features.detach())
+        return TaskOutput(error.square().mean(), {}, features.detach())
 
 
 class NormConfig(Strict):

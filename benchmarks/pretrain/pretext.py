@@ -37,7 +37,7 @@ from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.probe.features import FrozenEncoder, read, state_digest
 from onlygood.pretrain.probe.protocols import protocol_config, run_probe
 from onlygood.pretrain.probe.result import EncoderInfo
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import TaskOutput, Task
 from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows
@@ -260,12 +260,12 @@ class SupervisedTask(Task):
         self.register_buffer("labels", labels)
         self.layer = nn.Linear(encoder.dim, self.classes)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of one view of each image."""
         features = self.encoder(random_view(images, self.standardize, self.config.views, rng))
         logits, labels = self.layer(features).float(), self.labels[ids]
         metrics = {"accuracy": accuracy(logits, labels)}
-        return Output(functional.cross_entropy(logits, labels), metrics, features.detach())
+        return TaskOutput(functional.cross_entropy(logits, labels), metrics, features.detach())
 
 
 # --- evaluation

@@ -8,7 +8,7 @@ from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.losses.redundancy import barlow_twins
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -39,10 +39,10 @@ class BarlowTwinsTask(Task):
         width = config.projection
         self.projector = mlp(encoder.dim, width, width, width, bias_last=False)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """``scale`` times the squared distance of the correlations from the identity."""
         views = [random_view(images, self.standardize, self.config.views, rng) for _ in range(2)]
         features = [self.encoder(view) for view in views]
         a, b = (self.projector(f) for f in features)
         loss = self.config.scale * barlow_twins(a, b, self.config.off_diagonal)
-        return Output(loss, {"embedding_spread": spread(a)}, torch.cat(features).detach())
+        return TaskOutput(loss, {"embedding_spread": spread(a)}, torch.cat(features).detach())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Output:
+class TaskOutput:
     """What one batch says: ``loss`` () to descend, detached 0-dim ``metrics``, detached ``features`` (N, D).
 
     The metric named ``accuracy`` is the pretext accuracy (share right, 0 to 1): progress shows it and the
@@ -64,14 +64,14 @@ class Task(nn.Module, ABC):
         self.register_load_state_dict_pre_hook(_read_older_names)  # type: ignore[no-untyped-call]
 
     @abstractmethod
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """One step's objective; ``images`` uint8 (B, C, H, W), ``ids`` (B,) int64, both on the device.
 
         ``ids`` count the training images from 0 and index the rows of ``start_epoch``'s ``embed()``.
         ``rng`` lives on the same device and is seeded anew before every step.
         """
 
-    def forward(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def forward(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """``loss``; the way in for DistributedDataParallel."""
         return self.loss(images, ids, rng)
 

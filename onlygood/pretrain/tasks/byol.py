@@ -9,7 +9,7 @@ from onlygood.pretrain.losses.regression import cosine_distance
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import ema_copy, ema_update, rising_momentum
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -40,7 +40,7 @@ class BYOLTask(Task):
         self.predictor: nn.Module = mlp(config.projection, config.hidden, config.projection)
         self.target = ema_copy(nn.Sequential(encoder, self.projector))
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Distance of each view's prediction from the target of the other, summed over both directions."""
         kinds = (self.config.views, self.config.other_views or self.config.views)
         views = [random_view(images, self.standardize, kind, rng) for kind in kinds]
@@ -51,7 +51,7 @@ class BYOLTask(Task):
         predictions = [self.predictor(z) for z in embeddings]
         loss = cosine_distance(predictions[0], targets[1]) + cosine_distance(predictions[1], targets[0])
         metrics = {"embedding_spread": spread(embeddings[0])}
-        return Output(loss, metrics, torch.cat(features).detach())
+        return TaskOutput(loss, metrics, torch.cat(features).detach())
 
     def after_step(self, progress: float) -> None:
         """The target moves towards the trained network, ever more slowly."""

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.color import (
     STRIDE,
     as_rows,
@@ -62,7 +62,7 @@ class ColorizationTask(Task):
         self.register_buffer("counts", torch.zeros(len(self.bins)))
         self.decoder = Decoder(encoder, len(self.bins), STRIDE)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Weighted soft cross entropy, averaged over the pixels of images that are not gray."""
         lab = srgb_to_lab(unit_view(images, self.config.views, rng))
         ab = functional.avg_pool2d(lab[:, 1:], STRIDE, ceil_mode=True)
@@ -83,4 +83,4 @@ class ColorizationTask(Task):
         logits = as_rows(self.decoder(maps, (ab.shape[2], ab.shape[3])))
         errors = soft_cross_entropy(logits, index, target) * weights[index[:, 0]] * colored
         loss = errors.sum() / colored.sum().clamp(min=1)
-        return Output(loss, {}, maps.detach().mean(dim=(2, 3)))
+        return TaskOutput(loss, {}, maps.detach().mean(dim=(2, 3)))

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.views import Standardize, Views, normal, random_view
 from onlygood.runtime.strict import Strict
 
@@ -60,7 +60,7 @@ class ContextEncoderTask(Task):
         super().__init__(encoder, config, standardize)
         self.decoder = Decoder(encoder, encoder.channels)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Weighted mean squared error; the metric ``hole`` is that of the holes alone."""
         config = self.config
         x = random_view(images, self.standardize, config.views, rng)
@@ -71,4 +71,4 @@ class ContextEncoderTask(Task):
         weights = hole_weights(holes, config.overlap, config.overlap_weight)
         loss = (errors * weights).sum() / weights.sum()
         hole = (errors.detach() * holes).sum() / holes.sum()
-        return Output(loss, {"hole": hole}, maps.detach().mean(dim=(2, 3)))
+        return TaskOutput(loss, {"hole": hole}, maps.detach().mean(dim=(2, 3)))

@@ -8,7 +8,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -59,7 +59,7 @@ class CountingTask(Task):
         layers = mlp(encoder.dim, config.hidden, config.counts, norm=False)
         self.counter = layers.append(nn.ReLU(inplace=True))
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """The counting loss, scaled; ``embedding_spread`` is that of the counts of whole images."""
         x = square(random_view(images, self.standardize, self.config.views, rng), rng)
         half = x.shape[2] // 2
@@ -70,4 +70,4 @@ class CountingTask(Task):
         counts = self.counter(features)
         whole, parts = counts[: len(x)], counts[len(x) :].unflatten(0, (len(x), 4))
         loss = self.config.scale * counting_loss(whole, parts, self.config.margin)
-        return Output(loss, {"embedding_spread": spread(whole)}, features.detach())
+        return TaskOutput(loss, {"embedding_spread": spread(whole)}, features.detach())

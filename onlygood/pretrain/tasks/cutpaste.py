@@ -10,7 +10,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.defects import cut_paste
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -34,7 +34,7 @@ class CutPasteTask(Task):
         super().__init__(encoder, config, standardize)
         self.view_classifier = mlp(encoder.dim, encoder.dim, 3, norm=False)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of the ``3 B`` versions."""
         x = random_view(images, self.standardize, self.config.views, rng)
         versions = torch.cat([x, cut_paste(x, rng, scar=False), cut_paste(x, rng, scar=True)])
@@ -42,4 +42,4 @@ class CutPasteTask(Task):
         features = self.encoder(versions)
         logits = self.view_classifier(features)
         loss = functional.cross_entropy(logits.float(), labels)
-        return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())
+        return TaskOutput(loss, {"accuracy": accuracy(logits, labels)}, features.detach())

@@ -10,7 +10,7 @@ from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder, up_convolutions
 from onlygood.pretrain.networks.puzzles import PuzzleConfig, Solver
 from onlygood.pretrain.networks.renamed import read_older_names
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.color import (
     STRIDE,
     as_rows,
@@ -55,7 +55,7 @@ class DamagedJigsawTask(Task):
         self.colorizer = Decoder(encoder, len(self.bins), STRIDE) if encoder.channels == 3 else None
         read_older_names(self, {"colourist": "colorizer"})
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Three losses, weighted; all are metrics: ``cross_entropy``, ``inpainting``, ``colorization``."""
         tiles, colors = self._tiles(images, rng)
         batch, count = tiles.shape[:2]
@@ -77,7 +77,7 @@ class DamagedJigsawTask(Task):
             coloring = self._color(self.colorizer, maps[~damaged.flatten()], colors[~damaged])
             metrics["colorization"] = coloring.detach()
             loss = loss + self.config.colorization * coloring
-        return Output(loss, metrics, features.detach())
+        return TaskOutput(loss, metrics, features.detach())
 
     def _tiles(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Standardized lightness ``(B, T, 1, s, s)``, and ab ``(B, T, 2, s, s)``; gray images have no ab."""

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.clustering import kmeans, nmi, pca_whiten
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -87,7 +87,7 @@ class DeepClusterTask(Task):
         super().after_step(progress)
         self.age += 1
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Weighted cross entropy of ``turns * B`` views, the turns of all images one after another."""
         features = self.encoder(self._views(images, rng))
         logits = self.cluster_classifier(features).float()
@@ -97,7 +97,7 @@ class DeepClusterTask(Task):
         loss = functional.cross_entropy(logits, labels, weights)
         right = (logits.detach().argmax(dim=1) == labels) * weights[labels]
         metrics = {"accuracy": right.sum() / weights[labels].sum(), "nmi": self.nmi.clone()}
-        return Output(loss, metrics, features.detach())
+        return TaskOutput(loss, metrics, features.detach())
 
     def _views(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Views ``(turns * B, C, S, S)``, all images in each turn."""

@@ -11,7 +11,7 @@ from onlygood.pretrain.losses.clustering import kmeans, nmi, prototype_logits
 from onlygood.pretrain.losses.measures import accuracy, spread
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -93,7 +93,7 @@ class DeepClusterV2Task(Task):
         if not first:
             self.nmi.copy_(nmi(before[:used], self.labels[0, :used]))
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of ``2 B`` views with their images' clusters, averaged over heads."""
         views = [random_view(images, self.standardize, self.config.views, rng) for _ in range(2)]
         features = self.encoder(torch.cat(views))
@@ -107,4 +107,4 @@ class DeepClusterV2Task(Task):
             "embedding_spread": spread(z),
             "nmi": self.nmi.clone(),
         }
-        return Output(loss, metrics, features.detach())
+        return TaskOutput(loss, metrics, features.detach())

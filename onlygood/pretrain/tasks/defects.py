@@ -14,7 +14,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.defects import paste_defects
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -45,7 +45,7 @@ class DefectsTask(Task):
         self.view_classifier = mlp(encoder.dim, encoder.dim, 2, norm=False)
         self.locator = nn.Conv2d(encoder.dim, 1, 1)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of clean against defective views, plus that of touched against untouched cells."""
         x = random_view(images, self.standardize, self.config.views, rng)
         half = x.shape[0] // 2
@@ -60,4 +60,4 @@ class DefectsTask(Task):
         local = functional.binary_cross_entropy_with_logits(self.locator(maps)[:, 0].float(), cells)
         metrics = {"cross_entropy": loss.detach(), "cells": local.detach()}
         metrics["accuracy"] = accuracy(logits, labels)
-        return Output(loss + local, metrics, features.detach())
+        return TaskOutput(loss + local, metrics, features.detach())

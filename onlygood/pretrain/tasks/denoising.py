@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.views import Standardize, Views, normal, random_view, uniform
 from onlygood.runtime.strict import Strict
 
@@ -38,7 +38,7 @@ class DenoisingTask(Task):
         super().__init__(encoder, config, standardize)
         self.decoder = Decoder(encoder, encoder.channels)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Mean squared error over all standardized pixels of the clean views."""
         x = random_view(images, self.standardize, self.config.views, rng)
         if self.config.corruption == "masking":
@@ -48,4 +48,4 @@ class DenoisingTask(Task):
         maps = self.encoder.stages(corrupted)[-1]
         restored = self.decoder(maps, x.shape[2:])
         loss = functional.mse_loss(restored.float(), x)
-        return Output(loss, {}, maps.detach().mean(dim=(2, 3)))
+        return TaskOutput(loss, {}, maps.detach().mean(dim=(2, 3)))

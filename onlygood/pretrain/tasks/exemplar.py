@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.exemplar import ExemplarViews, choose_seeds, exemplar_view
 from onlygood.pretrain.views.patches import SMALLEST
 from onlygood.pretrain.views.views import Standardize, to_float
@@ -48,7 +48,7 @@ class ExemplarTask(Task):
         self.register_buffer("draws", torch.rand(images))
         self.register_buffer("seeds", torch.full((images, 2), -1))  # row and column; -1: not chosen yet
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of one distorted patch of each image, over all ``images`` classes."""
         side = round(self.config.patch * min(images.shape[2:]))
         if side < SMALLEST:
@@ -61,7 +61,7 @@ class ExemplarTask(Task):
         features = self.encoder(to_float(samples, self.standardize))
         logits = self.surrogate_classifier(features).float()
         loss = functional.cross_entropy(logits, ids)
-        return Output(loss, {"accuracy": accuracy(logits, ids)}, features.detach())
+        return TaskOutput(loss, {"accuracy": accuracy(logits, ids)}, features.detach())
 
     @torch.no_grad()
     def _choose_seeds(self, images: Tensor, ids: Tensor, side: int) -> None:

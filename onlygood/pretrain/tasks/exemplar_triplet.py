@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.losses.triplet import semi_hard_triplet
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.views import Standardize, Views, as_image, random_view
 from onlygood.runtime.strict import Strict
 
@@ -45,11 +45,11 @@ class ExemplarTripletTask(Task):
         super().__init__(encoder, config, standardize)
         self.projector = nn.Linear(encoder.dim, config.projection)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """The triplet loss of ``B · crops`` views; those of one image are one class."""
         crops = self.config.crops
         views = torch.cat([random_view(images, "fixed", self.config.views, rng) for _ in range(crops)])
         features = self.encoder(as_image(views) if self.standardize == "image" else views)
         z = self.projector(features)
         loss = semi_hard_triplet(z, ids.repeat(crops), self.config.margin)
-        return Output(loss, {"embedding_spread": spread(z)}, features.detach())
+        return TaskOutput(loss, {"embedding_spread": spread(z)}, features.detach())

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.geometry import geometric_transforms, transform
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -54,7 +54,7 @@ class GeometricTask(Task):
         self.register_buffer("transforms", transforms, persistent=False)
         self.view_classifier = nn.Linear(encoder.dim, self.classes)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of ``copies × B`` transformed views."""
         x = square(random_view(images, self.standardize, self.config.views, rng), rng)
         if self.config.shift >= x.shape[2]:
@@ -68,4 +68,4 @@ class GeometricTask(Task):
         features = self.encoder(transform(x.repeat_interleave(copies, dim=0), self.transforms[labels]))
         logits = self.view_classifier(features)
         loss = functional.cross_entropy(logits.float(), labels)
-        return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())
+        return TaskOutput(loss, {"accuracy": accuracy(logits, labels)}, features.detach())

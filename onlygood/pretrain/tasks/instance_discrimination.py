@@ -9,7 +9,7 @@ from onlygood.pretrain.losses.contrastive import instance_contrast
 from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.networks.bank import MemoryBank
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -46,14 +46,14 @@ class InstanceDiscriminationTask(Task):
         self.projector = nn.Linear(encoder.dim, config.projection)
         self.bank = MemoryBank(images, config.projection, config.momentum)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy, or its noise-contrastive estimate; then the memory takes the new embeddings."""
         x = random_view(images, self.standardize, self.config.views, rng)
         features = self.encoder(x)
         z = functional.normalize(self.projector(features).float(), dim=1)
         loss = self.contrast(z, ids, rng)
         self.bank.update(ids, z.detach())
-        return Output(loss, {"embedding_spread": spread(z)}, features.detach())
+        return TaskOutput(loss, {"embedding_spread": spread(z)}, features.detach())
 
     def contrast(self, z: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
         """How well embeddings ``z`` ``(B, D)`` find their images' rows in the memory."""

@@ -10,7 +10,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.puzzles import PuzzleConfig, Solver
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.patches import cut_tiles, drop_colors, standardize_tiles
 from onlygood.pretrain.views.views import Standardize, random_view
 
@@ -36,7 +36,7 @@ class JigsawTask(Task):
         self.solver = Solver(encoder.dim, config)
         self.classes = self.solver.classes
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of ``B · puzzles`` puzzles."""
         config = self.config
         x = random_view(images, self.standardize, config.views, rng)
@@ -49,4 +49,4 @@ class JigsawTask(Task):
         puzzles, labels = self.solver.shuffle(features.unflatten(0, tiles.shape[:2]), config.puzzles, rng)
         logits = self.solver.head(puzzles.flatten(0, 1))
         loss = functional.cross_entropy(logits.float(), labels.flatten())
-        return Output(loss, {"accuracy": accuracy(logits, labels.flatten())}, features.detach())
+        return TaskOutput(loss, {"accuracy": accuracy(logits, labels.flatten())}, features.detach())

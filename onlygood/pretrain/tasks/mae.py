@@ -8,7 +8,7 @@ from torch.nn import functional
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.renamed import read_older_names
 from onlygood.pretrain.networks.vit import TransformerBlock, ViT, sincos_positions
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
@@ -63,7 +63,7 @@ class MAETask(Task):
         self.to_pixels = nn.Linear(dim, encoder.channels * encoder.stride**2)
         read_older_names(self, {"enter": "to_decoder", "hidden": "mask_token", "paint": "to_pixels"})
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Mean squared error of the hidden patches, each normalized; a prediction of zeros costs 1."""
         patch = self.encoder.stride
         side = self.config.views.size or min(images.shape[2:])
@@ -87,4 +87,4 @@ class MAETask(Task):
         positions = sincos_positions(*grid, self.config.decoder_dim).to(canvas)
         predicted = self.to_pixels(self.decoder(canvas + positions))
         loss = masked_error(predicted, normalized(patchify(x, patch)), hidden)
-        return Output(loss, {}, seen.mean(dim=1).detach())
+        return TaskOutput(loss, {}, seen.mean(dim=1).detach())

@@ -16,7 +16,7 @@ from onlygood.pretrain.networks.bank import enqueue
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import ema_copy, ema_update, groups, shuffled_keys
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -66,7 +66,7 @@ class MoCoTask(Task):
         self.pointer: Tensor
         self.filled: Tensor
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of each query's key against the queue; the image's own old keys do not count."""
         query, key = (random_view(images, self.standardize, self.config.views, rng) for _ in range(2))
         keys = shuffled_keys(self.target, key, self.config.splits, rng)
@@ -79,7 +79,7 @@ class MoCoTask(Task):
         same = ids[:, None] == self.queue_ids
         loss = info_nce(queries, keys, self.queue.clone(), self.config.temperature, same)
         self._enqueue(keys, ids)
-        return Output(loss, {"embedding_spread": spread(queries)}, features.detach())
+        return TaskOutput(loss, {"embedding_spread": spread(queries)}, features.detach())
 
     def after_step(self, progress: float) -> None:
         """The network of the keys moves towards the trained one."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.tasks.registry import TASKS, Takes, build_task
 from onlygood.pretrain.views.views import Standardize
 from onlygood.runtime.errors import OnlygoodError
@@ -65,7 +65,7 @@ class MultiTask(Task):
             build_task(part.name, encoder, part.options, standardize, images=images) for part in config.parts
         )
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """``Σ weight · loss``; the metrics ``<number>_<name>`` are the single losses."""
         if self.config.harmonise:
             images = images.float().mean(dim=1, keepdim=True).byte().expand_as(images)
@@ -76,7 +76,7 @@ class MultiTask(Task):
             metrics[f"{number}_{part.name}"] = output.loss.detach()
             if output.features is not None:
                 features.append(output.features)
-        return Output(total, metrics, torch.cat(features))
+        return TaskOutput(total, metrics, torch.cat(features))
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
         """Start the epoch of every task; the features are computed once."""

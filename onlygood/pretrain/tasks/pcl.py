@@ -20,7 +20,7 @@ from onlygood.pretrain.networks.bank import enqueue
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.ema import ema_copy, ema_update, shuffled_keys
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -113,7 +113,7 @@ class PCLTask(Task):
             self.nmi.copy_(nmi(before[: len(known)], self.labels[0, : len(known)]))
         self.clustered.fill_(True)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """InfoNCE of ``B`` queries, plus cross entropy with their prototypes averaged over clusterings."""
         views = [random_view(images, self.standardize, self.config.views, rng) for _ in range(2)]
         keys = shuffled_keys(self.keys, views[1], self.config.groups, rng)
@@ -128,7 +128,9 @@ class PCLTask(Task):
             prototypes = functional.cross_entropy(logits.flatten(0, 1), self.labels[:, ids].flatten())
         self.memory[ids] = keys
         enqueue(self.queued, (self.queue, keys), (self.queue_ids, ids))
-        return Output(loss + prototypes, {**metrics, "prototypes": prototypes.detach()}, features.detach())
+        return TaskOutput(
+            loss + prototypes, {**metrics, "prototypes": prototypes.detach()}, features.detach()
+        )
 
     def after_step(self, progress: float) -> None:
         """The network of the keys moves towards the trained one."""

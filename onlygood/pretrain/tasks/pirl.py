@@ -9,7 +9,7 @@ from onlygood.pretrain.losses.contrastive import instance_contrast
 from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.networks.bank import MemoryBank
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import (
     Standardize,
@@ -59,7 +59,7 @@ class PIRLTask(Task):
         self.joiner = nn.Linear(config.grid**2 * width, width)
         self.bank = MemoryBank(images, width, config.momentum)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """The weighted sum of the contrasts of patches and image with the memory, which are metrics too."""
         patches = self.shuffled_patches(images, rng)
         parts = self.patch_projector(self.encoder(patches.flatten(0, 1)))
@@ -72,7 +72,7 @@ class PIRLTask(Task):
         loss = self.config.jigsaw * terms[0] + (1 - self.config.jigsaw) * terms[1]
         names = ("patches", "image")
         metrics = {name: term.detach() for name, term in zip(names, terms, strict=True)}
-        return Output(loss, {**metrics, "embedding_spread": spread(image)}, features.detach())
+        return TaskOutput(loss, {**metrics, "embedding_spread": spread(image)}, features.detach())
 
     def shuffled_patches(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Patches ``(B, grid², C, p, p)`` of one crop of each image, in an order of its own.

@@ -10,7 +10,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.patches import cut_tiles, drop_colors, standardize_tiles
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -42,7 +42,7 @@ class RelativeLocationTask(Task):
         super().__init__(encoder, config, standardize)
         self.head = mlp(2 * encoder.dim, config.hidden, 8)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of ``8 B`` pairs (middle, neighbor); directions count row by row."""
         config = self.config
         x = random_view(images, self.standardize, config.views, rng)
@@ -56,4 +56,4 @@ class RelativeLocationTask(Task):
         labels = torch.arange(8, device=pairs.device).repeat(len(images))
         logits = self.head(pairs.flatten(0, 1))
         loss = functional.cross_entropy(logits.float(), labels)
-        return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())
+        return TaskOutput(loss, {"accuracy": accuracy(logits, labels)}, features.detach())

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -38,7 +38,7 @@ class RotationTask(Task):
         super().__init__(encoder, config, standardize)
         self.view_classifier = nn.Linear(encoder.dim, 4)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of ``4 B`` turned views."""
         x = square(random_view(images, self.standardize, self.config.views, rng), rng)
         turned = rotations(x).flatten(0, 1)
@@ -46,4 +46,4 @@ class RotationTask(Task):
         features = self.encoder(turned)
         logits = self.view_classifier(features)
         loss = functional.cross_entropy(logits.float(), labels)
-        return Output(loss, {"accuracy": accuracy(logits, labels)}, features.detach())
+        return TaskOutput(loss, {"accuracy": accuracy(logits, labels)}, features.detach())

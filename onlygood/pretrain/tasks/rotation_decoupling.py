@@ -10,7 +10,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.measures import accuracy, spread
 from onlygood.pretrain.losses.pu import doubt_weights, non_negative_pu
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output
+from onlygood.pretrain.tasks.base import TaskOutput
 from onlygood.pretrain.tasks.instance_discrimination import (
     InstanceDiscriminationConfig,
     InstanceDiscriminationTask,
@@ -74,7 +74,7 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
         self.upright = FirstFeatures(half, 1)
         self.projector = nn.Linear(encoder.dim - half, config.projection)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Sum of the losses ``rotation``, ``invariance``, ``instance`` and ``upright``, all of them metrics.
 
         ``looks_upright`` is the mean probability of turned copies.
@@ -101,7 +101,7 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
         metrics["rotation_accuracy"] = accuracy(logits, labels)
         metrics["looks_upright"] = upright[1:].detach().float().sigmoid().mean()
         metrics["embedding_spread"] = spread(z)
-        return Output(torch.stack(list(terms.values())).sum(), metrics, features.detach())
+        return TaskOutput(torch.stack(list(terms.values())).sum(), metrics, features.detach())
 
     def _weights(self, upright: Tensor) -> Tensor:
         """Weights ``(4, B)`` of copies with logits ``upright`` ``(4, B)``; those of the first row are 1."""

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -63,7 +63,7 @@ class S4LTask(Task):
         self.view_classifier = nn.Linear(encoder.dim, 4)
         self.label_classifier = nn.Linear(encoder.dim, int(labels.max()) + 1)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of labels, and that of turns: the mean of unlabelled and labelled images' means."""
         if images.shape[1:] != self.labelled_images.shape[1:]:
             sizes = [list(some.shape[1:]) for some in (self.labelled_images, images)]
@@ -88,4 +88,4 @@ class S4LTask(Task):
             "rotation_accuracy": accuracy(turn_logits, turns),
             "label_accuracy": accuracy(label_logits, labels),
         }
-        return Output(supervised + rotation, metrics, features.detach())
+        return TaskOutput(supervised + rotation, metrics, features.detach())

@@ -11,7 +11,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.clustering import fill_empty, nmi, sinkhorn
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -75,13 +75,13 @@ class SeLaTask(Task):
         self.labels[:, : labels.shape[1]] = labels
         self.done.fill_(due)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of one view, averaged over heads."""
         features = self.encoder(random_view(images, self.standardize, self.config.views, rng))
         logits = self._logits(features).flatten(0, 1)
         labels = self.labels[:, ids].flatten()
         loss = functional.cross_entropy(logits, labels)
-        return Output(
+        return TaskOutput(
             loss, {"accuracy": accuracy(logits, labels), "nmi": self.nmi.clone()}, features.detach()
         )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from onlygood.pretrain.losses.contrastive import nt_xent
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -34,9 +34,9 @@ class SimCLRTask(Task):
         super().__init__(encoder, config, standardize)
         self.projector = mlp(*[encoder.dim] * config.layers, config.projection)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """NT-Xent over the ``2 B`` views."""
         views = torch.cat([random_view(images, self.standardize, self.config.views, rng) for _ in range(2)])
         features = self.encoder(views)
         a, b = self.projector(features).chunk(2)
-        return Output(nt_xent(a, b, self.config.temperature), {}, features.detach())
+        return TaskOutput(nt_xent(a, b, self.config.temperature), {}, features.detach())

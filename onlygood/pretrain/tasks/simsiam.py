@@ -8,7 +8,7 @@ from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.losses.regression import simsiam
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -32,10 +32,10 @@ class SimSiamTask(Task):
         self.projector = mlp(encoder.dim, config.projection, config.projection, norm_last=True)
         self.predictor = mlp(config.projection, config.bottleneck, config.projection)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Negative cosine of predictions and embeddings: -1 is the least, 0 is that of unrelated ones."""
         views = [random_view(images, self.standardize, self.config.views, rng) for _ in range(2)]
         f1, f2 = (self.encoder(view) for view in views)
         z1, z2 = self.projector(f1), self.projector(f2)
         loss = simsiam(self.predictor(z1), self.predictor(z2), z1, z2)
-        return Output(loss, {"embedding_spread": spread(z1)}, torch.cat([f1, f2]).detach())
+        return TaskOutput(loss, {"embedding_spread": spread(z1)}, torch.cat([f1, f2]).detach())

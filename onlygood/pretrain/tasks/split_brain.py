@@ -9,7 +9,7 @@ from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder
 from onlygood.pretrain.networks.renamed import read_older_names
 from onlygood.pretrain.networks.split import SplitEncoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.color import STRIDE, as_rows, gamut_bins, soft_encode, srgb_to_lab
 from onlygood.pretrain.views.views import Standardize, Views, to_float, unit_view
 from onlygood.runtime.errors import OnlygoodError
@@ -48,7 +48,7 @@ class SplitBrainTask(Task):
         self.to_light = Decoder(encoder, LEVELS, STRIDE, encoder.dim - encoder.light_dim)
         read_older_names(self, {"to_colour": "to_color"})
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """The sum of the two cross entropies; no color weighs more than another."""
         rgb = unit_view(images, self.config.views, rng)
         lab = functional.avg_pool2d(srgb_to_lab(rgb), STRIDE, ceil_mode=True)
@@ -60,4 +60,4 @@ class SplitBrainTask(Task):
         a = functional.cross_entropy(self.to_color(light, size).float(), colors.view(-1, *size))
         b = functional.cross_entropy(self.to_light(color, size).float(), levels)
         metrics = {"colour": a.detach(), "light": b.detach()}
-        return Output(a + b, metrics, maps.detach().mean(dim=(2, 3)))
+        return TaskOutput(a + b, metrics, maps.detach().mean(dim=(2, 3)))

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.views import Standardize, Views, random_crop, random_view, to_float
 from onlygood.runtime.strict import Strict
 
@@ -71,7 +71,7 @@ class SVDDTask(Task):
             self.center.copy_(guarded(embed().mean(dim=0)))
             self.centered.fill_(True)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Objective of one batch; the radius follows the batch's ``1 - nu`` quantile."""
         x = random_view(images, self.standardize, self.config.views, rng)
         features = self.encoder(x).float()
@@ -79,4 +79,4 @@ class SVDDTask(Task):
         if self.config.objective == "soft-boundary" and self.progress >= self.config.warmup:
             self.radius.copy_(torch.quantile(distance.detach().sqrt(), 1 - self.config.nu))
         loss = svdd_loss(distance, self.radius, self.config.nu, self.config.objective)
-        return Output(loss, {"distance": distance.detach().mean()}, features.detach())
+        return TaskOutput(loss, {"distance": distance.detach().mean()}, features.detach())

@@ -10,7 +10,7 @@ from onlygood.pretrain.losses.measures import cosines, spread
 from onlygood.pretrain.networks.bank import enqueue
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -54,7 +54,7 @@ class SwAVTask(Task):
         self.register_buffer("queue", torch.zeros(2, config.queue, config.projection))
         self.register_buffer("queued", torch.zeros((), dtype=torch.int64))
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of all crops with the codes of the others among the global two."""
         config, batch = self.config, len(images)
         large = torch.cat([random_view(images, self.standardize, config.views, rng) for _ in range(2)])
@@ -70,7 +70,7 @@ class SwAVTask(Task):
         with torch.no_grad():
             codes = self._codes(z[: 2 * batch].view(2, batch, -1), scores[:2])
         loss = swapped_prediction(scores, codes, config.temperature)
-        return Output(loss, {"embedding_spread": spread(z[: 2 * batch])}, features.detach())
+        return TaskOutput(loss, {"embedding_spread": spread(z[: 2 * batch])}, features.detach())
 
     def _codes(self, z: Tensor, scores: Tensor) -> Tensor:
         """Soft assignments ``(2, B, K)`` of both global crops' embeddings ``(2, B, D)``; these are queued."""

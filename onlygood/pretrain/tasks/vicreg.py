@@ -8,7 +8,7 @@ from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.losses.redundancy import vicreg_terms
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.presets import crop_and_color
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
@@ -39,7 +39,7 @@ class VICRegTask(Task):
         width = config.projection
         self.expander = mlp(encoder.dim, width, width, width, bias_last=False)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """``scale`` times the weighted sum of the three terms, which are metrics too."""
         views = [random_view(images, self.standardize, self.config.views, rng) for _ in range(2)]
         features = [self.encoder(view) for view in views]
@@ -50,4 +50,4 @@ class VICRegTask(Task):
         loss = self.config.scale * torch.stack(weighted).sum()
         names = ("invariance", "variance", "covariance")
         metrics = {name: term.detach() for name, term in zip(names, terms, strict=True)}
-        return Output(loss, {**metrics, "embedding_spread": spread(a)}, torch.cat(features).detach())
+        return TaskOutput(loss, {**metrics, "embedding_spread": spread(a)}, torch.cat(features).detach())

@@ -12,7 +12,7 @@ from onlygood.pretrain.losses.triplet import (
 )
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
@@ -46,7 +46,7 @@ class VideoTripletTask(Task):
         super().__init__(encoder, config, standardize)
         self.projector = mlp(encoder.dim, encoder.dim, config.projection, bias_last=False)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Mean hinge of ``negatives`` triplets of each track.
 
         Raises:
@@ -69,7 +69,7 @@ class VideoTripletTask(Task):
         else:
             loss = hardest_negatives(terms, others, config.negatives)
         triplets = (terms.detach() * others).sum() / others.sum().clamp(min=1)
-        return Output(loss, {"triplets": triplets, "embedding_spread": spread(last)}, features.detach())
+        return TaskOutput(loss, {"triplets": triplets, "embedding_spread": spread(last)}, features.detach())
 
     def embed(self, images: Tensor) -> Tensor:
         """Features ``(B, D)`` of tracks' first patches, or of plain images as they are."""

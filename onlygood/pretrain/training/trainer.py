@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onlygood.pretrain.losses.measures import spread
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.training import checkpoint as ckpt
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.feed import Feed, Store
@@ -189,7 +189,7 @@ class _Run:
         self.task.train()
         return features
 
-    def _descend(self, images: Tensor, positions: Tensor, lr: float) -> Output:
+    def _descend(self, images: Tensor, positions: Tensor, lr: float) -> TaskOutput:
         """One optimizer step; all its random draws follow from (seed, step, process)."""
         seed = mix(self.config.seed, self.step, self.processes.rank)
         self.rng.manual_seed(seed)
@@ -197,14 +197,14 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         with autocast(self.device, self.precision):
-            output: Output = self.model(images, positions, self.rng)
+            output: TaskOutput = self.model(images, positions, self.rng)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(output.loss)
         self.optimizer.step()
         self.window.append({"loss": output.loss.detach(), **output.metrics})
         return output
 
-    def _summary(self, output: Output) -> dict[str, float]:
+    def _summary(self, output: TaskOutput) -> dict[str, float]:
         """Means over processes and the steps since the last row; only here the loop waits for the device."""
         names = [name for name in self.window[-1] if all(name in step for step in self.window)]
         rows = [torch.stack([step[name].float() for name in names]) for step in self.window]

@@ -18,7 +18,7 @@ from tiny import BATCH, FACTS, batch, fit, make, pictures, rows, structured
 from torch import Tensor
 
 from onlygood.pretrain.networks.registry import create_encoder
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.tasks.registry import TASKS, Takes
 from onlygood.runtime.errors import Interrupted, OnlygoodError
 from onlygood.runtime.strict import Strict
@@ -202,7 +202,7 @@ def test_a_task_may_call_a_network_of_its_own_classifier() -> None:
             super().__init__(create_encoder("small"), Strict(), "fixed")
             self.classifier = torch.nn.Linear(2, 2)
 
-        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
             raise AssertionError
 
     one, other = Own(), Own()

@@ -11,7 +11,7 @@ from torch import Tensor
 from onlygood.pretrain.losses.measures import cosines
 from onlygood.pretrain.losses.triplet import triplet_terms
 from onlygood.pretrain.networks.registry import create_encoder
-from onlygood.pretrain.tasks.base import Output
+from onlygood.pretrain.tasks.base import TaskOutput
 from onlygood.pretrain.tasks.video_triplet import VideoTripletConfig, VideoTripletTask
 from onlygood.runtime.errors import OnlygoodError
 
@@ -41,9 +41,9 @@ def tracks(seed: int, count: int = BATCH) -> Tensor:
     return torch.cat([patch, last], dim=3).clamp(0, 255).byte()
 
 
-def step(task: VideoTripletTask, images: Tensor, seed: int = 0) -> Output:
+def step(task: VideoTripletTask, images: Tensor, seed: int = 0) -> TaskOutput:
     output = task(images, torch.arange(len(images)), torch.Generator().manual_seed(seed))
-    assert isinstance(output, Output)
+    assert isinstance(output, TaskOutput)
     return output
 
 
@@ -57,7 +57,7 @@ def test_a_track_twice_in_the_batch_is_not_its_own_negative() -> None:
     torch.testing.assert_close(twice.metrics["triplets"], once.metrics["triplets"], rtol=1e-4, atol=1e-5)
 
 
-def embeddings(task: VideoTripletTask, images: Tensor) -> tuple[Output, list[list[float]]]:
+def embeddings(task: VideoTripletTask, images: Tensor) -> tuple[TaskOutput, list[list[float]]]:
     """A step, and all costs recomputed from what the projector said."""
     seen: list[Tensor] = []
     hook = task.projector.register_forward_hook(lambda *args: seen.append(args[2].detach()))

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.feed import Feed
 from onlygood.pretrain.training.logs import TrainLog, read_rows, status
@@ -110,11 +110,11 @@ class Fickle(Task):
     def embed(self, images: Tensor) -> Tensor:
         return torch.zeros(len(images), 1)
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         value = self.weight.sum()
         slope = self.slope if torch.is_autocast_enabled("cpu") else 1.0
         value.register_hook(lambda gradient: gradient * slope)
-        return Output(value)
+        return TaskOutput(value)
 
 
 CAPABILITIES = "torch.cpu.get_capabilities"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tiny import seeded
 from torch import Tensor, nn
 
-from onlygood.pretrain.tasks.base import Output, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.training.checkpoint import FILE_NAME, load_checkpoint
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows
@@ -73,7 +73,7 @@ class Toy(Task):
         self.told: list[float] = []
         self.epochs: list[tuple[int, Tensor]] = []
 
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         assert images.dtype == torch.uint8
         assert ids.dtype == torch.int64
         self.seen.append(ids.tolist())
@@ -84,7 +84,7 @@ class Toy(Task):
         loss = nn.functional.cross_entropy(logits, labels)
         self.queue.copy_(features.detach().float().mean(0))
         accuracy = (logits.argmax(1) == labels).float().mean()
-        return Output(loss, {"accuracy": accuracy}, features.detach())
+        return TaskOutput(loss, {"accuracy": accuracy}, features.detach())
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
         self.epochs.append((epoch, embed()))
@@ -293,7 +293,7 @@ def test_a_subset_is_numbered_from_zero(tmp_path: Path) -> None:
     seen: dict[int, int] = {}
 
     class Watch(Toy):
-        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
             seen.update(zip(ids.tolist(), images[:, 0, 0, 0].tolist(), strict=True))
             return super().loss(images, ids, rng)
 
@@ -316,8 +316,8 @@ def test_weight_decay_reaches_the_groups(tmp_path: Path) -> None:
     """Nothing but decay acts on a weight without gradient; biases have none, a group may have its own."""
 
     class Still(Toy):
-        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
-            return Output(0.0 * sum(p.sum() for p in self.parameters()))
+        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
+            return TaskOutput(0.0 * sum(p.sum() for p in self.parameters()))
 
         def param_groups(self) -> list[dict[str, Any]]:
             groups = super().param_groups()
