@@ -1,5 +1,7 @@
 """Damaged jigsaw: order gray tiles, paint a lost one, color the rest (Kim et al. 2018, arXiv:1802.01880)."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -9,7 +11,6 @@ from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder, up_convolutions
 from onlygood.pretrain.networks.puzzles import PuzzleConfig, Solver
-from onlygood.pretrain.networks.renamed import read_older_names
 from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.color import (
     STRIDE,
@@ -40,6 +41,7 @@ class DamagedJigsawTask(Task):
     """
 
     config: DamagedJigsawConfig
+    older_names: ClassVar = {"colourist": "colorizer"}
     bins: Tensor
 
     def __init__(
@@ -53,7 +55,6 @@ class DamagedJigsawTask(Task):
         )
         self.register_buffer("bins", gamut_bins())
         self.colorizer = Decoder(encoder, len(self.bins), STRIDE) if encoder.channels == 3 else None
-        read_older_names(self, {"colourist": "colorizer"})
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Three losses, weighted; all are metrics: ``cross_entropy``, ``inpainting``, ``colorization``."""

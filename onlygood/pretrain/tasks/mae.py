@@ -1,12 +1,13 @@
 """Masked autoencoder: paint most of the patches from the rest (He et al. 2022, arXiv:2111.06377)."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.networks.renamed import read_older_names
 from onlygood.pretrain.networks.vit import TransformerBlock, ViT, sincos_positions
 from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -47,6 +48,7 @@ class MAETask(Task):
     """
 
     config: MAEConfig
+    older_names: ClassVar = {"enter": "to_decoder", "hidden": "mask_token", "paint": "to_pixels"}
     encoder: ViT
 
     def __init__(self, encoder: Encoder, config: MAEConfig, standardize: Standardize = "fixed") -> None:
@@ -61,7 +63,6 @@ class MAETask(Task):
         blocks = [TransformerBlock(dim, dim // 16) for _ in range(config.decoder_depth)]
         self.decoder = nn.Sequential(*blocks, nn.LayerNorm(dim))
         self.to_pixels = nn.Linear(dim, encoder.channels * encoder.stride**2)
-        read_older_names(self, {"enter": "to_decoder", "hidden": "mask_token", "paint": "to_pixels"})
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Mean squared error of the hidden patches, each normalized; a prediction of zeros costs 1."""

@@ -1,5 +1,7 @@
 """Split-brain: color from lightness and lightness from color (Zhang et al. 2017, arXiv:1611.09842)."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -7,7 +9,6 @@ from torch.nn import functional
 
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.decoders import Decoder
-from onlygood.pretrain.networks.renamed import read_older_names
 from onlygood.pretrain.networks.split import SplitEncoder
 from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.color import STRIDE, as_rows, gamut_bins, soft_encode, srgb_to_lab
@@ -33,6 +34,7 @@ class SplitBrainTask(Task):
 
     config: SplitBrainConfig
     encoder: SplitEncoder
+    older_names: ClassVar = {"to_colour": "to_color"}
     bins: Tensor
 
     def __init__(
@@ -46,7 +48,6 @@ class SplitBrainTask(Task):
         self.register_buffer("bins", gamut_bins())
         self.to_color = Decoder(encoder, len(self.bins), STRIDE, encoder.light_dim)
         self.to_light = Decoder(encoder, LEVELS, STRIDE, encoder.dim - encoder.light_dim)
-        read_older_names(self, {"to_colour": "to_color"})
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """The sum of the two cross entropies; no color weighs more than another."""
