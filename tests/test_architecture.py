@@ -60,6 +60,13 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def owner(name: str, modules: Mapping[str, Path]) -> str:
+    """The module of ours that a dotted name is, or is a name in."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
 @cache
 def arrows() -> dict[str, set[str]]:
     """Which modules of ours each module imports."""
@@ -67,11 +74,8 @@ def arrows() -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {}
     for name, path in modules.items():
         graph[name] = set()
-        for used in imported(ast.parse(path.read_bytes())):
-            while used and used not in modules:  # a name in a module
-                used = used.rpartition(".")[0]
-            if used and used != name:
-                graph[name].add(used)
+        owners = (owner(used, modules) for used in imported(ast.parse(path.read_bytes())))
+        graph[name].update(used for used in owners if used not in ("", name))
     return graph
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from onlygood.pretrain.networks.registry import ENCODERS, create_encoder
 
 from onlygood.anomaly.heads.registry import HEADS, HeadConfig, create_head
 from onlygood.anomaly.recipe import RECIPES, load_recipe
+from onlygood.pretrain.networks.registry import ENCODERS, create_encoder
 from onlygood.pretrain.tasks.registry import TASKS, TaskEntry, create_task
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.registry import Registry

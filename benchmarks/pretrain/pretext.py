@@ -37,7 +37,7 @@ from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.probe.features import FrozenEncoder, read, state_digest
 from onlygood.pretrain.probe.protocols import protocol_config, run_probe
 from onlygood.pretrain.probe.result import EncoderInfo
-from onlygood.pretrain.tasks.base import TaskOutput, Task
+from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows

@@ -14,7 +14,8 @@ class TrainConfig(Strict):
     """How to train; at most one of ``steps`` and ``minutes``."""
 
     steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)  # 2000 where neither is given
-    minutes: float | None = Field(default=None, gt=0, le=MOST_MINUTES)  # of training, all resumed runs together
+    # Of training, all resumed runs together.
+    minutes: float | None = Field(default=None, gt=0, le=MOST_MINUTES)
     batch_size: int = Field(default=96, ge=1)  # images in a step, of all processes together
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(default=0.05, gt=0)  # default 0.001 for adamw; cosine to 0 after the warm-up

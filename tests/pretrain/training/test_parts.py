@@ -146,7 +146,7 @@ def test_precision_follows_the_processor_and_soundness(
 
 def test_a_task_without_bf16_kernels_is_trained_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     class NoKernel(Fickle):
-        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
             raise RuntimeError("not implemented for BFloat16")
 
     monkeypatch.setattr(CAPABILITIES, lambda: {"amx_bf16": True})
@@ -157,10 +157,10 @@ def test_gradients_that_a_kernel_leaves_unset_are_seen_without_luck(monkeypatch:
     """Memory that the allocator hands out is mostly zero in a young process; that must not pass as sound."""
 
     class Unset(Fickle):
-        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Output:
+        def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
             value = self.weight.sum()
             value.register_hook(torch.empty_like)
-            return Output(value)
+            return TaskOutput(value)
 
     assert not sound_in_bf16(Unset(1.0), feed(), 0)
     assert sound_in_bf16(Fickle(1.0), feed(), 0)
