@@ -29,7 +29,7 @@ from onlygood.anomaly.heads.registry import HeadConfig, create_head
 from onlygood.anomaly.recipe import Recipe
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.tasks.base import Task
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.modelfile import load_model
 
 REGIONS_TO_FIT = 200_000  # of the training images, at most, as `onlygood fit` does

@@ -43,7 +43,7 @@ from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows
 from onlygood.pretrain.training.trainer import train
 from onlygood.pretrain.views.views import Standardize, Views, random_view, to_float
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.strict import Strict
 
 SIDE = 32

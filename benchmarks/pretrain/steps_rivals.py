@@ -30,7 +30,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from benchmarks.pretrain import peers
-from onlygood.pretrain.data.store import ImageStore
+from onlygood.pretrain.data.store import ImageStore, Store
 from onlygood.pretrain.losses.contrastive import nt_xent
 from onlygood.pretrain.losses.regression import cosine_distance
 from onlygood.pretrain.networks.base import Encoder
@@ -41,8 +41,7 @@ from onlygood.pretrain.tasks.byol import BYOLConfig
 from onlygood.pretrain.tasks.rotation import RotationConfig
 from onlygood.pretrain.tasks.simclr import SimCLRConfig
 from onlygood.pretrain.training.config import TrainConfig
-from onlygood.pretrain.training.feed import Store
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 VIEWS = {

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from onlygood.anomaly.recipe import InputConfig, Recipe
 from onlygood.pretrain.data.store import Probe
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.calibration import minimum_n, smallest_alpha
-from onlygood.runtime.model.metadata import InputSpec
 
 DEFAULT_RATE = 0.01
 OTHER_SHAPE = 1.25  # an image whose aspect is so many times the input's looks visibly distorted

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from onlygood import __version__
 from onlygood.anomaly.detector import Detector
-from onlygood.anomaly.evaluation.evaluate import HASH_DIGITS
 from onlygood.anomaly.fit import Fitted, spread
 from onlygood.deploy.clock import source_date, without_times
-from onlygood.pretrain.data.store import ImageStore
-from onlygood.pretrain.training.checkpoint import write_atomically
+from onlygood.pretrain.data.store import HASH_DIGITS, ImageStore
+from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.frames import Frame, measure, objection, ranges
-from onlygood.runtime.model.metadata import Calibration, Frames, InputSpec, Metadata, Parity, SelfTest
+from onlygood.runtime.model.metadata import Calibration, Frames, Metadata, Parity, SelfTest
 from onlygood.runtime.model.modelfile import seal
 from onlygood.runtime.model.onnxscan import METADATA_KEY
 from onlygood.runtime.model.selftest import generated_images

@@ -3,8 +3,8 @@
 import sys
 from time import perf_counter
 
-from onlygood.runtime.files import Findings
-from onlygood.runtime.rows.verdicts import Counts, Row, printable
+from onlygood.runtime.files import Findings, printable
+from onlygood.runtime.rows.verdicts import Counts, Row
 
 
 class Messages:

@@ -169,3 +169,8 @@ def _records(stream: BinaryIO, end: bytes) -> Iterator[bytes]:
 def display(path: Path | str) -> str:
     r"""A name that can be printed anywhere: bytes that are not UTF-8 appear as ``\xe9``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def printable(path: Path | str) -> str:
+    r"""A name for terminals: one line whatever it holds; control codes appear as ``\n``, ``\x1b``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in display(path))

@@ -13,7 +13,7 @@ from onlygood.deploy.export import IR_VERSION, OPSET, TOLERANCE, compare, sessio
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.onnxscan import ALLOWED_OPS
 
 SPEC = InputSpec(height=48, width=64, channels=1)

@@ -1,60 +1,23 @@
 """A model file measured on labelled images, through the runtime that will judge them on the device."""
 
-import hashlib
-import os
-import tempfile
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.anomaly.data.datasets import Dataset, Sample, discover
+from onlygood.anomaly.data.datasets import Dataset, discover
 from onlygood.anomaly.data.masks import read_mask
 from onlygood.anomaly.evaluation import metrics
-from onlygood.pretrain.data.store import pixel_hash
+from onlygood.anomaly.evaluation.scores import OnProgress, Scored, Scores, score_samples
 from onlygood.runtime.errors import ImageError, OnlygoodError
 from onlygood.runtime.files import display, mark_output
-from onlygood.runtime.images.reader import LoadedImage, load_image, paste_box, read_bytes
+from onlygood.runtime.images.reader import paste_box
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
-from onlygood.runtime.model.metadata import InputSpec
 
 SCHEMA = 1
-HASH_DIGITS = 16  # of the SHA-256 of a training image's file and of its pixels, as the model file lists them
 ASPECT_TOLERANCE = 0.02  # a mask may have another size than its image, but not another shape
-
-Progress = Callable[[int, int], None]  # images done, images in all
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One test image and what the model says of it."""
-
-    sample: Sample
-    score: float
-    p_value: float
-    width: int  # of the file, pixels
-    height: int
-
-
-@dataclass(frozen=True)
-class Scores:
-    """All test images; ``heatmaps (N, h, w)`` lie in a temporary file that is gone with the array."""
-
-    scored: list[Scored]
-    heatmaps: NDArray[np.float32]
-    unreadable: list[tuple[Sample, str]]
-    seen: int  # left out because the model was fitted on them
-    seconds: float
-
-    def of(self, label: int) -> NDArray[np.float64]:
-        """Scores of the images with this label."""
-        return np.array([image.score for image in self.scored if image.sample.label == label])
 
 
 def evaluate(
@@ -64,7 +27,7 @@ def evaluate(
     output: Path | None = None,
     threads: int = 1,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Score the test images of a data set and measure; the result can be written as JSON.
 
@@ -93,70 +56,6 @@ def evaluate(
 
         plots.write_report(output, result, scores, detector.metadata.input)
     return result
-
-
-def score_samples(
-    detector: Detector,
-    samples: Sequence[Sample],
-    seen: frozenset[str] = frozenset(),
-    progress: Progress | None = None,
-) -> Scores:
-    """Score each sample unless the hash of its file or of its pixels begins with one of ``seen``."""
-    scored: list[Scored] = []
-    unreadable: list[tuple[Sample, str]] = []
-    left_out = 0
-    start = perf_counter()
-    with tempfile.TemporaryFile() as file:
-        for done, (sample, image) in enumerate(_read(samples, detector.metadata.input, seen), 1):
-            if image is None:
-                left_out += 1
-            elif isinstance(image, ImageError):
-                unreadable.append((sample, str(image)))
-            else:
-                score, heatmap = (output[0] for output in detector.infer(image.pixels[None]))
-                if np.isfinite(score) and np.isfinite(heatmap).all():
-                    value = float(score)
-                    scored.append(Scored(sample, value, detector.p_value(value), image.width, image.height))
-                    file.write(np.ascontiguousarray(heatmap, np.float32).tobytes())
-                else:
-                    unreadable.append((sample, "the model gave a score or heatmap that is no number"))
-            if progress is not None:
-                progress(done, len(samples))
-        seconds = perf_counter() - start
-        heatmaps = _mapped(file, (len(scored), *detector.metadata.heatmap))
-    return Scores(scored, heatmaps, unreadable, left_out, seconds)
-
-
-def _read(
-    samples: Sequence[Sample], spec: InputSpec, seen: frozenset[str], workers: int = 2
-) -> Iterator[tuple[Sample, LoadedImage | ImageError | None]]:
-    """Images in the order of the samples, a few read ahead by threads; None for a seen one."""
-
-    def read(sample: Sample) -> LoadedImage | ImageError | None:
-        try:
-            data = read_bytes(sample.path)
-            if hashlib.sha256(data).hexdigest()[:HASH_DIGITS] in seen:
-                return None
-            image = load_image(data, spec)
-            return None if pixel_hash(image.pixels)[:HASH_DIGITS] in seen else image
-        except ImageError as error:
-            return error
-
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = deque(pool.submit(read, sample) for sample in samples[: 2 * workers])
-        for index, sample in enumerate(samples):
-            image = ahead.popleft().result()
-            if index + 2 * workers < len(samples):
-                ahead.append(pool.submit(read, samples[index + 2 * workers]))
-            yield sample, image
-
-
-def _mapped(file: IO[bytes], shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """The heatmaps written to ``file`` as an array that the system may keep on disk."""
-    file.flush()
-    if os.fstat(file.fileno()).st_size == 0:
-        return np.empty(shape, np.float32)
-    return np.memmap(file, np.float32, "r", shape=shape)
 
 
 def _check_any(dataset: Dataset, scores: Scores) -> None:

@@ -10,11 +10,11 @@ from PIL import Image
 from scipy import ndimage
 
 from onlygood.anomaly.data.masks import read_mask
-from onlygood.anomaly.evaluation.evaluate import Scored, Scores
 from onlygood.anomaly.evaluation.metrics import on_image
+from onlygood.anomaly.evaluation.scores import Scored, Scores
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.reader import load_image, paste_box
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 
 OUTLINE = (86, 180, 233)  # of the true defect: sky blue, which the heat colours do not hold
 SIDE = 640  # longest side of an overlay, pixels

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood.anomaly.evaluation import metrics
-from onlygood.anomaly.evaluation.evaluate import Scores
 from onlygood.anomaly.evaluation.overlays import chosen, framed, heat_range, overlay_name, pair, picture
+from onlygood.anomaly.evaluation.scores import Scores
 from onlygood.runtime import jsontext
 from onlygood.runtime.files import display
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.rows.verdicts import csv_line
 
 GOOD, BAD, LINE, QUIET = "#0072B2", "#D55E00", "#222222", "#8A8A8A"

@@ -12,9 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from onlygood.anomaly.evaluation import evaluate
+from onlygood.anomaly.evaluation.scores import OnProgress
 from onlygood.deploy.destination import check_folder
 from onlygood.runtime import jsontext
-from onlygood.runtime.rows.verdicts import printable
+from onlygood.runtime.files import printable
 
 _METRICS = {
     "image AUROC": "image_auroc",
@@ -54,7 +55,7 @@ def run(
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[evaluate.Progress | None]:
+def _progress(quiet: bool) -> Iterator[OnProgress | None]:
     """A progress bar on stderr, on a terminal only."""
     if quiet or not sys.stderr.isatty():
         yield None

@@ -62,7 +62,8 @@ def run(
     from onlygood.anomaly.fit import fit  # noqa: PLC0415 - torch only once the input is known to be good
     from onlygood.deploy.export import export, odd_frames  # noqa: PLC0415
     from onlygood.pretrain.networks.weights import save_weights  # noqa: PLC0415
-    from onlygood.pretrain.training.checkpoint import FILE_NAME, save_state, write_atomically  # noqa: PLC0415
+    from onlygood.pretrain.training.checkpoint import FILE_NAME, save_state  # noqa: PLC0415
+    from onlygood.runtime.atomic import write_atomically  # noqa: PLC0415
 
     progress = not quiet and sys.stderr.isatty()
     fitted = fit(resolved, good, folder, rate=max_false_alarms, resume=resume, progress=progress, say=say)

@@ -9,11 +9,11 @@ import typer
 
 from onlygood.runtime import jsontext
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.files import printable
 from onlygood.runtime.model import calibration
 from onlygood.runtime.model.metadata import Frames
 from onlygood.runtime.model.modelfile import ModelFile, load_model
 from onlygood.runtime.model.session import available_providers
-from onlygood.runtime.rows.verdicts import printable
 
 
 def run(model: Path, max_false_alarms: float | None, json: bool) -> int:

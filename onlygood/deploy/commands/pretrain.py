@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onlygood.pretrain.video.tracking import Summary, TracksConfig
-    from onlygood.runtime.model.metadata import InputSpec
+    from onlygood.runtime.images.spec import InputSpec
 
 SIDE = 224  # the shorter side of the images, at most
 

@@ -59,7 +59,7 @@ def run(
     from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
     from onlygood.pretrain.probe.features import FrozenEncoder  # noqa: PLC0415
     from onlygood.pretrain.probe.protocols import protocol_config, run_probe  # noqa: PLC0415
-    from onlygood.pretrain.training.checkpoint import write_atomically  # noqa: PLC0415
+    from onlygood.runtime.atomic import write_atomically  # noqa: PLC0415
 
     def say(words: str) -> None:
         if not quiet:

@@ -15,8 +15,8 @@ from onlygood.deploy.messages import Messages
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.files import Findings, as_on_disk, find_images, read_list
 from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
-from onlygood.runtime.model.metadata import InputSpec
 from onlygood.runtime.rows.ledger import Ledger
 from onlygood.runtime.rows.stream import score_images
 from onlygood.runtime.rows.verdicts import (

@@ -10,9 +10,8 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.pretrain.data.store import ImageStore
+from onlygood.pretrain.data.store import ImageStore, Store
 from onlygood.pretrain.data.tables import parts_of, read_rows, read_text
-from onlygood.pretrain.training.feed import Store
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.files import Findings, as_on_disk, display, find_images
 

@@ -12,10 +12,9 @@ import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
 from onlygood.pretrain.data.cachedir import REMEDY, find_cache
+from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError, OnlygoodError
 from onlygood.runtime.files import display
 from onlygood.runtime.images.reader import (
@@ -33,12 +33,13 @@ from onlygood.runtime.images.reader import (
     read_bytes,
     read_header,
 )
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.threads import available_cpus
 
 CACHE_VERSION = 2  # raise it whenever the same files would give other pixels or another index
-_BATCH = 32  # images queued per worker, so that memory is constant and an interrupt is heard soon
+_AHEAD = 32  # images queued per worker, so that memory is constant and an interrupt is heard soon
 
+HASH_DIGITS = 16  # of the SHA-256 of a training image's file and of its pixels, as the model file lists them
 _GREY_TOLERANCE = 4  # grey levels
 
 In = TypeVar("In")
@@ -54,6 +55,19 @@ class _Entry:
     pixel_hash: str = ""  # and of the pixels as kept
     error: str = ""
     notes: tuple[str, ...] = ()
+
+
+class Store(Protocol):
+    """What the trainer needs of an ``ImageStore``."""
+
+    fingerprint: str
+    hashes: list[str]  # of the images, in their order
+
+    def __len__(self) -> int: ...
+
+    def batch(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The images ``ids`` ``(B,)``, uint8 ``(B, H, W, C)``."""
+        ...
 
 
 class ImageStore:
@@ -180,12 +194,11 @@ def _map(
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     quiet = not (progress and console.is_terminal)
-    with Progress(*columns, console=console, disable=quiet) as bar, ThreadPoolExecutor(workers) as pool:
+    with Progress(*columns, console=console, disable=quiet) as bar:
         task = bar.add_task(title, total=len(items))
-        for start in range(0, len(items), _BATCH * workers):
-            for result in pool.map(function, items[start : start + _BATCH * workers]):
-                bar.advance(task)
-                yield result
+        for result in map_ahead(function, items, workers=workers, ahead=_AHEAD * workers):
+            bar.advance(task)
+            yield result
 
 
 def _nothing_readable(bad: Sequence[tuple[Path, str]]) -> str:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.training.checkpoint import write_atomically
+from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from onlygood.pretrain.data.labels import Dataset
+from onlygood.pretrain.data.store import Store
 from onlygood.pretrain.networks.base import Encoder
-from onlygood.pretrain.training.feed import Store
 from onlygood.pretrain.views.views import Standardize, to_float
 from onlygood.runtime.errors import OnlygoodError
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from onlygood.runtime import jsontext
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.strict import Strict
 
 

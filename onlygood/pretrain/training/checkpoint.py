@@ -5,7 +5,6 @@ instant leaves the old checkpoint or the new one, whole.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 
 FILE_NAME = "checkpoint.safetensors"
@@ -29,32 +29,6 @@ class Checkpoint:
     path: Path
     tensors: dict[str, Tensor]
     scalars: dict[str, Any]
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data``; on failure the old file stays and nothing else is left behind.
-
-    Raises:
-        OnlygoodError: the disk is full or the folder cannot be written.
-    """
-    partial = path.with_name(
-        f".{path.name}.partial"
-    )  # a fixed name: a killed run leaves one such file at most
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OnlygoodError(f"{path}: cannot write: {error.strerror or error}") from error
-    if os.name == "posix":  # the rename itself must reach the disk too
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def save_checkpoint(

@@ -2,34 +2,21 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from onlygood.pretrain.data.store import Store
 from onlygood.pretrain.training.process import Processes
+from onlygood.runtime.ahead import map_ahead
 
 RESIDENT_BYTES = 1_000_000_000  # image sets below this stay on the accelerator
 _AHEAD = 2  # batches
-
-
-class Store(Protocol):
-    """What the trainer needs of an ``ImageStore``."""
-
-    fingerprint: str
-    hashes: list[str]  # of the images, in their order
-
-    def __len__(self) -> int: ...
-
-    def batch(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The images ``ids`` ``(B,)``, uint8 ``(B, H, W, C)``."""
-        ...
 
 
 class Feed:
@@ -81,13 +68,11 @@ class Feed:
             positions = self.positions(step)
             return self._fetch(positions), torch.from_numpy(positions)
 
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="feed") as reader:
-            ahead = deque(reader.submit(fetch, step) for step in range(start, start + _AHEAD))
-            for step in count(start + _AHEAD):
+        with closing(map_ahead(fetch, count(start), workers=1, ahead=_AHEAD)) as ahead:
+            while True:
                 asked = time.perf_counter()
-                images, positions = ahead.popleft().result()
+                images, positions = next(ahead)
                 self.waited += time.perf_counter() - asked
-                ahead.append(reader.submit(fetch, step))
                 yield self._to_device(images), self._to_device(positions)
 
     def _fetch(self, positions: NDArray[np.int64]) -> Tensor:

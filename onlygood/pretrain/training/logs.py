@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from onlygood.pretrain.training.checkpoint import write_atomically
+from onlygood.runtime.atomic import write_atomically
 
 FILE_NAME = "log.csv"
 

@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from onlygood.pretrain.data.store import Store
 from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.training import checkpoint as ckpt
 from onlygood.pretrain.training.config import TrainConfig
-from onlygood.pretrain.training.feed import Feed, Store
+from onlygood.pretrain.training.feed import Feed
 from onlygood.pretrain.training.health import diagnose
 from onlygood.pretrain.training.logs import TrainLog
 from onlygood.pretrain.training.precision import Choice, Precision, autocast, choose

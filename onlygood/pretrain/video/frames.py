@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onlygood.runtime.errors import ImageError, OnlygoodError
 from onlygood.runtime.files import IMAGE_SUFFIXES, display, find_images
 from onlygood.runtime.images.reader import load_image, read_header, resize
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 
 Frame = NDArray[np.uint8]  # ``(H, W, 3)``, RGB
 

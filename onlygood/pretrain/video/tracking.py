@@ -35,7 +35,7 @@ from onlygood.pretrain.video.frames import Frame, Frames, opencv
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.files import display
 from onlygood.runtime.images.reader import resize
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.strict import Strict
 
 _DISAGREE = 0.125  # of a patch's side: points that disagree by more do not belong to one thing

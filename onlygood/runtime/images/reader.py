@@ -25,7 +25,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from onlygood.runtime.errors import ImageError
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 DEFAULT_MAX_PIXELS = 100_000_000

@@ -13,8 +13,9 @@ from PIL import ImageOps
 
 from onlygood.runtime.errors import ImageError, ModelError
 from onlygood.runtime.images.reader import DEFAULTS, ReadOptions, load_image, resize
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model import calibration, frames
-from onlygood.runtime.model.metadata import InputSpec, Metadata
+from onlygood.runtime.model.metadata import Metadata
 from onlygood.runtime.model.modelfile import ModelFile, load_model
 from onlygood.runtime.model.session import check_signature, in_words, open_session
 

@@ -4,22 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.limits import SMALLEST_RATE
 from onlygood.runtime.strict import WHOLE, Strict
 
 SCHEMA_VERSION = 2  # files of schema 1 are read as well: see `upgrade`
-
-
-class InputSpec(Strict):
-    """What the graph takes: uint8 ``(N, height, width, channels)``, resized outside the graph."""
-
-    height: int = Field(ge=8, le=8192)
-    width: int = Field(ge=8, le=8192)
-    channels: Annotated[Literal[1, 3], WHOLE]
-    resize: Literal["stretch", "pad", "crop"] = "stretch"
-    # Of 16-bit images, where a file does not say its own
-    bit_depth: Annotated[Literal[8, 10, 12, 14, 16], WHOLE] = 16
-    jpeg: Literal["full", "reduced"] = "full"  # whether libjpeg may shrink large ones while decoding
 
 
 class Calibration(Strict):

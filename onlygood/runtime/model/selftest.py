@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.runtime.errors import ModelError
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 
 
 def generated_images(spec: InputSpec, count: int = 4) -> NDArray[np.uint8]:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.runtime.errors import ImageError, ModelError
-from onlygood.runtime.files import as_on_disk
+from onlygood.runtime.files import as_on_disk, printable
 from onlygood.runtime.images.reader import load_image
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
-from onlygood.runtime.model.metadata import InputSpec
 from onlygood.runtime.model.modelfile import (
     ModelFile,
     broken_seal,
@@ -23,7 +23,6 @@ from onlygood.runtime.model.modelfile import (
 )
 from onlygood.runtime.model.onnxscan import scan
 from onlygood.runtime.model.selftest import generated_image, replay
-from onlygood.runtime.rows.verdicts import printable
 
 _TABLE = "scores.csv"
 

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.files import printable
 from onlygood.runtime.locks import lock
-from onlygood.runtime.rows.verdicts import Settings, Stamp, Status, printable, rounded
+from onlygood.runtime.rows.verdicts import Settings, Stamp, Status, rounded
 
 _LONGEST = 1 << 20  # bytes of a row, far beyond what a path can be
 _PATH = re.compile(rb'\{"path": "(?:[^"\\]|\\.)*(?:\\$)?', re.DOTALL)

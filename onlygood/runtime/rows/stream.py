@@ -10,8 +10,8 @@ from time import perf_counter
 
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.reader import LoadedImage, ReadOptions, load_image
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
-from onlygood.runtime.model.metadata import InputSpec
 from onlygood.runtime.rows.verdicts import Row, Stamp, Status
 
 

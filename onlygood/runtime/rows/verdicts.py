@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
 from onlygood.runtime import jsontext
-from onlygood.runtime.files import display
+from onlygood.runtime.files import printable
 
 SCHEMA = 1
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begin one, in one spreadsheet or another
@@ -102,11 +102,6 @@ def exit_code(counts: Counts, *, judge: bool, skip_errors: bool = False, exit_ze
     if counts.unreadable and (not skip_errors or counts.unreadable == counts.images):
         return 2
     return int(judge and counts.anomalous > 0 and not exit_zero)
-
-
-def printable(path: Path | str) -> str:
-    r"""A name for terminals: one line whatever it holds; control codes appear as ``\n``, ``\x1b``."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in display(path))
 
 
 class Writer(Protocol):

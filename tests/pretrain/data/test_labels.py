@@ -10,7 +10,7 @@ from onlygood.pretrain.data.labels import Dataset, Part, arrange, read_labelled,
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.files import mark_output
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 
 SPEC = InputSpec(height=8, width=8, channels=1)
 

@@ -19,7 +19,7 @@ from onlygood.pretrain.data import store as images
 from onlygood.pretrain.data.store import ImageStore, probe_images
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.reader import ReadOptions, load_image
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 
 SPEC = InputSpec(height=8, width=12, channels=3)
 

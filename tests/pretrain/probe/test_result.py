@@ -15,7 +15,7 @@ from onlygood.pretrain.probe.result import (
     wilson,
 )
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 
 
 def result() -> ProbeResult:

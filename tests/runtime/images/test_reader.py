@@ -23,7 +23,7 @@ from onlygood.runtime.images.reader import (
     load_image,
     read_header,
 )
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 
 H, W = 16, 24
 RGB = InputSpec(height=H, width=W, channels=3)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.reader import load_image, paste_box, resize
-from onlygood.runtime.model.metadata import InputSpec
+from onlygood.runtime.images.spec import InputSpec
 
 H, W = 16, 24
 GREY = InputSpec(height=H, width=W, channels=1)

@@ -12,8 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 from onlygood import Detector
+from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model import calibration
-from onlygood.runtime.model.metadata import SCHEMA_VERSION, InputSpec, Metadata
+from onlygood.runtime.model.metadata import SCHEMA_VERSION, Metadata
 from onlygood.runtime.model.modelfile import load_model
 from onlygood.runtime.model.selftest import generated_images
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from onlygood.runtime.errors import ModelError
-from onlygood.runtime.model.metadata import InputSpec, Metadata
+from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.model.metadata import Metadata
 from onlygood.runtime.model.modelfile import check_seal, load_model, seal
 from onlygood.runtime.model.onnxscan import METADATA_KEY, scan
 from onlygood.runtime.model.selftest import generated_images, replay
