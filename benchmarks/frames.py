@@ -19,7 +19,8 @@ from onlygood.anomaly.datasets import discover
 from onlygood.anomaly.plan import plan_input
 from onlygood.anomaly.recipe import load_recipe
 from onlygood.deploy.runtime.frames import measure, objection, ranges
-from onlygood.deploy.runtime.images import load_image, resize
+from onlygood.deploy.runtime.images import load_image
+from onlygood.deploy.runtime.resize import resize
 from onlygood.pretrain.images import probe_images
 
 FAULTS: dict[str, Callable[[Image.Image], Image.Image]] = {

@@ -20,8 +20,9 @@ from onlygood.anomaly.masks import read_mask
 from onlygood.deploy.runtime.detector import Detector
 from onlygood.deploy.runtime.errors import ImageError, OnlygoodError
 from onlygood.deploy.runtime.files import display, mark_output
-from onlygood.deploy.runtime.images import LoadedImage, load_image, paste_box, read_bytes
+from onlygood.deploy.runtime.images import DEFAULTS, LoadedImage, ReadOptions, load_image, read_bytes
 from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.resize import paste_box
 from onlygood.pretrain.images import pixel_hash
 
 SCHEMA = 1
@@ -65,6 +66,7 @@ def evaluate(
     threads: int = 1,
     seed: int = 0,
     progress: Progress | None = None,
+    reader: ReadOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Score the test images of a data set and measure; the result can be written as JSON.
 
@@ -84,7 +86,7 @@ def evaluate(
     provenance = detector.metadata.provenance
     hashes = provenance.get("image_hashes")
     seen = frozenset([*(hashes or ()), *provenance.get("pixel_hashes", ())])
-    scores = score_samples(detector, dataset.samples, seen, progress)
+    scores = score_samples(detector, dataset.samples, seen, progress, reader)
     _check_any(dataset, scores)
     result = _measure(detector, dataset, scores, seed)
     result["excluded_seen"] = None if hashes is None else scores.seen
@@ -100,6 +102,7 @@ def score_samples(
     samples: Sequence[Sample],
     seen: frozenset[str] = frozenset(),
     progress: Progress | None = None,
+    reader: ReadOptions = DEFAULTS,
 ) -> Scores:
     """Score each sample unless the hash of its file or of its pixels begins with one of ``seen``."""
     scored: list[Scored] = []
@@ -107,7 +110,7 @@ def score_samples(
     left_out = 0
     start = perf_counter()
     with tempfile.TemporaryFile() as file:
-        for done, (sample, image) in enumerate(_read(samples, detector.metadata.input, seen), 1):
+        for done, (sample, image) in enumerate(_read(samples, detector.metadata.input, seen, reader), 1):
             if image is None:
                 left_out += 1
             elif isinstance(image, ImageError):
@@ -128,16 +131,16 @@ def score_samples(
 
 
 def _read(
-    samples: Sequence[Sample], spec: InputSpec, seen: frozenset[str], workers: int = 2
+    samples: Sequence[Sample], spec: InputSpec, seen: frozenset[str], reader: ReadOptions, workers: int = 2
 ) -> Iterator[tuple[Sample, LoadedImage | ImageError | None]]:
     """Images in the order of the samples, a few read ahead by threads; None for a seen one."""
 
     def read(sample: Sample) -> LoadedImage | ImageError | None:
         try:
-            data = read_bytes(sample.path)
+            data = read_bytes(sample.path, reader)
             if hashlib.sha256(data).hexdigest()[:HASH_DIGITS] in seen:
                 return None
-            image = load_image(data, spec)
+            image = load_image(data, spec, reader)
             return None if pixel_hash(image.pixels)[:HASH_DIGITS] in seen else image
         except ImageError as error:
             return error

@@ -20,6 +20,7 @@ from onlygood.anomaly.regions import create_regions
 from onlygood.anomaly.svdd import SVDDTask
 from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.deploy.runtime.errors import OnlygoodError
+from onlygood.deploy.runtime.notes import NoteCounts
 from onlygood.pretrain.cachedir import find_cache
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.images import ImageStore, probe_images
@@ -81,6 +82,11 @@ def fit(
     store = ImageStore.build(paths, spec, progress=progress)
     for path, reason in store.bad:
         say(f"skipped {path}: {reason}")
+    notes = NoteCounts()
+    for _, note in store.notes:
+        notes.add(note)
+    for line in notes.lines():
+        say(line)
     unique = np.unique(store.hashes, return_index=True)[1]
     if copies := len(store) - len(unique):
         say(f"{copies} copies of other images (equal pixels), such as {store.duplicates[0][1]}, are left out")

@@ -13,8 +13,9 @@ from onlygood.anomaly.evaluate import Scored, Scores
 from onlygood.anomaly.masks import read_mask
 from onlygood.anomaly.metrics import on_image
 from onlygood.deploy.runtime.errors import ImageError
-from onlygood.deploy.runtime.images import load_image, paste_box
+from onlygood.deploy.runtime.images import load_image
 from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.resize import paste_box
 
 OUTLINE = (86, 180, 233)  # of the true defect: sky blue, which the heat colours do not hold
 SIDE = 640  # longest side of an overlay, pixels

@@ -17,6 +17,7 @@ from onlygood.deploy import options as opt
 from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
 from onlygood.deploy.runtime.errors import Interrupted, OnlygoodError
 from onlygood.deploy.runtime.files import display
+from onlygood.deploy.runtime.silence import silence_decoders
 
 app = typer.Typer(
     name="onlygood",
@@ -43,6 +44,7 @@ def _run(command: str, **options: Any) -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")  # no name may end a run
     try:
         module = importlib.import_module(f"onlygood.deploy.commands.{command}")
+        silence_decoders()
         code = module.run(**options) or 0
         sys.stdout.flush()
     except Interrupted as error:
@@ -117,7 +119,6 @@ def score(
     *,
     format: opt.Rows = opt.RowFormat.AUTO,
     output: opt.RowsOutput = None,
-    spreadsheet_safe: opt.SpreadsheetSafe = False,
     resume: opt.ResumeRows = False,
     threshold: opt.Threshold = None,
     max_false_alarms: opt.Rate = None,
@@ -127,6 +128,7 @@ def score(
     follow_symlinks: opt.FollowSymlinks = False,
     exclude: opt.Exclude = None,
     max_pixels: opt.MaxPixels = None,
+    max_memory: opt.MaxMemory = None,
     bit_depth: opt.BitDepth = None,
     on_error: opt.ErrorPolicy = opt.OnError.FAIL,
     workers: opt.Workers = None,
@@ -150,7 +152,6 @@ def check(
     *,
     format: opt.Rows = opt.RowFormat.AUTO,
     output: opt.RowsOutput = None,
-    spreadsheet_safe: opt.SpreadsheetSafe = False,
     resume: opt.ResumeRows = False,
     threshold: opt.Threshold = None,
     max_false_alarms: opt.Rate = None,
@@ -161,6 +162,7 @@ def check(
     follow_symlinks: opt.FollowSymlinks = False,
     exclude: opt.Exclude = None,
     max_pixels: opt.MaxPixels = None,
+    max_memory: opt.MaxMemory = None,
     bit_depth: opt.BitDepth = None,
     on_error: opt.ErrorPolicy = opt.OnError.FAIL,
     workers: opt.Workers = None,
@@ -207,6 +209,7 @@ def evaluate(
     format: opt.MetricsRows = opt.MetricsFormat.TEXT,
     output: opt.ReportFolder = None,
     threads: opt.Threads = 1,
+    max_memory: opt.MaxMemory = None,
     seed: opt.Seed = 0,
     quiet: opt.Quiet = False,
 ) -> None:

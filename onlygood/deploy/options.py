@@ -106,13 +106,6 @@ Rows = Annotated[
 RowsOutput = Annotated[
     Path | None, Option("-o", "--output", help="Write rows to this file, which appears once complete.")
 ]
-SpreadsheetSafe = Annotated[
-    bool,
-    Option(
-        "--spreadsheet-safe",
-        help="CSV: put a ' before names that begin with = + - @, which spreadsheets run as formulas.",
-    ),
-]
 ResumeRows = Annotated[
     bool, Option("--resume", help="Go on with the JSONL file of -o, which gets a row for every image.")
 ]
@@ -136,6 +129,15 @@ MaxPixels = Annotated[
         min=1,
         max=LARGEST_IMAGE,
         help="Refuse larger images unread. Default: 100 million.",
+    ),
+]
+MaxMemory = Annotated[
+    int | None,
+    Option(
+        "--max-memory",
+        min=1,
+        metavar="MB",
+        help="Decode fewer large images at once to stay within this. Default: 2000.",
     ),
 ]
 BitDepth = Annotated[

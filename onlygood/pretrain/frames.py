@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from onlygood.deploy.runtime.errors import ImageError, OnlygoodError
 from onlygood.deploy.runtime.files import IMAGE_SUFFIXES, display, find_images
-from onlygood.deploy.runtime.images import load_image, read_header, resize
+from onlygood.deploy.runtime.formats import READ_SUFFIXES
+from onlygood.deploy.runtime.images import load_image, read_header
 from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.resize import resize
 
 Frame = NDArray[np.uint8]  # (H, W, 3), RGB
 
@@ -66,7 +68,7 @@ class Frames:
             if not self._paths:
                 raise OnlygoodError(
                     f"{name}: no images in this folder; give a video file, or a folder that holds a video's "
-                    f"frames as files that end with {' '.join(sorted(IMAGE_SUFFIXES))}"
+                    f"frames as files that end with {' '.join(sorted(READ_SUFFIXES))}"
                 )
         elif not is_file:
             raise OnlygoodError(f"{name}: no such file or folder")

@@ -23,8 +23,8 @@ from rich.progress import MofNCompleteColumn, Progress
 
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import display
-from onlygood.deploy.runtime.images import resize
 from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.resize import resize
 from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.flow import FEWEST, MOVING, Points, camera_motion, corners, flow, growth, transform
 from onlygood.pretrain.frames import Frame, Frames, opencv

@@ -99,6 +99,46 @@ def test_nothing_is_said_of_images_of_one_moderate_shape(shorter: int, ratio: fl
     assert "another shape" not in plan_input(InputConfig(), probe(*sides), tile=64, stride=16)[1]
 
 
+@pytest.mark.parametrize(
+    ("largest", "depth"),
+    [
+        (255, 8),
+        (256, 10),
+        (1023, 10),
+        (1024, 12),
+        (4095, 12),
+        (4096, 14),
+        (16383, 14),
+        (16384, 16),
+        (65535, 16),
+    ],
+)
+@pytest.mark.parametrize("declared", [True, False])
+def test_the_depth_is_the_least_that_holds_all_values(largest: int, depth: int, declared: bool) -> None:
+    deep = Probe(((64, 64),), grey=True, sixteen_bit=True, largest=largest, declared=declared)
+    spec, words = plan_input(InputConfig(), deep, tile=32, stride=32)
+    assert spec.bit_depth == depth
+    assert f", {depth} bits deep, " in words
+    assert ("as the files say" in words) is declared
+    assert (f"no value sampled is above {largest}" in words) is not declared
+
+
+def test_the_depth_of_a_recipe_or_of_nothing_known() -> None:
+    deep = Probe(((64, 64),), grey=True, sixteen_bit=True, largest=900)
+    spec, words = plan_input(InputConfig(bit_depth=14), deep, tile=32, stride=32)
+    assert spec.bit_depth == 14
+    assert "14 bits deep as the recipe says" in words
+    black = Probe(((64, 64),), grey=True, sixteen_bit=True, largest=0)
+    assert plan_input(InputConfig(), black, tile=32, stride=32)[0].bit_depth == 16
+    spec, words = plan_input(InputConfig(), probe(64, 64), tile=32, stride=32)
+    assert (spec.bit_depth, "bits" in words) == (16, False)
+
+
+def test_reduced_jpegs_are_for_those_who_ask() -> None:
+    assert plan_input(InputConfig(), probe(64, 64), tile=32, stride=32)[0].jpeg == "full"
+    assert plan_input(InputConfig(jpeg="reduced"), probe(64, 64), tile=32, stride=32)[0].jpeg == "reduced"
+
+
 @pytest.mark.parametrize(("grey", "channels", "word"), [(True, 1, "greyscale"), (False, 3, "RGB")])
 def test_channels_are_those_of_the_images(grey: bool, channels: int, word: str) -> None:
     spec, words = plan_input(InputConfig(), probe(64, 64, grey=grey), tile=32, stride=32)

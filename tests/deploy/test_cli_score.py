@@ -64,7 +64,7 @@ def test_score_prints_a_row_an_image_and_a_summary(tiny: Path, parts: Path) -> N
     assert float(first["score"]) == pytest.approx(0.2)
     assert (first["threshold"], first["width"], first["height"]) == ("0.85", "8", "8")
     assert (first["anomalous"], first["p_value"]) == ("0", "0.75")  # 0.2 in float32 is a little above 4/20
-    assert "c.png: not an image" in result.stderr
+    assert "c.png: text, no picture" in result.stderr
     last = result.stderr.splitlines()[-1]
     assert last.startswith("4 images, 1 anomalous, 1 unreadable in ")
     assert last.endswith(" img/s)")

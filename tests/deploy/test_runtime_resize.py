@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood.deploy.runtime.errors import ImageError
-from onlygood.deploy.runtime.images import load_image, paste_box, resize
+from onlygood.deploy.runtime.images import load_image
 from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.resize import paste_box, resize
 
 H, W = 16, 24
 GREY = InputSpec(height=H, width=W, channels=1)

@@ -14,6 +14,8 @@ from rich.table import Table
 from onlygood.anomaly import evaluate
 from onlygood.deploy.destination import check_folder
 from onlygood.deploy.runtime import jsontext
+from onlygood.deploy.runtime.images import ReadOptions
+from onlygood.deploy.runtime.memory import Budget
 from onlygood.deploy.runtime.verdicts import printable
 
 _METRICS = {
@@ -33,6 +35,7 @@ def run(
     format: str,
     output: Path | None,
     threads: int,
+    max_memory: int | None,
     seed: int,
     quiet: bool,
 ) -> int:
@@ -41,7 +44,13 @@ def run(
         check_folder(output)
     with _progress(quiet) as progress:
         result = evaluate.evaluate(
-            model, dataset, output=output, threads=threads, seed=seed, progress=progress
+            model,
+            dataset,
+            output=output,
+            threads=threads,
+            seed=seed,
+            progress=progress,
+            reader=ReadOptions(memory=Budget.of(max_memory)),
         )
     if format == "json":
         sys.stdout.write(jsontext.dumps(result, indent=2) + "\n")

@@ -17,6 +17,7 @@ from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import Findings, as_on_disk, find_images, read_list
 from onlygood.deploy.runtime.images import DEFAULT_MAX_PIXELS, ReadOptions
 from onlygood.deploy.runtime.ledger import Ledger
+from onlygood.deploy.runtime.memory import Budget
 from onlygood.deploy.runtime.metadata import InputSpec
 from onlygood.deploy.runtime.stream import score_images
 from onlygood.deploy.runtime.threads import available_cpus
@@ -52,6 +53,7 @@ class Options:
     follow_symlinks: bool
     exclude: list[str] | None
     max_pixels: int | None
+    max_memory: int | None
     bit_depth: int | None
     on_error: str
     workers: int | None
@@ -64,7 +66,6 @@ class Options:
     quiet: bool
     verbose: bool
     exit_zero: bool = False
-    spreadsheet_safe: bool = False
 
 
 def run(**typed: Any) -> int:
@@ -79,7 +80,7 @@ def run(**typed: Any) -> int:
         detector.file.sha256[:12], _threshold(detector, options), spec.bit_depth, options.any_frame
     )
     workers = options.workers or available_cpus()
-    reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS)
+    reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
     say = Messages(
         quiet=options.quiet,
         verbose=options.verbose,
@@ -105,8 +106,7 @@ def run(**typed: Any) -> int:
             workers=workers,
             any_frame=options.any_frame,
         )
-        color, safe = _colored(options.color, stream), options.spreadsheet_safe
-        writer = make_writer(format, stream, settings, color=color, spreadsheet_safe=safe)
+        writer = make_writer(format, stream, settings, color=_colored(options.color, stream))
         try:
             with closing(rows):
                 for row in rows:

@@ -13,9 +13,10 @@ from PIL import ImageOps
 
 from onlygood.deploy.runtime import calibration, frames
 from onlygood.deploy.runtime.errors import ImageError, ModelError
-from onlygood.deploy.runtime.images import DEFAULTS, ReadOptions, load_image, resize
+from onlygood.deploy.runtime.images import DEFAULTS, ReadOptions, load_image
 from onlygood.deploy.runtime.metadata import InputSpec, Metadata
 from onlygood.deploy.runtime.modelfile import ModelFile, load_model
+from onlygood.deploy.runtime.resize import resize
 from onlygood.deploy.runtime.session import check_signature, in_words, open_session
 
 Image = Path | str | NDArray[np.uint8] | PIL.Image.Image
