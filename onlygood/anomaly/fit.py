@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from onlygood.anomaly.datasets import Dataset, split_good
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.heads import create_head
 from onlygood.anomaly.heads.logprob import NEEDS_CLASSIFIER
+from onlygood.anomaly.outputs import Outputs
 from onlygood.anomaly.plan import Split, plan_input, plan_split
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
+from onlygood.anomaly.suspects import Judged, cross_fitted
 from onlygood.anomaly.svdd import SVDDTask
 from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.deploy.runtime.errors import OnlygoodError
@@ -45,6 +48,8 @@ class Fitted:
     train_ids: NDArray[np.int64]
     calibration_ids: NDArray[np.int64]
     training: TrainResult
+    root: Path  # folder of the images, or of the list that named them
+    judged: Judged  # the training images
 
 
 def fit(
@@ -102,8 +107,12 @@ def fit(
         np.sort(unique[part]) for part in split_good(names, counts, recipe.training.seed)
     )
     training = train(task, store, recipe.training, work, ids=train_ids, resume=resume, progress=progress)
-    detector = fit_head(recipe, task, store, train_ids)
-    return Fitted(detector, task, recipe, store, split, train_ids, calibration_ids, training)
+    head = fit_head(recipe, task, store, train_ids)
+    name_of = dict(zip(unique, names, strict=True))
+    judged = cross_fitted(head.detector, head.outputs, head.ids, [name_of[i] for i in head.ids])
+    root = good.root if good.root.is_dir() else good.root.parent
+    parts = train_ids, calibration_ids
+    return Fitted(head.detector, task, recipe, store, split, *parts, training, root, judged)
 
 
 def build_task(recipe: Recipe, channels: int, images: int) -> Task:
@@ -127,7 +136,15 @@ def build_task(recipe: Recipe, channels: int, images: int) -> Task:
     )
 
 
-def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> Detector:
+class FittedHead(NamedTuple):
+    """A detector whose head is fitted, and on what."""
+
+    detector: Detector
+    ids: NDArray[np.int64]
+    outputs: Outputs
+
+
+def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> FittedHead:
     """The recipe's head, fitted on the regions of training images; of some, where all would be too many."""
     regions = create_regions(recipe.regions, store.spec.height, store.spec.width, task.encoder)
     centre = task.centre if isinstance(task, SVDDTask) else None
@@ -135,11 +152,11 @@ def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[n
     device = next(task.parameters()).device
     detector = Detector(task, regions, head, top=recipe.pool.top).to(device).eval()
     most = max(1, _REGIONS_TO_FIT // regions.count)
-    train_ids = spread(train_ids, most)
+    ids = spread(train_ids, most)
     size = detector.batch_size(store.spec.height, store.spec.width)
-    outputs = detector.collect(batches(store, train_ids, size, device))
+    outputs = detector.collect(batches(store, ids, size, device))
     detector.cpu().head.fit(outputs)
-    return detector.eval()
+    return FittedHead(detector.eval(), ids, outputs)
 
 
 def spread(ids: NDArray[np.int64], most: int) -> NDArray[np.int64]:

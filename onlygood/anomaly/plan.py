@@ -95,30 +95,39 @@ def _fit_grid(side: float, tile: int, stride: int) -> int:
 
 
 def plan_split(recipe: Recipe, images: int, rate: float | None) -> Split:
-    """Hold out enough good images for the promised rate, if the folder allows.
+    """Hold out enough good images for the promised rate, and for a threshold that hangs on no single image.
 
-    ``rate`` is what the user asked for. An impossible wish is an error before training, with the smallest
-    possible rate; without a wish, the default falls back to that rate and says so.
+    ``rate`` is what the user asked for. With k = floor(rate · (n + 1)) the threshold is the k-th largest of n
+    calibration scores; with k = 1 one bad image among the good ones decides alone. So n allows k = 2 where
+    half of the images do. Where they do not, a wish is kept and the words warn; without a wish the rate
+    becomes the smallest with k = 2. An impossible wish is an error before training, with the smallest
+    possible rate.
     """
+    if images < 2 * FEWEST:
+        raise OnlygoodError(f"{images} different good images are too few: {2 * FEWEST} are the least")
     wish = rate if rate is not None else recipe.calibration.max_false_alarms
     target = wish if wish is not None else DEFAULT_RATE
     most = images - max(FEWEST, images // 2)
-    if images < 2 * FEWEST:
-        raise OnlygoodError(f"{images} different good images are too few: {2 * FEWEST} are the least")
-    count = min(most, max(round(images * recipe.calibration.fraction), minimum_n(target)))
-    if count < minimum_n(target):
-        smallest = smallest_alpha(count)
-        if wish is not None:
-            raise OnlygoodError(
-                f"a false-alarm rate of {target:g} needs {minimum_n(target)} good images held out for "
-                f"calibration; of {images}, at most {count} can be spared, which allow {smallest:.3g}: "
-                f"add good images or ask for --max-false-alarms {smallest + 0.001:.3f}"
-            )
-        count = min(most, max(round(images * recipe.calibration.fraction), 19))
-        target = smallest_alpha(count)
-        note = f"; {DEFAULT_RATE:g} would need {2 * minimum_n(DEFAULT_RATE) - 1} good images"
+    share, one, two = round(images * recipe.calibration.fraction), minimum_n(target), minimum_n(target, 2)
+    note = ""
+    if two <= most:
+        count = min(most, max(share, two))
+    elif wish is None:
+        count, target = most, smallest_alpha(most, 2)
+        note = f"; {DEFAULT_RATE:g} would need {2 * two - 1} good images"
+    elif one <= most:
+        count = min(most, max(share, one))
+        note = (
+            f"; the threshold hangs on one image, the farthest of these {count}: if that one is not good, "
+            f"defects pass; {2 * two - 1} good images would let it hang on two"
+        )
     else:
-        note = ""
+        smallest = smallest_alpha(most)
+        raise OnlygoodError(
+            f"a false-alarm rate of {target:g} needs {one} good images held out for "
+            f"calibration; of {images}, at most {most} can be spared, which allow {smallest:.3g}: "
+            f"add good images or ask for --max-false-alarms {smallest + 0.001:.3f}"
+        )
     words = (
         f"{images - count} images to learn from, {count} held out to calibrate at {target:.3g} false alarms"
         f"{note}"

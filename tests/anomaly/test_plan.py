@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from onlygood.anomaly.plan import DEFAULT_RATE, FEWEST, LONGEST, plan_input, plan_split
 from onlygood.anomaly.recipe import InputConfig, Recipe
-from onlygood.deploy.runtime.calibration import minimum_n, smallest_alpha
+from onlygood.deploy.runtime.calibration import minimum_n, rank, smallest_alpha
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.pretrain.images import Probe
 
@@ -158,19 +158,37 @@ def recipe(fraction: float = 0.2, rate: float | None = None) -> Recipe:
     ("images", "train", "calibration", "rate"),
     [
         (1000, 800, 200, 0.01),  # a fifth
-        (300, 201, 99, 0.01),  # as many as 1 % needs
-        (197, 98, 99, 0.01),  # half at most
-        (196, 157, 39, 1 / 40),  # 1 % cannot be had: a fifth, and what that allows
-        (60, 41, 19, 1 / 20),  # at least enough for 5 %
-        (20, 10, 10, 1 / 11),
+        (500, 301, 199, 0.01),  # as many as 1 % needs, so that no single image is the threshold
+        (397, 198, 199, 0.01),  # half at most
+        (396, 198, 198, 2 / 199),  # 1 % would hang on one image: half of them, and what two allow
+        (240, 120, 120, 2 / 121),
+        (60, 30, 30, 2 / 31),
+        (20, 10, 10, 2 / 11),
     ],
 )
 def test_splits_by_hand(images: int, train: int, calibration: int, rate: float) -> None:
     split = plan_split(recipe(), images, None)
     assert (split.train, split.calibration) == (train, calibration)
     assert split.rate == pytest.approx(rate)
-    assert (f"{DEFAULT_RATE:g} would need 197 good images" in split.words) == (rate != 0.01)
+    assert (f"{DEFAULT_RATE:g} would need 397 good images" in split.words) == (rate != 0.01)
     assert f"{train} images to learn from, {calibration} held out" in split.words
+
+
+@given(st.integers(2 * FEWEST, 3000), st.floats(0.05, 0.9), st.none() | st.floats(0.001, 0.5))
+def test_a_threshold_hangs_on_one_image_only_where_a_wish_forces_it(
+    images: int, fraction: float, wish: float | None
+) -> None:
+    """And then the words say so, with the number of images that would let it hang on two."""
+    most = images - max(FEWEST, images // 2)
+    if wish is not None and minimum_n(wish) > most:
+        return
+    split = plan_split(recipe(fraction), images, wish)
+    enough = re.search(r"hangs on one image.* (\d+) good images would let it hang on two", split.words)
+    assert (rank(split.calibration, split.rate) == 1) == (enough is not None)
+    if enough is not None:
+        assert wish is not None
+        assert rank(most, wish) == 1  # half of them do not allow two
+        assert rank(plan_split(recipe(fraction), int(enough[1]), wish).calibration, wish) == 2
 
 
 @given(st.integers(2 * FEWEST, 3000), st.floats(0.05, 0.9), st.none() | st.floats(0.001, 0.5))
@@ -195,6 +213,13 @@ def test_every_split_keeps_its_promise_or_says_which_it_could(
 def test_too_few_images_are_told(images: int) -> None:
     with pytest.raises(OnlygoodError, match=f"{images} .*images are too few: {2 * FEWEST} are the least"):
         plan_split(recipe(), images, None)
+
+
+def test_a_wish_that_hangs_on_one_image_is_kept_and_said() -> None:
+    split = plan_split(recipe(), 240, 0.01)
+    assert (split.train, split.calibration, split.rate) == (141, 99, 0.01)
+    assert "the threshold hangs on one image, the farthest of these 99" in split.words
+    assert "397 good images would let it hang on two" in split.words
 
 
 def test_the_command_line_wins_over_the_recipe() -> None:

@@ -15,6 +15,7 @@ from onlygood.deploy.clock import source_date
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.runtime.calibration import achieved_interval, threshold
 from onlygood.deploy.runtime.files import mark_output
+from onlygood.deploy.suspicion import suspicion
 
 DEFAULT_RECIPE = "surfaces"
 
@@ -77,6 +78,13 @@ def run(
     metadata = export(fitted, output)
     for path, reason in odd_frames(fitted, metadata.frames):
         say(f"look at {path}: {reason}; the model calls such a frame unusable")
+    if metadata.suspects:
+        say(
+            f"look at these {len(metadata.suspects)} images, whose scores lie far outside the others'; "
+            "if they are not good, take them out and fit again:"
+        )
+    for line in suspicion(metadata):
+        say(f"  {line}")
     save_weights(fitted.detector.encoder, folder / "encoder.safetensors", standardize=fitted.task.standardize)
     save_state(fitted.task, folder / "task.safetensors")
     write_atomically(folder / "recipe.json", resolved.model_dump_json(indent=2).encode())
