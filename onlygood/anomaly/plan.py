@@ -60,14 +60,8 @@ def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> 
             f"; {share:.0%} of the images have another shape (by over {OTHER_SHAPE - 1:.0%}) and {fate}: "
             "--set input.resize=pad keeps them whole"
         )
-    spec = InputSpec(
-        height=height,
-        width=width,
-        channels=channels,
-        resize=config.resize,
-        bit_depth=depth,
-        jpeg=config.jpeg,
-    )
+    chosen = {"height": height, "width": width, "channels": channels, "bit_depth": depth}
+    spec = InputSpec.parse(chosen | config.model_dump(include={"resize", "jpeg"}), "input")
     return spec, words
 
 

@@ -4,8 +4,6 @@ Colours are Okabe and Ito's, which colour-blind people can tell apart, and nothi
 Figures are made without pyplot, so nothing global is touched.
 """
 
-import csv
-import io
 import os
 import warnings
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from onlygood.anomaly.overlays import chosen, framed, heat_range, overlay_name, 
 from onlygood.deploy.runtime import jsontext
 from onlygood.deploy.runtime.files import display
 from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.verdicts import csv_line
 
 GOOD, BAD, LINE, QUIET = "#0072B2", "#D55E00", "#222222", "#8A8A8A"
 COLUMNS = 5  # of the contact sheet
@@ -83,16 +82,14 @@ def write_report(folder: Path, result: dict[str, Any], scores: Scores, spec: Inp
 
 def scores_table(scores: Scores, threshold: float) -> str:
     """CSV, one line an image, highest score first; unreadable ones last, without a score."""
-    lines = io.StringIO(newline="")
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["path", "label", "defect", "score", "p_value", "anomalous", "error"])
+    lines = [csv_line(["path", "label", "defect", "score", "p_value", "anomalous", "error"])]
     for image in sorted(scores.scored, key=lambda image: -image.score):
         sample = image.sample
         numbers = [f"{image.score:.9g}", f"{image.p_value:.9g}", int(image.score > threshold), ""]
-        writer.writerow([os.fspath(sample.path), sample.label, sample.defect, *numbers])
+        lines.append(csv_line([os.fspath(sample.path), sample.label, sample.defect, *numbers]))
     for sample, reason in scores.unreadable:
-        writer.writerow([os.fspath(sample.path), sample.label, sample.defect, "", "", "", reason])
-    return lines.getvalue()
+        lines.append(csv_line([os.fspath(sample.path), sample.label, sample.defect, "", "", "", reason]))
+    return "".join(lines)
 
 
 # --- figures

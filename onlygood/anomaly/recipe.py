@@ -3,7 +3,7 @@
 import difflib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
@@ -13,14 +13,15 @@ from onlygood.deploy.runtime.limits import SMALLEST_RATE
 from onlygood.deploy.runtime.strict import Strict
 from onlygood.pretrain.config import TrainConfig
 
+Pixels = Annotated[int, Field(ge=8, le=8192)]  # as a model file may have
 HeadName = Literal["logprob", "gaussian", "knn", "centre"]
 
 
 class InputConfig(Strict):
     """What the detector sees of an image. "auto" is chosen from the folder and said."""
 
-    size: Literal["auto"] | tuple[int, int] = "auto"  # height, width
-    side: int = Field(default=224, ge=16)  # "auto": the shorter side at most
+    size: Literal["auto"] | tuple[Pixels, Pixels] = "auto"  # height, width
+    side: int = Field(default=224, ge=16, le=8192)  # "auto": the shorter side at most
     channels: Literal["auto", 1, 3] = "auto"
     resize: Literal["stretch", "pad", "crop"] = "stretch"
     bit_depth: Literal["auto", 8, 10, 12, 14, 16] = "auto"  # of images that do not say their own

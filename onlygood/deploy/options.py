@@ -11,6 +11,7 @@ from typer import Argument, BadParameter, Option
 from onlygood.deploy.runtime.limits import (
     LARGEST_IMAGE,
     LARGEST_SEED,
+    MOST_MEMORY,
     MOST_MINUTES,
     MOST_STEPS,
     MOST_THREADS,
@@ -106,6 +107,13 @@ Rows = Annotated[
 RowsOutput = Annotated[
     Path | None, Option("-o", "--output", help="Write rows to this file, which appears once complete.")
 ]
+SpreadsheetSafe = Annotated[
+    bool,
+    Option(
+        "--spreadsheet-safe",
+        help="CSV: put a ' before names that begin with = + - @, which spreadsheets run as formulas.",
+    ),
+]
 ResumeRows = Annotated[
     bool, Option("--resume", help="Go on with the JSONL file of -o, which gets a row for every image.")
 ]
@@ -136,6 +144,7 @@ MaxMemory = Annotated[
     Option(
         "--max-memory",
         min=1,
+        max=MOST_MEMORY,
         metavar="MB",
         help="Decode fewer large images at once to stay within this. Default: 2000.",
     ),

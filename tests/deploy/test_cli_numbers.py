@@ -11,6 +11,7 @@ import pytest
 import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from typer.models import OptionInfo
 from typer.testing import CliRunner, Result
 
@@ -159,8 +160,10 @@ def test_no_config_of_ours_takes_what_is_no_number(value: float) -> None:
     for model in every(Strict):
         for name, field in model.model_fields.items():
             if field.annotation is float:
-                with pytest.raises(OnlygoodError, match="finite number"):
-                    model.parse({name: value}, "test")
+                with pytest.raises(ValidationError) as caught:
+                    model.model_validate({name: value})
+                found = {problem["loc"][0]: problem["type"] for problem in caught.value.errors()}
+                assert found[name] == "finite_number"
 
 
 def test_a_seed_fits_every_generator() -> None:
@@ -180,3 +183,9 @@ def test_the_message_says_what_would_be_right() -> None:
     for value in (0.0, -1.0, 5.1, math.nan, math.inf):
         with pytest.raises(typer.BadParameter, match=r"is not a number above 0 and at most 5$"):
             check(value)
+
+
+@pytest.mark.parametrize("change", ["size=[4, 4]", "size=[100000, 8]", "size=[-1, 8]", "side=9999", "side=8"])
+def test_sizes_that_no_model_file_may_have_are_refused_with_the_recipe(change: str) -> None:
+    with pytest.raises(OnlygoodError, match=r"recipe surfaces: input\.si"):
+        load_recipe("surfaces", parse_overrides([f"input.{change}"]))

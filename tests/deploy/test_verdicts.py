@@ -16,6 +16,7 @@ from onlygood.deploy.runtime.verdicts import (
     Settings,
     Stamp,
     Status,
+    csv_line,
     exit_code,
     make_writer,
     printable,
@@ -29,9 +30,9 @@ BROKEN = Row(Path("c.png"), Status.ERROR, 0.85, ms=1.0, error="file is truncated
 NAMES = st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name).map(os.fsdecode)
 
 
-def written(format: str, *rows: Row, color: bool = False) -> str:
+def written(format: str, *rows: Row, **options: bool) -> str:
     stream = io.StringIO(newline="")
-    writer = make_writer(format, stream, SETTINGS, color=color)
+    writer = make_writer(format, stream, SETTINGS, **options)
     for row in rows:
         writer.write(row)
     writer.finish()
@@ -156,3 +157,27 @@ def test_counts_in_words() -> None:
     counts.add(Status.ERROR)
     counts.add(Status.NORMAL)
     assert str(counts) == "3 images, 1 anomalous, 1 unreadable"
+
+
+FORMULAS = ["=1+1.png", "+x.png", "-x.png", "@x.png", "\tx.png", "\rx.png"]
+
+
+@pytest.mark.parametrize("name", [*FORMULAS, "x=1.png", "'=x.png", "1.png", "=a,b.png"])
+def test_names_are_exact_by_default_and_no_formulas_on_request(name: str) -> None:
+    row = Row(Path(name), Status.ERROR, -0.5, -0.25, error="=no")
+    exact, safe = (
+        next(csv.DictReader(io.StringIO(text, newline="")))
+        for text in (written("csv", row), written("csv", row, spreadsheet_safe=True))
+    )
+    assert (exact["path"], exact["error"]) == (name, "=no")
+    assert safe["path"] == ("'" + name if name[0] in "=+-@\t\r" else name)
+    assert safe["error"] == "'=no"
+    assert (safe["score"], safe["threshold"]) == ("-0.25", "-0.5")  # numbers stay numbers
+
+
+@given(st.lists(st.text(), min_size=2, max_size=5), st.booleans())
+def test_a_csv_line_is_one_record(values: list[str], safe: bool) -> None:
+    (record,) = csv.reader(io.StringIO(csv_line(values, spreadsheet_safe=safe), newline=""))
+    assert [text.removeprefix("'") if safe else text for text in record] == [
+        text.removeprefix("'") if safe else text for text in values
+    ]

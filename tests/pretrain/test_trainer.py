@@ -349,6 +349,17 @@ def test_precision_is_chosen_once_and_kept(
     assert same(resumed, plain)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_is_known_by_its_code(tmp_path: Path, number: int) -> None:
+    with pytest.raises(Interrupted, match="stopped at step 3") as caught:
+        run(Toy({2: send(number)}), tmp_path)
+    assert caught.value.code == 128 + number
+    resumed, plain = Toy(), Toy()
+    run(resumed, tmp_path, resume=True)
+    run(plain, tmp_path / "plain")
+    assert same(resumed, plain)
+
+
 def test_log_rows_are_means_since_the_last_row(tmp_path: Path) -> None:
     each = read_rows(run(Toy(), tmp_path / "each", log_every=1).log)
     pairs = read_rows(run(Toy(), tmp_path / "pairs", log_every=2).log)

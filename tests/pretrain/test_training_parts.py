@@ -90,6 +90,16 @@ def test_a_second_signal_acts_as_before() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stop_requests() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 class Fickle(Task):
     """A gradient that is ``slope`` in bf16, and 1 in fp32."""
 

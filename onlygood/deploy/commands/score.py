@@ -66,6 +66,7 @@ class Options:
     quiet: bool
     verbose: bool
     exit_zero: bool = False
+    spreadsheet_safe: bool = False
 
 
 def run(**typed: Any) -> int:
@@ -106,7 +107,8 @@ def run(**typed: Any) -> int:
             workers=workers,
             any_frame=options.any_frame,
         )
-        writer = make_writer(format, stream, settings, color=_colored(options.color, stream))
+        color, safe = _colored(options.color, stream), options.spreadsheet_safe
+        writer = make_writer(format, stream, settings, color=color, spreadsheet_safe=safe)
         try:
             with closing(rows):
                 for row in rows:

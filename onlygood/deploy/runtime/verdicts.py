@@ -1,7 +1,7 @@
 """Rows of verdicts: what is said of each image, in which format, and the exit code that it comes to."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +11,7 @@ from onlygood.deploy.runtime import jsontext
 from onlygood.deploy.runtime.files import display
 
 SCHEMA = 1
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begin one, in one spreadsheet or another
 COLUMNS = ("path", "status", "score", "threshold", "anomalous", "p_value", "width", "height", "ms", "error")
 
 
@@ -118,13 +119,15 @@ class Writer(Protocol):
         """Write what ends the output."""
 
 
-def make_writer(format: str, stream: TextIO, settings: Settings, *, color: bool = False) -> Writer:
+def make_writer(
+    format: str, stream: TextIO, settings: Settings, *, color: bool = False, spreadsheet_safe: bool = False
+) -> Writer:
     """A writer of "text", "csv", "jsonl" or "json"."""
     match format:
         case "text":
             return TextWriter(stream, color)
         case "csv":
-            return CsvWriter(stream)
+            return CsvWriter(stream, spreadsheet_safe)
         case "jsonl":
             return JsonlWriter(stream, settings)
         case "json":
@@ -165,14 +168,16 @@ class TextWriter:
 class CsvWriter:
     """RFC 4180 with plain newlines; names keep their bytes if the stream's errors are "surrogateescape"."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, spreadsheet_safe: bool) -> None:
         self._stream = stream
-        stream.write(",".join(COLUMNS) + "\n")
+        self._spreadsheet_safe = spreadsheet_safe
+        stream.write(csv_line(COLUMNS))
 
     def write(self, row: Row) -> None:
         """Write one record."""
         record = _record(row)
-        self._stream.write(",".join(_csv_field(record[name]) for name in COLUMNS) + "\n")
+        values = (record[name] for name in COLUMNS)
+        self._stream.write(csv_line(values, spreadsheet_safe=self._spreadsheet_safe))
 
     def finish(self) -> None:
         """Nothing ends a CSV file."""
@@ -245,8 +250,18 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-def _csv_field(value: Any) -> str:
+def csv_line(values: Iterable[Any], *, spreadsheet_safe: bool = False) -> str:
+    """One record of a CSV file; csv.writer, told to end lines by a newline, leaves carriage returns unquoted.
+
+    ``spreadsheet_safe`` puts a ' before texts that a spreadsheet would take for a formula and run.
+    """
+    return ",".join(_csv_field(value, spreadsheet_safe) for value in values) + "\n"
+
+
+def _csv_field(value: Any, spreadsheet_safe: bool) -> str:
     text = "" if value is None else str(value)
+    if spreadsheet_safe and isinstance(value, str) and text.startswith(_FORMULA):
+        text = "'" + text
     if any(character in text for character in ',"\r\n'):
         return '"' + text.replace('"', '""') + '"'
     return text
