@@ -147,3 +147,13 @@ def call() -> Callable[..., Result]:
         return result
 
     return invoke
+
+
+@pytest.fixture
+def parts(tmp_path: Path, grey: Callable[..., Path]) -> Path:
+    """Two good images, an anomalous one, one unreadable, in two folders."""
+    grey("parts/a.png", 51)
+    grey("parts/b.png", 230)
+    grey("parts/sub/d.png", 102)
+    (tmp_path / "parts" / "c.png").write_bytes(b"no image")
+    return tmp_path / "parts"

@@ -126,8 +126,8 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     def modules(*parts: str) -> set[str]:
         return {IMPORTED_AS.get(item.name, item.name.replace("-", "_")) for item in requirements(*parts)}
 
-    assert imported(ROOT / "onlygood") == modules("base", "train") - IMPORTED_BY_TORCH
-    assert imported(ROOT / "onlygood/runtime") <= modules("base")
+    assert imported(ROOT / "onlygood") == modules("base", "train", "heif") - IMPORTED_BY_TORCH
+    assert imported(ROOT / "onlygood/runtime") <= modules("base", "heif")
 
 
 def test_one_version() -> None:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from onlygood.anomaly.data.datasets import Sample, discover
+from onlygood.anomaly.data.datasets import discover
+from onlygood.anomaly.data.samples import Sample
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.evaluation.metrics import auroc
 from onlygood.anomaly.fit import batches, build_task, fit_head
@@ -79,7 +80,7 @@ def reader(run: Trained) -> Detector:
     every = ["logprob"] if run.task.view_classifier is not None else ["centre"]
     head = HeadConfig(names=every)
     recipe = run.recipe.model_copy(update={"head": head})
-    return fit_head(recipe, run.task, run.store, run.train_ids[:1])
+    return fit_head(recipe, run.task, run.store, run.train_ids[:1]).detector
 
 
 def collect(detector: Detector, store: ImageStore, ids: Ids) -> Outputs:

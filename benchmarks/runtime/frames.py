@@ -19,7 +19,8 @@ from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.plan import plan_input
 from onlygood.anomaly.recipe import load_recipe
 from onlygood.pretrain.data.store import probe_images
-from onlygood.runtime.images.reader import load_image, resize
+from onlygood.runtime.images.reader import load_image
+from onlygood.runtime.images.resize import resize
 from onlygood.runtime.model.frames import measure, objection, ranges
 
 FAULTS: dict[str, Callable[[Image.Image], Image.Image]] = {

@@ -42,7 +42,11 @@ class Detector(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 ``(N, H, W, C)`` to scores ``(N,)`` and heatmaps ``(N, h, w)``; higher is more anomalous."""
         scores = self.head(self.outputs(images.permute(0, 3, 1, 2)))
-        return scores.topk(self.top, dim=1).values.mean(dim=1), self.regions.heatmap(scores)
+        return self.pool(scores), self.regions.heatmap(scores)
+
+    def pool(self, scores: Tensor) -> Tensor:
+        """Scores of regions ``(N, R)`` to those of images ``(N,)``."""
+        return scores.topk(self.top, dim=1).values.mean(dim=1)
 
     @torch.no_grad()
     def collect(self, batches: Iterator[Tensor]) -> Outputs:

@@ -4,24 +4,29 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlygood.anomaly.data.datasets import Dataset, split_good
+from onlygood.anomaly.data.datasets import split_good
+from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.detector import Detector
+from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.heads.registry import HEADS, check_needs, create_head
 from onlygood.anomaly.plan import Split, plan_input, plan_split
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
+from onlygood.anomaly.suspects import Judged, cross_fitted
 from onlygood.pretrain.data.cachedir import find_cache
 from onlygood.pretrain.data.store import ImageStore, probe_images
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
 from onlygood.pretrain.training.trainer import TrainResult, train
+from onlygood.runtime.images.notes import NoteCounts
 
 _REGIONS_TO_FIT = 200_000  # region features that a head is fitted on, at most
 
@@ -40,6 +45,8 @@ class Fitted:
     train_ids: NDArray[np.int64]
     calibration_ids: NDArray[np.int64]
     training: TrainResult
+    root: Path  # folder of the images, or of the list that named them
+    judged: Judged  # the training images
 
 
 def fit(
@@ -77,6 +84,11 @@ def fit(
     store = ImageStore.build(paths, spec, progress=progress)
     for path, reason in store.bad:
         say(f"skipped {path}: {reason}")
+    notes = NoteCounts()
+    for _, note in store.notes:
+        notes.add(note)
+    for line in notes.lines():
+        say(line)
     unique = np.unique(store.hashes, return_index=True)[1]
     if copies := len(store) - len(unique):
         say(f"{copies} copies of other images (equal pixels), such as {store.duplicates[0][1]}, are left out")
@@ -92,8 +104,12 @@ def fit(
         np.sort(unique[part]) for part in split_good(names, counts, recipe.training.seed)
     )
     training = train(task, store, recipe.training, work, ids=train_ids, resume=resume, progress=progress)
-    detector = fit_head(recipe, task, store, train_ids)
-    return Fitted(detector, task, recipe, store, split, train_ids, calibration_ids, training)
+    head = fit_head(recipe, task, store, train_ids)
+    name_of = dict(zip(unique, names, strict=True))
+    judged = cross_fitted(head.detector, head.outputs, head.ids, [name_of[i] for i in head.ids])
+    root = good.root if good.root.is_dir() else good.root.parent
+    parts = train_ids, calibration_ids
+    return Fitted(head.detector, task, recipe, store, split, *parts, training, root, judged)
 
 
 def build_task(recipe: Recipe, channels: int, images: int) -> Task:
@@ -116,18 +132,26 @@ def build_task(recipe: Recipe, channels: int, images: int) -> Task:
     )
 
 
-def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> Detector:
+class FittedHead(NamedTuple):
+    """A detector whose head is fitted, and on what."""
+
+    detector: Detector
+    ids: NDArray[np.int64]
+    outputs: Outputs
+
+
+def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> FittedHead:
     """The recipe's head, fitted on the regions of training images; of some, where all would be too many."""
     regions = create_regions(recipe.regions, store.spec.height, store.spec.width, task.encoder)
     head = create_head(recipe.head, task.encoder.dim, task)
     device = next(task.parameters()).device
     detector = Detector(task, regions, head, top=recipe.pool.top).to(device).eval()
     most = max(1, _REGIONS_TO_FIT // regions.count)
-    train_ids = spread(train_ids, most)
+    ids = spread(train_ids, most)
     size = detector.batch_size(store.spec.height, store.spec.width)
-    outputs = detector.collect(batches(store, train_ids, size, device))
+    outputs = detector.collect(batches(store, ids, size, device))
     detector.cpu().head.fit(outputs)
-    return detector.eval()
+    return FittedHead(detector.eval(), ids, outputs)
 
 
 def spread(ids: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -26,7 +26,8 @@ class InputConfig(Strict):
     side: int = Field(default=224, ge=16, le=8192)  # "auto": the shorter side at most
     channels: Literal["auto", 1, 3] = "auto"
     resize: Literal["stretch", "pad", "crop"] = "stretch"
-    bit_depth: Literal[8, 10, 12, 14, 16] = 16
+    bit_depth: Literal["auto", 8, 10, 12, 14, 16] = "auto"  # of images that do not say their own
+    jpeg: Literal["full", "reduced"] = "full"  # reduced: large ones are shrunk while decoding, for speed
     standardize: Literal["image", "fixed"] = "image"
 
 

@@ -17,6 +17,7 @@ from onlygood.deploy import options as opt
 from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
 from onlygood.runtime.errors import Interrupted, OnlygoodError
 from onlygood.runtime.files import display
+from onlygood.runtime.images.silence import silence_decoders
 
 app = typer.Typer(
     name="onlygood",
@@ -43,6 +44,7 @@ def _run(command: str, **options: Any) -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")  # no name may end a run
     try:
         module = importlib.import_module(f"onlygood.deploy.commands.{command}")
+        silence_decoders()
         code = module.run(**options) or 0
         sys.stdout.flush()
     except Interrupted as error:
@@ -127,6 +129,7 @@ def score(
     follow_symlinks: opt.FollowSymlinks = False,
     exclude: opt.Exclude = None,
     max_pixels: opt.MaxPixels = None,
+    max_memory: opt.MaxMemory = None,
     bit_depth: opt.BitDepth = None,
     on_error: opt.ErrorPolicy = opt.OnError.FAIL,
     workers: opt.Workers = None,
@@ -161,6 +164,7 @@ def check(
     follow_symlinks: opt.FollowSymlinks = False,
     exclude: opt.Exclude = None,
     max_pixels: opt.MaxPixels = None,
+    max_memory: opt.MaxMemory = None,
     bit_depth: opt.BitDepth = None,
     on_error: opt.ErrorPolicy = opt.OnError.FAIL,
     workers: opt.Workers = None,
@@ -207,6 +211,7 @@ def evaluate(
     format: opt.MetricsRows = opt.MetricsFormat.TEXT,
     output: opt.ReportFolder = None,
     threads: opt.Threads = 1,
+    max_memory: opt.MaxMemory = None,
     seed: opt.Seed = 0,
     quiet: opt.Quiet = False,
 ) -> None:

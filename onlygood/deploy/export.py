@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onlygood import __version__
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.fit import Fitted, spread
+from onlygood.anomaly.suspects import Judged, find_suspects
 from onlygood.deploy.clock import source_date, without_times
 from onlygood.pretrain.data.store import HASH_DIGITS, ImageStore
 from onlygood.runtime.atomic import write_atomically
@@ -61,14 +62,16 @@ def export(fitted: Fitted, path: Path) -> Metadata:
             f"{len(some)} calibration images, and {TOLERANCE:g} is allowed"
         )
     tests = infer(generated_images(spec))
+    calibration = Judged(held_out, scores.astype(np.float64))
     metadata = Metadata(
         name=fitted.recipe.name,
         recipe=fitted.recipe.model_dump(mode="json"),
         input=spec,
         heatmap=(tests[1].shape[1], tests[1].shape[2]),
         calibration=Calibration(
-            scores=sorted(float(score) for score in scores), max_false_alarms=fitted.split.rate
+            scores=np.sort(calibration.scores).tolist(), max_false_alarms=fitted.split.rate
         ),
+        suspects=find_suspects(fitted.judged, calibration, store.paths, fitted.root),
         frames=ranges([frame for _, frame in _measured(store, spread(fitted.train_ids, FRAMES))]),
         self_test=SelfTest(scores=[float(score) for score in tests[0]], tolerance=DEVICE_TOLERANCE),
         parity=Parity(max_relative=parity, images=len(some)),

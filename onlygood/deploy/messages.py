@@ -4,6 +4,7 @@ import sys
 from time import perf_counter
 
 from onlygood.runtime.files import Findings, printable
+from onlygood.runtime.images.notes import NoteCounts
 from onlygood.runtime.rows.verdicts import Counts, Row
 
 
@@ -17,6 +18,7 @@ class Messages:
         self._progress = sys.stderr.isatty() and not rows_on_terminal and not quiet
         self._start = perf_counter()
         self._shown = 0.0
+        self._notes = NoteCounts()
 
     def detail(self, text: str) -> None:
         """Print a line if --verbose."""
@@ -28,7 +30,9 @@ class Messages:
         if row.error and not self._quiet and not self._rows_on_terminal:
             self._print(f"{printable(row.path)}: {printable(row.error)}")
         for note in row.notes:
-            self.detail(f"{printable(row.path)}: {note}")
+            first = self._notes.add(note)
+            if self._verbose or (first and not self._quiet and not self._rows_on_terminal):
+                self._print(f"{printable(row.path)}: {printable(note)}")
         if self._progress and perf_counter() - self._shown > 0.2:
             self._shown = perf_counter()
             print(f"\r\x1b[K{counts}", end="", file=sys.stderr, flush=True)  # noqa: T201
@@ -37,6 +41,8 @@ class Messages:
         """Print the last line."""
         if self._quiet or not counts.images:
             return
+        for line in self._notes.lines():
+            self._print(printable(line))
         if counts.earlier:
             self._print(f"{counts.earlier} of these images were scored by an earlier run")
         seconds = perf_counter() - self._start
@@ -45,6 +51,8 @@ class Messages:
 
     def findings(self, findings: Findings) -> None:
         """Name the folders that were passed over and, however quiet, those asked for that hold no image."""
+        if not self._quiet and (others := findings.left_alone()):
+            self._print(printable(others))
         for folder in findings.ours if not self._quiet else ():
             self._print(f"{printable(folder)}: passed over, onlygood wrote it; name it to have it read")
         for folder in findings.empty:

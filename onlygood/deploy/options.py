@@ -11,6 +11,7 @@ from typer import Argument, BadParameter, Option
 from onlygood.runtime.limits import (
     LARGEST_IMAGE,
     LARGEST_SEED,
+    MOST_MEMORY,
     MOST_MINUTES,
     MOST_STEPS,
     MOST_THREADS,
@@ -136,6 +137,16 @@ MaxPixels = Annotated[
         min=1,
         max=LARGEST_IMAGE,
         help="Refuse larger images unread. Default: 100 million.",
+    ),
+]
+MaxMemory = Annotated[
+    int | None,
+    Option(
+        "--max-memory",
+        min=1,
+        max=MOST_MEMORY,
+        metavar="MB",
+        help="Decode fewer large images at once to stay within this. Default: 2000.",
     ),
 ]
 BitDepth = Annotated[

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -9,9 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.formats import READ_SUFFIXES, UNREAD_SUFFIXES
 
 OUTPUT_MARKER = ".onlygood-output"  # lies in folders that onlygood writes, whose pictures are no data
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = (
+    READ_SUFFIXES | UNREAD_SUFFIXES
+)  # the latter for their reason: no picture is passed over in silence
+_MOST_ENDINGS, _LONGEST_ENDING = 50, 12  # that are told apart
 
 
 @dataclass
@@ -20,6 +25,12 @@ class Findings:
 
     ours: list[Path] = field(default_factory=list)  # folders that onlygood wrote: not entered
     empty: list[Path] = field(default_factory=list)  # folders asked for in which there was no image
+    others: Counter[str] = field(default_factory=Counter)  # files that are no pictures, by their ending
+
+    def left_alone(self) -> str:
+        """The others in words, such as "left alone: 3 .txt, 1 .pdf"; "" if there are none."""
+        counted = ", ".join(f"{count} {ending}" for ending, count in self.others.most_common())
+        return counted and f"left alone: {counted}"
 
 
 def find_images(
@@ -87,8 +98,14 @@ class _Walk:
             if name.startswith(".") or excluded:
                 continue
             if not is_folder:
-                if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                ending = Path(name).suffix.lower()
+                if ending in IMAGE_SUFFIXES:
                     yield folder / name
+                else:
+                    others = self.findings.others
+                    plain = ending.isascii() and ending.isprintable() and len(ending) <= _LONGEST_ENDING
+                    known = plain and (ending in others or len(others) < _MOST_ENDINGS)
+                    others[ending or "without ending" if known else "of other endings"] += 1
             elif self.recursive and (self.visited is not None or not is_link):
                 yield from self.images(folder / name, inside + "/")
 

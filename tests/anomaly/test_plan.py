@@ -10,7 +10,7 @@ from onlygood.anomaly.plan import DEFAULT_RATE, FEWEST, LONGEST, plan_input, pla
 from onlygood.anomaly.recipe import InputConfig, Recipe
 from onlygood.pretrain.data.store import Probe
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.model.calibration import minimum_n, smallest_alpha
+from onlygood.runtime.model.calibration import minimum_n, rank, smallest_alpha
 
 RECIPE = Recipe()
 
@@ -99,6 +99,46 @@ def test_nothing_is_said_of_images_of_one_moderate_shape(shorter: int, ratio: fl
     assert "another shape" not in plan_input(InputConfig(), probe(*sides), tile=64, stride=16)[1]
 
 
+@pytest.mark.parametrize(
+    ("largest", "depth"),
+    [
+        (255, 8),
+        (256, 10),
+        (1023, 10),
+        (1024, 12),
+        (4095, 12),
+        (4096, 14),
+        (16383, 14),
+        (16384, 16),
+        (65535, 16),
+    ],
+)
+@pytest.mark.parametrize("declared", [True, False])
+def test_the_depth_is_the_least_that_holds_all_values(largest: int, depth: int, declared: bool) -> None:
+    deep = Probe(((64, 64),), grey=True, sixteen_bit=True, largest=largest, declared=declared)
+    spec, words = plan_input(InputConfig(), deep, tile=32, stride=32)
+    assert spec.bit_depth == depth
+    assert f", {depth} bits deep, " in words
+    assert ("as the files say" in words) is declared
+    assert (f"no value sampled is above {largest}" in words) is not declared
+
+
+def test_the_depth_of_a_recipe_or_of_nothing_known() -> None:
+    deep = Probe(((64, 64),), grey=True, sixteen_bit=True, largest=900)
+    spec, words = plan_input(InputConfig(bit_depth=14), deep, tile=32, stride=32)
+    assert spec.bit_depth == 14
+    assert "14 bits deep as the recipe says" in words
+    black = Probe(((64, 64),), grey=True, sixteen_bit=True, largest=0)
+    assert plan_input(InputConfig(), black, tile=32, stride=32)[0].bit_depth == 16
+    spec, words = plan_input(InputConfig(), probe(64, 64), tile=32, stride=32)
+    assert (spec.bit_depth, "bits" in words) == (16, False)
+
+
+def test_reduced_jpegs_are_for_those_who_ask() -> None:
+    assert plan_input(InputConfig(), probe(64, 64), tile=32, stride=32)[0].jpeg == "full"
+    assert plan_input(InputConfig(jpeg="reduced"), probe(64, 64), tile=32, stride=32)[0].jpeg == "reduced"
+
+
 @pytest.mark.parametrize(("grey", "channels", "word"), [(True, 1, "greyscale"), (False, 3, "RGB")])
 def test_channels_are_those_of_the_images(grey: bool, channels: int, word: str) -> None:
     spec, words = plan_input(InputConfig(), probe(64, 64, grey=grey), tile=32, stride=32)
@@ -118,19 +158,37 @@ def recipe(fraction: float = 0.2, rate: float | None = None) -> Recipe:
     ("images", "train", "calibration", "rate"),
     [
         (1000, 800, 200, 0.01),  # a fifth
-        (300, 201, 99, 0.01),  # as many as 1 % needs
-        (197, 98, 99, 0.01),  # half at most
-        (196, 157, 39, 1 / 40),  # 1 % cannot be had: a fifth, and what that allows
-        (60, 41, 19, 1 / 20),  # at least enough for 5 %
-        (20, 10, 10, 1 / 11),
+        (500, 301, 199, 0.01),  # as many as 1 % needs, so that no single image is the threshold
+        (397, 198, 199, 0.01),  # half at most
+        (396, 198, 198, 2 / 199),  # 1 % would hang on one image: half of them, and what two allow
+        (240, 120, 120, 2 / 121),
+        (60, 30, 30, 2 / 31),
+        (20, 10, 10, 2 / 11),
     ],
 )
 def test_splits_by_hand(images: int, train: int, calibration: int, rate: float) -> None:
     split = plan_split(recipe(), images, None)
     assert (split.train, split.calibration) == (train, calibration)
     assert split.rate == pytest.approx(rate)
-    assert (f"{DEFAULT_RATE:g} would need 197 good images" in split.words) == (rate != 0.01)
+    assert (f"{DEFAULT_RATE:g} would need 397 good images" in split.words) == (rate != 0.01)
     assert f"{train} images to learn from, {calibration} held out" in split.words
+
+
+@given(st.integers(2 * FEWEST, 3000), st.floats(0.05, 0.9), st.none() | st.floats(0.001, 0.5))
+def test_a_threshold_hangs_on_one_image_only_where_a_wish_forces_it(
+    images: int, fraction: float, wish: float | None
+) -> None:
+    """And then the words say so, with the number of images that would let it hang on two."""
+    most = images - max(FEWEST, images // 2)
+    if wish is not None and minimum_n(wish) > most:
+        return
+    split = plan_split(recipe(fraction), images, wish)
+    enough = re.search(r"hangs on one image.* (\d+) good images would let it hang on two", split.words)
+    assert (rank(split.calibration, split.rate) == 1) == (enough is not None)
+    if enough is not None:
+        assert wish is not None
+        assert rank(most, wish) == 1  # half of them do not allow two
+        assert rank(plan_split(recipe(fraction), int(enough[1]), wish).calibration, wish) == 2
 
 
 @given(st.integers(2 * FEWEST, 3000), st.floats(0.05, 0.9), st.none() | st.floats(0.001, 0.5))
@@ -155,6 +213,13 @@ def test_every_split_keeps_its_promise_or_says_which_it_could(
 def test_too_few_images_are_told(images: int) -> None:
     with pytest.raises(OnlygoodError, match=f"{images} .*images are too few: {2 * FEWEST} are the least"):
         plan_split(recipe(), images, None)
+
+
+def test_a_wish_that_hangs_on_one_image_is_kept_and_said() -> None:
+    split = plan_split(recipe(), 240, 0.01)
+    assert (split.train, split.calibration, split.rate) == (141, 99, 0.01)
+    assert "the threshold hangs on one image, the farthest of these 99" in split.words
+    assert "397 good images would let it hang on two" in split.words
 
 
 def test_the_command_line_wins_over_the_recipe() -> None:

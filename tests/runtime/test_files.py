@@ -116,7 +116,7 @@ def test_what_onlygood_wrote_is_entered_by_name_only(tree: Path) -> None:
         "x.webp",
         "b.png",
     ]
-    assert findings == Findings(ours=[tree / "report"])
+    assert (findings.ours, findings.empty) == ([tree / "report"], [])
     assert found(tree, tree / "report") == ["report/deep/overlay.png", "report/roc.png"]
     assert found(tree, tree / "report/deep") == ["report/deep/overlay.png"]
     mark_output(tree / "report", "report")  # ours already: whatever it holds
@@ -137,7 +137,7 @@ def test_folders_without_images_are_noted(tree: Path) -> None:
     findings = Findings()
     paths = [tree / "empty", tree / "a", tree / "gone"]
     assert len(list(find_images(paths, exclude=["*.webp"], findings=findings))) == 3
-    assert findings == Findings(empty=[tree / "empty"])
+    assert (findings.ours, findings.empty) == ([], [tree / "empty"])
 
 
 @given(st.lists(st.text("aéüñ뷁Å", min_size=1, max_size=4), min_size=1, max_size=3), st.data())
@@ -238,3 +238,23 @@ def test_the_least_of_affinity_and_quotas(tmp_path: Path, quotas: dict[str, str]
 @pytest.mark.usefixtures("sixteen_cores")
 def test_without_control_groups_the_affinity_counts(tmp_path: Path) -> None:
     assert available_cpus(tmp_path / "none", tmp_path) == 16
+
+
+def test_pictures_that_cannot_be_read_are_found_and_other_files_counted(tmp_path: Path) -> None:
+    pictures = ["a.heic", "b.DCM", "c.ppm", "d.jp2", "e.avif", "f.gif", "g.psd", "h.nef", "i.exr", "j.jpg"]
+    for name in [*pictures, "x.txt", "y.TXT", "z.pdf", "README", "sub/w.csv", ".hidden.txt"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    findings = Findings()
+    assert [path.name for path in find_images([tmp_path], findings=findings)] == pictures
+    assert findings.left_alone() == "left alone: 2 .txt, 1 without ending, 1 .csv, 1 .pdf"
+    assert Findings().left_alone() == ""
+
+
+def test_endings_without_number_take_no_memory(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"a.{number}").touch()
+    findings = Findings()
+    assert list(find_images([tmp_path], findings=findings)) == []
+    assert len(findings.others) == 51
+    assert findings.others["of other endings"] == 150

@@ -21,7 +21,8 @@ from onlygood.anomaly.data.mask_files import Pairs, pair
 from onlygood.anomaly.data.names import composed, meaning, plain
 from onlygood.anomaly.data.samples import Found, Sample, judged_by_masks, some
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import IMAGE_SUFFIXES, Findings, display, find_images
+from onlygood.runtime.files import Findings, display, find_images
+from onlygood.runtime.images.formats import READ_SUFFIXES
 
 _PARTS = ("train", "test")
 
@@ -46,10 +47,12 @@ def from_folder(root: Path, *, all_good: bool = False) -> Found:
     notes = pairs.notes
     if findings.ours:
         notes += (f"left out, since onlygood wrote it: {some(map(display, findings.ours))}",)
+    if others := findings.left_alone():
+        notes += (others,)
     if not pairs.images:
         extra = "".join(f"; {note}" for note in notes)
         raise OnlygoodError(
-            f"{display(root)}: no images in it{extra}; known endings are {' '.join(sorted(IMAGE_SUFFIXES))}"
+            f"{display(root)}: no images in it{extra}; known endings are {' '.join(sorted(READ_SUFFIXES))}"
         )
     top, groups = _grouped(root, pairs.images)
     return _Tree(top, groups, pairs.masks, notes, all_good).found()

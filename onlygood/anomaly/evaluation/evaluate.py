@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.anomaly.data.datasets import Dataset, discover
+from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.data.masks import read_mask
+from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.evaluation import metrics
 from onlygood.anomaly.evaluation.scores import OnProgress, Scored, Scores, score_samples
 from onlygood.runtime.errors import ImageError, OnlygoodError
 from onlygood.runtime.files import display, mark_output
-from onlygood.runtime.images.reader import paste_box
+from onlygood.runtime.images.reader import DEFAULTS, ReadOptions
+from onlygood.runtime.images.resize import paste_box
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 
@@ -28,6 +30,7 @@ def evaluate(
     threads: int = 1,
     seed: int = 0,
     progress: OnProgress | None = None,
+    reader: ReadOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Score the test images of a data set and measure; the result can be written as JSON.
 
@@ -47,7 +50,7 @@ def evaluate(
     provenance = detector.metadata.provenance
     hashes = provenance.get("image_hashes")
     seen = frozenset([*(hashes or ()), *provenance.get("pixel_hashes", ())])
-    scores = score_samples(detector, dataset.samples, seen, progress)
+    scores = score_samples(detector, dataset.samples, seen, progress, reader)
     _check_any(dataset, scores)
     result = _measure(detector, dataset, scores, seed)
     result["excluded_seen"] = None if hashes is None else scores.seen

@@ -13,7 +13,8 @@ from onlygood.anomaly.data.masks import read_mask
 from onlygood.anomaly.evaluation.metrics import on_image
 from onlygood.anomaly.evaluation.scores import Scored, Scores
 from onlygood.runtime.errors import ImageError
-from onlygood.runtime.images.reader import load_image, paste_box
+from onlygood.runtime.images.reader import load_image
+from onlygood.runtime.images.resize import paste_box
 from onlygood.runtime.images.spec import InputSpec
 
 OUTLINE = (86, 180, 233)  # of the true defect: sky blue, which the heat colours do not hold

@@ -11,11 +11,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.anomaly.data.datasets import Sample
+from onlygood.anomaly.data.samples import Sample
 from onlygood.pretrain.data.store import HASH_DIGITS, pixel_hash
 from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError
-from onlygood.runtime.images.reader import LoadedImage, load_image, read_bytes
+from onlygood.runtime.images.reader import DEFAULTS, LoadedImage, ReadOptions, load_image, read_bytes
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 
@@ -53,6 +53,7 @@ def score_samples(
     samples: Sequence[Sample],
     seen: frozenset[str] = frozenset(),
     progress: OnProgress | None = None,
+    reader: ReadOptions = DEFAULTS,
 ) -> Scores:
     """Score each sample unless the hash of its file or of its pixels begins with one of ``seen``."""
     scored: list[Scored] = []
@@ -60,7 +61,7 @@ def score_samples(
     left_out = 0
     start = perf_counter()
     with tempfile.TemporaryFile() as file:
-        for done, (sample, image) in enumerate(_read(samples, detector.metadata.input, seen), 1):
+        for done, (sample, image) in enumerate(_read(samples, detector.metadata.input, seen, reader), 1):
             if image is None:
                 left_out += 1
             elif isinstance(image, ImageError):
@@ -81,16 +82,16 @@ def score_samples(
 
 
 def _read(
-    samples: Sequence[Sample], spec: InputSpec, seen: frozenset[str], workers: int = 2
+    samples: Sequence[Sample], spec: InputSpec, seen: frozenset[str], reader: ReadOptions, workers: int = 2
 ) -> Iterator[tuple[Sample, LoadedImage | ImageError | None]]:
     """Images in the order of the samples, a few read ahead by threads; None for a seen one."""
 
     def read(sample: Sample) -> LoadedImage | ImageError | None:
         try:
-            data = read_bytes(sample.path)
+            data = read_bytes(sample.path, reader)
             if hashlib.sha256(data).hexdigest()[:HASH_DIGITS] in seen:
                 return None
-            image = load_image(data, spec)
+            image = load_image(data, spec, reader)
             return None if pixel_hash(image.pixels)[:HASH_DIGITS] in seen else image
         except ImageError as error:
             return error

@@ -35,9 +35,9 @@ class Ensemble(Head):
         Every other image is scored by a copy that is fitted on those between: of what it remembers, nearest
         neighbours would tell no distance at all.
         """
-        seen, unseen = _images(outputs, slice(0, None, 2)), _images(outputs, slice(1, None, 2))
+        seen, unseen = outputs.take(slice(0, None, 2)), outputs.take(slice(1, None, 2))
         few = max(1, _SAMPLE // outputs.features.shape[1])
-        unseen = _images(unseen, slice(0, None, -(-len(unseen.features) // few)))
+        unseen = unseen.take(slice(0, None, -(-len(unseen.features) // few)))
         for index, head in enumerate(self._heads()):
             scores = deepcopy(head).fit(seen)(unseen).flatten().double()
             middle, tail = torch.quantile(scores, scores.new_tensor([0.5, 0.99]))
@@ -56,8 +56,3 @@ class Ensemble(Head):
 
     def _heads(self) -> list[Head]:
         return list(self.heads)  # type: ignore[arg-type]
-
-
-def _images(outputs: Outputs, which: slice) -> Outputs:
-    """Some of the images."""
-    return Outputs(outputs.features[which], None if outputs.logits is None else outputs.logits[which])

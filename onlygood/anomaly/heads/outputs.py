@@ -15,3 +15,7 @@ class Outputs:
 
     features: Tensor
     logits: Tensor | None = None
+
+    def take(self, which: slice | Tensor) -> "Outputs":
+        """Some of the images."""
+        return Outputs(self.features[which], None if self.logits is None else self.logits[which])

@@ -60,6 +60,7 @@ def run(directory: Path, seed: int, images: int) -> int:
         follow_symlinks=False,
         exclude=None,
         max_pixels=None,
+        max_memory=None,
         bit_depth=None,
         on_error=OnError.FAIL,
         workers=None,
@@ -78,6 +79,7 @@ def run(directory: Path, seed: int, images: int) -> int:
         format=MetricsFormat.TEXT,
         output=directory / "report",
         threads=1,
+        max_memory=None,
         seed=seed,
         quiet=True,
     )

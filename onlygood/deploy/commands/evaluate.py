@@ -16,6 +16,8 @@ from onlygood.anomaly.evaluation.scores import OnProgress
 from onlygood.deploy.destination import check_folder
 from onlygood.runtime import jsontext
 from onlygood.runtime.files import printable
+from onlygood.runtime.images.memory import Budget
+from onlygood.runtime.images.reader import ReadOptions
 
 _METRICS = {
     "image AUROC": "image_auroc",
@@ -34,6 +36,7 @@ def run(
     format: str,
     output: Path | None,
     threads: int,
+    max_memory: int | None,
     seed: int,
     quiet: bool,
 ) -> int:
@@ -42,7 +45,13 @@ def run(
         check_folder(output)
     with _progress(quiet) as progress:
         result = evaluate.evaluate(
-            model, dataset, output=output, threads=threads, seed=seed, progress=progress
+            model,
+            dataset,
+            output=output,
+            threads=threads,
+            seed=seed,
+            progress=progress,
+            reader=ReadOptions(memory=Budget.of(max_memory)),
         )
     if format == "json":
         sys.stdout.write(jsontext.dumps(result, indent=2) + "\n")

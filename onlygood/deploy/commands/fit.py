@@ -8,11 +8,13 @@ from typing import Any
 
 import typer
 
-from onlygood.anomaly.data.datasets import Dataset, discover
+from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.data.layouts import UnclearFoldersError
+from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides
 from onlygood.deploy.clock import source_date
 from onlygood.deploy.destination import work_folder
+from onlygood.deploy.suspicion import suspicion
 from onlygood.runtime.files import mark_output
 from onlygood.runtime.model.calibration import achieved_interval, threshold
 
@@ -78,6 +80,13 @@ def run(
     metadata = export(fitted, output)
     for path, reason in odd_frames(fitted, metadata.frames):
         say(f"look at {path}: {reason}; the model calls such a frame unusable")
+    if metadata.suspects:
+        say(
+            f"look at these {len(metadata.suspects)} images, whose scores lie far outside the others'; "
+            "if they are not good, take them out and fit again:"
+        )
+    for line in suspicion(metadata):
+        say(f"  {line}")
     save_weights(fitted.detector.encoder, folder / "encoder.safetensors", standardize=fitted.task.standardize)
     save_state(fitted.task, folder / "task.safetensors")
     write_atomically(folder / "recipe.json", resolved.model_dump_json(indent=2).encode())

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import typer
 
+from onlygood.deploy.suspicion import suspicion
 from onlygood.runtime import jsontext
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.files import printable
@@ -60,6 +61,9 @@ def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
     yield _line("calibration", f"{len(scores)} good images that the model never saw")
     yield _line("", f"scores {scores[0]:.6g} … {scores[-1]:.6g}, median {np.median(scores):.6g}")
     yield from _threshold_lines(**facts["verdicts"])
+    if metadata.suspects:
+        yield _line("suspects", f"{len(metadata.suspects)} images with scores far outside the others'")
+    yield from (_line("", line) for line in suspicion(metadata))
     yield from _frame_lines(metadata.frames)
     yield _line("self-test", f"{len(test.scores)} images, tolerance {test.tolerance:.1e}")
     yield _line("parity", f"{metadata.parity.max_relative:.1e} from torch on {metadata.parity.images} images")

@@ -116,6 +116,8 @@ def _images(directory: Path, say: Callable[[str], None]) -> list[Path]:
 
     findings = Findings()
     pairs = pair(list(find_images([directory], findings=findings)), directory)
+    if others := findings.left_alone():
+        say(others)
     for folder in findings.ours:
         say(f"{display(folder)}: passed over, onlygood wrote it")
     for note in pairs.notes:

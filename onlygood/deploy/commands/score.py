@@ -14,19 +14,13 @@ from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.messages import Messages
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.files import Findings, as_on_disk, find_images, read_list
+from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.ledger import Ledger
 from onlygood.runtime.rows.stream import score_images
-from onlygood.runtime.rows.verdicts import (
-    Counts,
-    Row,
-    Settings,
-    Status,
-    exit_code,
-    make_writer,
-)
+from onlygood.runtime.rows.verdicts import Counts, Row, Settings, Status, exit_code, make_writer
 from onlygood.runtime.threads import available_cpus
 
 _STDIN = Path("-")
@@ -52,6 +46,7 @@ class Options:
     follow_symlinks: bool
     exclude: list[str] | None
     max_pixels: int | None
+    max_memory: int | None
     bit_depth: int | None
     on_error: str
     workers: int | None
@@ -79,7 +74,7 @@ def run(**typed: Any) -> int:
         detector.file.sha256[:12], _threshold(detector, options), spec.bit_depth, options.any_frame
     )
     workers = options.workers or available_cpus()
-    reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS)
+    reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
     say = Messages(
         quiet=options.quiet,
         verbose=options.verbose,

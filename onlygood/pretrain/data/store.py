@@ -29,6 +29,7 @@ from onlygood.runtime.images.reader import (
     DEFAULTS,
     Header,
     ReadOptions,
+    largest_value,
     load_image,
     read_bytes,
     read_header,
@@ -36,7 +37,7 @@ from onlygood.runtime.images.reader import (
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.threads import available_cpus
 
-CACHE_VERSION = 2  # raise it whenever the same files would give other pixels or another index
+CACHE_VERSION = 3  # raise it whenever the same files would give other pixels or another index
 _AHEAD = 32  # images queued per worker, so that memory is constant and an interrupt is heard soon
 
 HASH_DIGITS = 16  # of the SHA-256 of a training image's file and of its pixels, as the model file lists them
@@ -212,7 +213,7 @@ def _nothing_readable(bad: Sequence[tuple[Path, str]]) -> str:
 def _key(paths: Sequence[Path], spec: InputSpec, options: ReadOptions) -> str:
     """Name of the cache of these files as they are now, seen through this spec."""
     files = [(str(path.absolute()), *_version(path)) for path in paths]
-    return _sha256_json([CACHE_VERSION, spec.model_dump(), asdict(options), files])[:32]
+    return _sha256_json([CACHE_VERSION, spec.model_dump(), options.max_pixels, files])[:32]
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -289,6 +290,8 @@ class Probe:
     sizes: tuple[tuple[int, int], ...]  # width and height of each readable image
     grey: bool  # no colour, whatever the channels are called
     sixteen_bit: bool  # some file has more than 8 bits a channel
+    largest: int | None = None  # value of these: by the files' own word, or else of a sample of them
+    declared: bool = False  # all of these say their own largest value
 
     @property
     def median_width(self) -> int:
@@ -307,7 +310,9 @@ class Probe:
 
 
 def probe_images(paths: Sequence[Path], sample: int = 64, progress: bool = True) -> Probe:
-    """Read every header, and decode ``sample`` colour files spread over the list: are they grey in truth?
+    """Read every header, and decode two samples of files, each spread over the list.
+
+    Are colour files grey in truth? And how far do files of more than 8 bits go that do not say it?
 
     Raises:
         OnlygoodError: no header is readable.
@@ -317,13 +322,33 @@ def probe_images(paths: Sequence[Path], sample: int = 64, progress: bool = True)
     if not headers:
         bad = [(path, str(reason)) for path, reason in zip(paths, seen, strict=True)]
         raise OnlygoodError(_nothing_readable(bad) if bad else "no images: the list of files is empty")
-    colour = [path for path, h in zip(paths, seen, strict=True) if isinstance(h, Header) and not h.grey]
-    spread = np.unique(np.linspace(0, len(colour) - 1, min(sample, len(colour))).astype(int))
+    readable = [(path, h) for path, h in zip(paths, seen, strict=True) if isinstance(h, Header)]
+    colour = _spread([path for path, header in readable if not header.grey], sample)
+    deep = [(path, header) for path, header in readable if header.sixteen_bit]
+    silent = _spread([path for path, header in deep if header.white is None], sample)
+    measured = _map(_largest, silent, available_cpus(), "measuring", progress)
+    values = [header.white for _, header in deep if header.white is not None]
     return Probe(
         sizes=tuple((header.width, header.height) for header in headers),
-        grey=all(_map(_is_grey, [colour[i] for i in spread], available_cpus(), "sampling", progress)),
-        sixteen_bit=any(header.sixteen_bit for header in headers),
+        grey=all(_map(_is_grey, colour, available_cpus(), "sampling", progress)),
+        sixteen_bit=bool(deep),
+        largest=max([*values, *measured], default=None) if deep else None,
+        declared=bool(deep) and not silent,
     )
+
+
+def _spread(paths: list[Path], sample: int) -> list[Path]:
+    """So many of the paths, evenly."""
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(sample, len(paths))).astype(int))
+    return [paths[i] for i in chosen]
+
+
+def _largest(path: Path) -> int:
+    """The largest value of a file of more than 8 bits; 0 of one that cannot be read."""
+    try:
+        return largest_value(path, InputSpec(height=256, width=256, channels=1)) or 0
+    except ImageError:
+        return 0
 
 
 def _header(path: Path) -> Header | ImageError:

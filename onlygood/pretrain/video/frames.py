@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from onlygood.runtime.errors import ImageError, OnlygoodError
 from onlygood.runtime.files import IMAGE_SUFFIXES, display, find_images
-from onlygood.runtime.images.reader import load_image, read_header, resize
+from onlygood.runtime.images.formats import READ_SUFFIXES
+from onlygood.runtime.images.reader import load_image, read_header
+from onlygood.runtime.images.resize import resize
 from onlygood.runtime.images.spec import InputSpec
 
 Frame = NDArray[np.uint8]  # ``(H, W, 3)``, RGB
@@ -77,7 +79,7 @@ class Frames:
             if not self._paths:
                 raise OnlygoodError(
                     f"{name}: no images in this folder; give a video file, or a folder that holds a video's "
-                    f"frames as files that end with {' '.join(sorted(IMAGE_SUFFIXES))}"
+                    f"frames as files that end with {' '.join(sorted(READ_SUFFIXES))}"
                 )
         elif not is_file:
             raise OnlygoodError(f"{name}: no such file or folder")

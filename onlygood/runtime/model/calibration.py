@@ -6,6 +6,7 @@ probability at most alpha (Vovk et al. 2005; Bates et al., "Testing for outliers
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ def p_values(calibration: Floats, scores: Floats) -> NDArray[np.float64]:
 def threshold(calibration: Floats, alpha: float) -> float:
     """The score above which, and only above which, ``p <= alpha``: the k-th largest calibration score."""
     n = len(calibration)
-    k = _rank(n, alpha)
+    k = rank(n, alpha)
     if k == 0:
         raise OnlygoodError(
             f"a false-alarm rate of {alpha:g} needs at least {minimum_n(alpha)} calibration images and the"
@@ -44,16 +45,27 @@ def threshold(calibration: Floats, alpha: float) -> float:
     return float(calibration[n - k])
 
 
-def minimum_n(alpha: float) -> int:
-    """Fewest calibration images that allow a verdict at rate ``alpha``: ``ceil(1/alpha) - 1``."""
+def minimum_n(alpha: float, k: int = 1) -> int:
+    """Fewest calibration images whose ``k``-th largest score is the threshold: ``ceil(k/alpha) - 1``.
+
+    With k = 1 there is a verdict at rate ``alpha``, and it hangs on a single image; with 2 it does not.
+    """
     _check_rate(alpha)
-    near = math.ceil(1 / alpha) - 1  # 1/alpha may have been rounded, either way
-    return next(n for n in range(max(near - 1, 1), near + 3) if _rank(n, alpha) > 0)
+    near = math.ceil(k / alpha) - 1  # k/alpha may have been rounded, either way
+    return next(n for n in range(max(near - 1, 1), near + 3) if rank(n, alpha) >= k)
 
 
-def smallest_alpha(n: int) -> float:
-    """Lowest false-alarm rate for which ``n`` calibration images allow a verdict."""
-    return 1 / (n + 1)
+def smallest_alpha(n: int, k: int = 1) -> float:
+    """Lowest false-alarm rate at which the ``k``-th largest of ``n`` calibration scores is the threshold."""
+    return k / (n + 1)
+
+
+def without(calibration: Floats, left_out: Iterable[float]) -> NDArray[np.float64]:
+    """Ascending ``calibration (n,)`` without each of the scores ``left_out`` once."""
+    kept = np.asarray(calibration, dtype=np.float64)
+    for score in left_out:
+        kept = np.delete(kept, np.flatnonzero(kept == score)[:1])
+    return kept
 
 
 def achieved_interval(n: int, alpha: float, confidence: float = 0.95) -> Interval:
@@ -62,14 +74,14 @@ def achieved_interval(n: int, alpha: float, confidence: float = 0.95) -> Interva
     Over draws of the calibration set the rate follows Beta(k, n + 1 - k), where ``k = floor(alpha (n + 1))``
     (Vovk, "Conditional validity of inductive conformal predictors", 2012); continuous scores are assumed.
     """
-    k = _rank(n, alpha)
+    k = rank(n, alpha)
     if k == 0:
         return Interval(0.0, 0.0, 0.0)  # nothing is ever flagged
     tail = (1 - confidence) / 2
     return Interval(_beta_quantile(k, n, tail), k / (n + 1), _beta_quantile(k, n, 1 - tail))
 
 
-def _rank(n: int, alpha: float) -> int:
+def rank(n: int, alpha: float) -> int:
     """Largest k with ``k / (n + 1) <= alpha``, in the very arithmetic in which p-values are compared."""
     _check_rate(alpha)
     k = math.floor(alpha * (n + 1))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import ImageOps
 
 from onlygood.runtime.errors import ImageError, ModelError
-from onlygood.runtime.images.reader import DEFAULTS, ReadOptions, load_image, resize
+from onlygood.runtime.images.reader import DEFAULTS, ReadOptions, load_image
+from onlygood.runtime.images.resize import resize
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model import calibration, frames
 from onlygood.runtime.model.metadata import Metadata

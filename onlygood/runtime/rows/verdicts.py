@@ -234,6 +234,7 @@ def _json(row: Row, settings: Settings) -> str:
         "bit_depth": settings.bit_depth,
         "any_frame": settings.any_frame,
         "model": settings.model,
+        "notes": list(row.notes),
         "schema": SCHEMA,
     }
     return jsontext.dumps(_record(row) | extras)

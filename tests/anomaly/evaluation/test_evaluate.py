@@ -248,7 +248,7 @@ def test_anomalous_images_alone_give_the_rate_of_detections(make_model, draw, tm
 
 
 def run(model, dataset, **changes) -> int:
-    options = {"format": "text", "output": None, "threads": 1, "seed": 0, "quiet": False}
+    options = {"format": "text", "output": None, "threads": 1, "max_memory": None, "seed": 0, "quiet": False}
     return command.run(model=model, dataset=dataset, **(options | changes))
 
 

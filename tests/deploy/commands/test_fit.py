@@ -20,6 +20,7 @@ from onlygood.deploy.cli import app
 from onlygood.deploy.commands.fit import _good_images
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.files import OUTPUT_MARKER
+from onlygood.runtime.model.calibration import threshold
 from onlygood.runtime.model.modelfile import load_model
 
 GOOD, SIDE = 48, 96
@@ -290,6 +291,37 @@ def test_a_group_is_never_both_trained_and_calibrated_on(good: Path, tmp_path: P
     assert not trained & calibrated
     assert len(split["calibration"]) >= 9  # what a rate of 0.1 needs
     assert len(split["train"]) + len(split["calibration"]) == GOOD
+
+
+def test_a_frame_of_noise_among_the_good_is_named_and_is_not_the_threshold(
+    good: Path, tmp_path: Path
+) -> None:
+    """Wherever the split puts it; which part that is depends on the bytes of the file."""
+    mixed, model = tmp_path / "mixed", tmp_path / "model.onnx"
+    equal_standing(good, mixed)
+    noise = np.random.default_rng(2).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    Image.fromarray(noise).save(mixed / "cam1" / "noise.png")
+    options = [word for word in SMALL if word != "--quiet"] + ["--steps", "40"]
+    result = call("fit", mixed, "-o", model, "--all-good", *options)
+    assert result.exit_code == 0, result.stderr
+    metadata = load_model(model).metadata
+    (suspect,) = metadata.suspects
+    split = json.loads((tmp_path / "model.work" / "split.json").read_text())
+    digest = hashlib.sha256((mixed / "cam1" / "noise.png").read_bytes()).hexdigest()
+    assert suspect.path == "cam1/noise.png"
+    assert digest in split[suspect.part]
+    scores = np.array(metadata.calibration.scores)
+    assert threshold(scores, metadata.calibration.max_false_alarms) < suspect.score
+    assert "look at these 1 images" in result.stderr
+    told = call("info", model).stdout
+    for text in (result.stderr, told):
+        assert f"cam1/noise.png, {'learned from' if suspect.part == 'train' else 'held out'}, score" in text
+        assert ("without those held out" in text) == (suspect.part == "calibration")
+
+
+def test_good_images_alone_are_not_suspected(whole: Path) -> None:
+    assert load_model(whole).metadata.suspects == []
+    assert "suspects" not in call("info", whole).stdout.split("provenance")[0]
 
 
 def test_an_encoder_is_pretrained_and_fitted_upon(good: Path, tmp_path: Path) -> None:

@@ -374,3 +374,33 @@ def test_probe_of_grey_files_and_depth(folder: Path) -> None:
 def test_probe_of_unreadable_files(folder: Path) -> None:
     with pytest.raises(OnlygoodError, match="none of the 1 images can be read"):
         probe_images([folder / "gone.png"])
+
+
+def sixteen(path: Path, top: int, **chunks: object) -> Path:
+    Image.fromarray(np.linspace(0, top, 48).reshape(6, 8).astype(np.uint16)).save(path, **chunks)
+    return path
+
+
+def test_probe_measures_how_far_deep_files_go(folder: Path) -> None:
+    paths = [sixteen(folder / f"{i}.png", 3000 + i) for i in range(8)]
+    probe = probe_images(paths)
+    assert (probe.largest, probe.declared) == (3007, False)
+    assert probe_images([save(folder / "a.png", 1)]).largest is None
+
+
+def test_probe_measures_a_spread_sample_and_takes_declared_depths_unread(folder: Path) -> None:
+    """Of a hundred files the brightest is not sampled; of those that say their own depth, all count."""
+    paths = [sixteen(folder / f"{i:03}.png", 60_000 if i == 57 else 900) for i in range(100)]
+    assert probe_images(paths, sample=4).largest == 900
+    declared = folder / "z.pgm"
+    declared.write_bytes(b"P5 2 1 4095\n" + bytes(4))
+    assert probe_images([declared]).declared
+    assert probe_images([declared]).largest == 4095
+    both = probe_images([*paths[:3], declared])
+    assert (both.largest, both.declared) == (4095, False)
+
+
+def test_probe_of_deep_files_that_cannot_be_decoded(folder: Path) -> None:
+    whole = sixteen(folder / "a.png", 900).read_bytes()
+    (folder / "a.png").write_bytes(whole[: len(whole) // 2])
+    assert probe_images([folder / "a.png"]).largest == 0

@@ -1,6 +1,5 @@
 """The reader: every kind of good and bad file, made here, gets the pixels or the reason it should."""
 
-import io
 import os
 import struct
 import warnings
@@ -12,37 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from pictures import SCENE, H, W, chunk, encode, png16, seeds
 from PIL import Image, ImageFile
 
 from onlygood.runtime.errors import ImageError
-from onlygood.runtime.images.reader import (
-    FORMATS,
-    LoadedImage,
-    ReadOptions,
-    load_image,
-    read_header,
-)
+from onlygood.runtime.images.reader import LoadedImage, ReadOptions, load_image, read_header
 from onlygood.runtime.images.spec import InputSpec
 
-H, W = 16, 24
 RGB = InputSpec(height=H, width=W, channels=3)
 GREY = InputSpec(height=H, width=W, channels=1)
-SCENE = np.random.default_rng(0).integers(0, 256, (H, W, 3), dtype=np.uint8)
-
-
-def encode(image: Image.Image | NDArray, form: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def sixteen(values: NDArray, form: str = "PNG") -> bytes:
-    return encode(Image.fromarray(values.astype(np.uint16)), form)
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def png_of_size(width: int, height: int) -> bytes:
@@ -144,62 +121,6 @@ def test_first_of_several_pages(form: str) -> None:
     assert loaded.notes == ("frames: page 1 of 3",)
 
 
-# --- bit depth
-
-
-@pytest.mark.parametrize("form", ["PNG", "TIFF"])
-@pytest.mark.parametrize(("depth", "top"), [(16, 65535), (12, 4095), (10, 1023), (8, 255)])
-def test_grey_of_any_depth_spans_black_to_white(form: str, depth: int, top: int) -> None:
-    ramp = np.broadcast_to(np.linspace(0, top, W).astype(np.uint16), (H, W))
-    loaded = load_image(sixteen(ramp, form), GREY.model_copy(update={"bit_depth": depth}))
-    np.testing.assert_array_equal(loaded.pixels[0, :, 0], ramp[0] >> (depth - 8))
-    assert (loaded.pixels.min(), loaded.pixels.max(), loaded.notes) == (0, 255, ())
-
-
-def test_twelve_bits_in_a_sixteen_bit_file_are_noted() -> None:
-    (note,) = load_image(sixteen(np.full((H, W), 4095)), GREY).notes
-    assert "12 bits" in note
-    assert load_image(sixteen(np.full((H, W), 4096)), GREY).notes == ()
-
-
-def test_values_beyond_the_declared_depth_are_clipped_and_noted() -> None:
-    loaded = load_image(sixteen(np.full((H, W), 4096)), GREY.model_copy(update={"bit_depth": 12}))
-    assert (loaded.pixels == 255).all()
-    assert "beyond 12 bits" in loaded.notes[0]
-
-
-def test_big_endian_sixteen_bit_tiff() -> None:
-    values = np.arange(H * W, dtype=np.uint16).reshape(H, W) * 170
-    image = Image.frombytes("I;16B", (W, H), values.astype(">u2").tobytes())
-    np.testing.assert_array_equal(load_image(encode(image, "TIFF"), GREY).pixels[..., 0], values >> 8)
-
-
-def test_thirty_two_bit_integers_within_sixteen_bits() -> None:
-    values = np.arange(H * W, dtype=np.int32).reshape(H, W) * 170
-    np.testing.assert_array_equal(load_image(encode(values, "TIFF"), GREY).pixels[..., 0], values >> 8)
-
-
-@pytest.mark.parametrize("value", [-1, 65536])
-def test_thirty_two_bit_integers_beyond_sixteen_bits(value: int) -> None:
-    assert "outside 0 … 65535" in reason(encode(np.full((H, W), value, np.int32), "TIFF"))
-
-
-def sixteen_bit_colour() -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", W, H, 16, 2, 0, 0, 0))
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in SCENE.astype(np.uint16) * 257)
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-def test_sixteen_bit_colour() -> None:
-    """Pillow gives its high byte, which is right for 16 bits and would be nearly black for 12."""
-    np.testing.assert_array_equal(load_image(sixteen_bit_colour(), RGB).pixels, SCENE)
-    assert "bit depth 16" in reason(sixteen_bit_colour(), RGB.model_copy(update={"bit_depth": 12}))
-
-
-def test_float_is_refused() -> None:
-    assert "floating-point" in reason(encode(np.full((H, W), 0.5, np.float32), "TIFF"))
-
-
 # --- what is refused
 
 JPEG = encode(np.tile(SCENE, (4, 4, 1)), "JPEG")
@@ -209,17 +130,18 @@ TRUNCATED = [JPEG[: len(JPEG) // 2], JPEG[: len(JPEG) * 99 // 100], PNG[: len(PN
 
 def test_empty_and_text() -> None:
     assert reason(b"") == "file is empty"
-    assert reason(b"this is not an image\n") == f"not an image of type {', '.join(FORMATS)}"
+    assert reason(b"this is not an image\n").startswith("text, no picture; read are JPEG, PNG, ")
 
 
 def test_formats_off_the_list() -> None:
-    for form in ("GIF", "PPM", "ICO", "TGA"):
-        assert "not an image of type" in reason(encode(SCENE, form))
+    assert reason(encode(SCENE, "ICO")).startswith("an icon (ICO), which is not read; save it as PNG")
+    for form in ("TGA", "PCX", "SGI"):
+        assert reason(encode(SCENE, form)).startswith("not a picture of a known kind; read are JPEG")
 
 
 @pytest.mark.parametrize("data", TRUNCATED, ids=["jpeg 50 %", "jpeg 99 %", "png 50 %"])
 def test_truncated(data: bytes) -> None:
-    assert reason(data) == "file is truncated"
+    assert reason(data) in ("a JPEG file that is truncated", "a PNG file that is truncated")
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
@@ -308,7 +230,7 @@ def test_any_bytes_give_an_image_or_a_reason(data: bytes, signature: bytes) -> N
     assert_image_or_reason(signature + data)
 
 
-SEEDS = [PNG, encode(SCENE, "JPEG"), encode(SCENE, "TIFF"), encode(SCENE, "BMP"), encode(SCENE, "WEBP")]
+SEEDS = list(seeds().values())
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on odd TIFF tags
@@ -330,7 +252,8 @@ def assert_image_or_reason(data: bytes) -> None:
     except ImageError as error:
         result = str(error)
     if isinstance(result, str):
-        assert 0 < len(result) < 150
+        assert 12 <= len(result) < 200
+        assert " " in result
         assert "0x" not in result, "an address would make the reason unstable"
     else:
         assert result.pixels.shape == (H, W, 3)
@@ -346,8 +269,8 @@ def test_headers(tmp_path: Path) -> None:
     files = {
         "colour.png": (PNG, (W, H, False, False)),
         "grey.png": (encode(SCENE[..., 0]), (W, H, True, False)),
-        "deep.png": (sixteen(SCENE[..., 0]), (W, H, True, True)),
-        "deep_colour.png": (sixteen_bit_colour(), (W, H, False, True)),
+        "deep.png": (png16(SCENE[..., 0]), (W, H, True, True)),
+        "deep_colour.png": (png16(SCENE.astype(np.uint16) * 257), (W, H, False, True)),
         "turned.jpg": (encode(SCENE, "JPEG", exif=exif), (H, W, False, False)),
         "turned.tif": (encode(SCENE, "TIFF", exif=exif), (H, W, False, False)),
         "grey_alpha.png": (encode(Image.fromarray(SCENE).convert("LA")), (W, H, True, False)),

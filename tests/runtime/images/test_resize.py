@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood.runtime.errors import ImageError
-from onlygood.runtime.images.reader import load_image, paste_box, resize
+from onlygood.runtime.images.reader import load_image
+from onlygood.runtime.images.resize import paste_box, resize
 from onlygood.runtime.images.spec import InputSpec
 
 H, W = 16, 24

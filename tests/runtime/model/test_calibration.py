@@ -9,8 +9,10 @@ from onlygood.runtime.model.calibration import (
     achieved_interval,
     minimum_n,
     p_values,
+    rank,
     smallest_alpha,
     threshold,
+    without,
 )
 
 RATES = st.floats(1e-4, 0.999) | st.sampled_from([i / 100 for i in range(1, 100)])
@@ -109,3 +111,25 @@ def test_minimum_n_is_the_least_for_any_rate(alpha: float) -> None:
     n = minimum_n(alpha)
     assert 1 / (n + 1) <= alpha
     assert n == 1 or 1 / n > alpha
+
+
+@given(RATES, st.integers(1, 5))
+def test_minimum_n_is_the_fewest_whose_kth_score_is_the_threshold(alpha: float, k: int) -> None:
+    n = minimum_n(alpha, k)
+    assert rank(n, alpha) >= k
+    assert n == 1 or rank(n - 1, alpha) < k
+    assert rank(n + k, smallest_alpha(n + k, k)) == k
+
+
+def test_two_images_at_one_per_cent_by_hand() -> None:
+    assert (minimum_n(0.01), minimum_n(0.01, 2), minimum_n(0.05, 2)) == (99, 199, 39)
+    assert smallest_alpha(120, 2) == 2 / 121
+    scores = np.arange(1.0, 121.0)
+    assert threshold(scores, 2 / 121) == 119.0
+    assert threshold(np.append(scores[:-1], 1e9), 2 / 121) == 119.0  # one bad image moves nothing
+
+
+def test_scores_are_left_out_once_each() -> None:
+    scores = np.array([1.0, 2.0, 2.0, 3.0])
+    assert without(scores, [2.0, 3.0, 7.0]).tolist() == [1.0, 2.0]
+    assert without(scores, []).tolist() == scores.tolist()

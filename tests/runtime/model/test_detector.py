@@ -188,7 +188,7 @@ def test_bad_images_are_rows_with_reasons(make_tiny: MakeTiny, grey: Grey, tmp_p
     paths = [broken, grey("black.png", 0), tmp_path / "gone.png", grey("good.png", 51)]
     rows = list(stream(detector, iter(paths)))
     assert [row.status for row in rows] == [Status.ERROR] * 3 + [Status.NORMAL]
-    assert rows[0].error.startswith("not an image")
+    assert rows[0].error.startswith("text, no picture")
     assert rows[1].error == "the model gave the score nan, which is no verdict"
     assert (rows[1].score, rows[1].p_value) == (None, None)
     assert rows[2].error.startswith("no such file")

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import BaseModel
 
 from onlygood import Detector
+from onlygood.runtime.images.reader import load_image
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model import calibration
 from onlygood.runtime.model.metadata import SCHEMA_VERSION, Metadata
@@ -78,3 +81,74 @@ def test_the_formulas_of_the_self_test() -> None:
     for i, image in enumerate(generated_images(spec, 8)):
         values = {"x": x, "y": y, "c": c, "H": 24, "W": 40, "f": i // 4 + 1}
         np.testing.assert_array_equal(image, eval(FORMULAS.splitlines()[i % 4], values) % 256)  # noqa: S307
+
+
+def photograph(height: int, width: int) -> Image.Image:
+    """Smooth shapes, and fine stripes that a shrunk decode blurs in its own way."""
+    rng = np.random.default_rng(1)
+    coarse = Image.fromarray(rng.integers(60, 180, (7, 9), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
+    stripes = np.where(np.arange(width) % 7 < 2, 70, 0) + np.where(np.arange(height) % 5 < 1, 60, 0)[:, None]
+    return Image.fromarray((smooth + stripes).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("size", [(300, 300), (2048, 2048), (6000, 400)])
+def test_the_example_and_the_code_see_the_same_pixels(
+    *,
+    tiny: Path,
+    tmp_path: Path,
+    form: str,
+    size: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / f"part.{form.lower()}"
+    photograph(size[1], size[0]).save(path, form)
+    monkeypatch.setattr(sys, "argv", ["example.py", str(tiny), str(path)])
+    names: dict[str, Any] = {}
+    exec(EXAMPLE, names)  # noqa: S102
+    detector = Detector.load(tiny)
+    spec = detector.metadata.input
+    np.testing.assert_array_equal(names["pixels"][0], load_image(path, spec).pixels)
+    assert capsys.readouterr().out.startswith(f"{detector.score(path).score:.6g} ")
+    if form == "JPEG" and size == (2048, 2048):
+        reduced = load_image(path, spec.model_copy(update={"jpeg": "reduced"})).pixels
+        assert not np.array_equal(names["pixels"][0], reduced), "this test could not tell them apart"
+
+
+def test_the_example_refuses_reduced_jpegs(
+    make_tiny: Callable[..., Path],
+    metadata_with: Callable[..., Metadata],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = {"height": 8, "width": 8, "channels": 1, "jpeg": "reduced"}
+    model = make_tiny(metadata=metadata_with(input=size))
+    for name in ("part.jpg", "part.png"):
+        photograph(300, 300).save(tmp_path / name)
+        monkeypatch.setattr(sys, "argv", ["example.py", str(model), str(tmp_path / name)])
+        if name == "part.png":
+            exec(EXAMPLE, {})  # noqa: S102
+        else:
+            with pytest.raises(AssertionError, match="The input"):
+                exec(EXAMPLE, {})  # noqa: S102
+
+
+@pytest.mark.parametrize("size", [(2048, 2048), (6000, 400), (2048, 1000), (2049, 2048), (300, 300)])
+def test_reduced_is_the_rule_that_the_page_states(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Recomputed by the page's words, without the reader."""
+    width, height = size
+    spec = InputSpec(height=64, width=96, channels=1, jpeg="reduced")
+    photograph(height, width).save(tmp_path / "part.jpg", quality=95)
+    factors = [
+        factor
+        for factor in (8, 4, 2)
+        if width % factor == 0 == height % factor and width >= 2 * factor * 96 and height >= 2 * factor * 64
+    ]
+    image = Image.open(tmp_path / "part.jpg")
+    if factors:
+        image.draft("L", (width // factors[0], height // factors[0]))
+        assert image.size == (width // factors[0], height // factors[0])
+    want = image.resize((96, 64), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(load_image(tmp_path / "part.jpg", spec).pixels[..., 0], np.asarray(want))

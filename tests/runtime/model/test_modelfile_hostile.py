@@ -228,9 +228,7 @@ def test_gigabytes_of_nothing_cost_no_memory(tmp_path: Path, head: bytes) -> Non
     assert result.stdout.startswith(f"ModelError {path}: not a loadable ONNX model")
 
 
-def test_a_large_model_is_scanned_by_its_pages_as_by_its_bytes(
-    tmp_path: Path, tiny_bytes: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_model_is_scanned_by_its_pages_as_by_its_bytes(tmp_path: Path, tiny_bytes: bytes) -> None:
     """Three initializers of 100 MB are passed over: a few pages are read."""
     weights = RAW_DATA + varint(100 * 2**20)
     tensor = INITIALIZER + varint(100 * 2**20 + len(weights)) + weights

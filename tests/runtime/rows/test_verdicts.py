@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onlygood.runtime.files import printable
 from onlygood.runtime.rows.verdicts import (
     COLUMNS,
     Counts,
@@ -19,7 +20,6 @@ from onlygood.runtime.rows.verdicts import (
     csv_line,
     exit_code,
     make_writer,
-    printable,
 )
 
 SETTINGS = Settings("abcdef012345", 0.85, 16)
@@ -65,6 +65,7 @@ def test_jsonl_by_hand() -> None:
         "bit_depth": 16,
         "any_frame": False,
         "model": "abcdef012345",
+        "notes": [],
         "schema": 1,
     }
 

@@ -1,0 +1,93 @@
+"""Images that were given as good and perhaps are not: their scores lie far outside those of the others."""
+
+import os
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from onlygood.anomaly.detector import Detector
+from onlygood.anomaly.heads.outputs import Outputs
+from onlygood.runtime.files import display
+from onlygood.runtime.model.metadata import Suspect
+
+FAR = 10.0  # spreads beyond the upper quartile; a spread is the distance from the median to there
+FAR_LOG = 5.0  # the same for the logarithms
+SMALL = 10  # with so many scores spreads are so uncertain that both limits double
+MOST = 20  # suspects that are named
+_FEWEST = 5  # images in a half that a head can be fitted on
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Scores ``(n,)`` of images ``ids (n,)`` by a head that was not fitted on them."""
+
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+@torch.no_grad()
+def cross_fitted(
+    detector: Detector, outputs: Outputs, ids: NDArray[np.int64], names: Sequence[str]
+) -> Judged:
+    """Training images ``ids (n,)``, each half scored by the head that is fitted on the other.
+
+    A head that was fitted on a bad image has learned that it is good. Halves keep images of one name (a group
+    or a content) together. The encoder is shared, and was trained on all of them: what it has learned to
+    ignore of a bad image stays hidden. So does what a head does not fit (``logprob``, or the centre that Deep
+    SVDD was trained towards). ``outputs`` are those that the detector's head was fitted on. Where a half
+    would be too small nobody is judged.
+    """
+    half = np.unique(np.asarray(names), return_inverse=True)[1] % 2
+    parts = [torch.from_numpy(np.flatnonzero(half == side)) for side in (0, 1)]
+    if min(map(len, parts)) < _FEWEST:
+        return Judged(ids[:0], np.empty(0))
+    scores = np.empty(len(ids))
+    for ours, others in (parts, parts[::-1]):
+        head = deepcopy(detector.head).fit(outputs.take(others))
+        scores[ours.numpy()] = detector.pool(head(outputs.take(ours))).double().numpy()
+    return Judged(ids, scores)
+
+
+def distances(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far out each of ``scores (n,)`` lies: above 1 it is far outside.
+
+    The measure is the upper half's own spread, from the median to the upper quartile, which up to a quarter
+    of bad images do not move. Scores are maxima over regions and skewed; some heads' span powers of ten. So
+    where all are positive a suspect must stand out among the logarithms too.
+    """
+    if len(scores) == 0:
+        return np.empty(0)
+    doubt = 1 + SMALL / len(scores)
+    far = _beyond(scores) / (FAR * doubt)
+    if scores.min() > 0:
+        far = np.minimum(far, _beyond(np.log(scores)) / (FAR_LOG * doubt))
+    return far
+
+
+def _beyond(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances from the upper quartile in units of the upper spread, which rounding alone does not make."""
+    middle, upper = np.quantile(x, [0.5, 0.75])
+    return np.asarray((x - upper) / max(upper - middle, 1e-3 * abs(upper), 1e-9))
+
+
+def find_suspects(train: Judged, calibration: Judged, paths: Sequence[Path], root: Path) -> list[Suspect]:
+    """The farthest of both parts, each among its own, by paths relative to ``root``; the farthest first."""
+    found: list[tuple[float, Suspect]] = []
+    parts: list[tuple[Literal["train", "calibration"], Judged]] = [
+        ("train", train),
+        ("calibration", calibration),
+    ]
+    for part, judged in parts:
+        far = distances(judged.scores)
+        for i in np.flatnonzero(far > 1):
+            path = Path(os.path.relpath(paths[judged.ids[i]], root)).as_posix()
+            suspect = Suspect(path=display(path), part=part, score=float(judged.scores[i]))
+            found.append((float(far[i]), suspect))
+    found.sort(key=lambda pair: (-pair[0], pair[1].path))
+    return [suspect for _, suspect in found[:MOST]]

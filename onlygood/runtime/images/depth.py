@@ -1,0 +1,100 @@
+"""Pixels of more than 8 bits: what a file says of their range, and how they become 8 bits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onlygood.runtime.errors import ImageError
+
+FULL = 0xFFFF  # white of 16 bits, which files declare by habit: it says nothing of the camera
+_SLACK = 1e-6  # by which floating-point values may miss 0 … 1
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pixels as the file has them: integers, or floating-point numbers, without alpha."""
+
+    values: NDArray[Any]  # (H, W) or (H, W, 3)
+    white: int | None = None  # the largest value by the file's own word; None: by the spec's bit depth
+    inverted: bool = False  # 0 is white
+
+
+def eight_bit(samples: Samples, bit_depth: int) -> tuple[Image.Image, tuple[str, ...]]:
+    """Reduce to 8 bits, black to white; with notes on what was done.
+
+    Integers keep the high 8 bits of their depth, which is the file's own or else ``bit_depth``. Of
+    floating-point numbers 0 is black and 1 is white, and anything beyond has no agreed meaning.
+    """
+    values = samples.values
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f":
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise ImageError("floating-point pixels that are no numbers; save the image with 8 or 16 bits")
+        if low < -_SLACK or high > 1 + _SLACK:
+            raise ImageError(
+                f"floating-point pixels from {low:.4g} to {high:.4g}, where 0 to 1 is read; "
+                "divide by the largest possible value, or save the image with 8 or 16 bits"
+            )
+        eight = (values.clip(0, 1).astype(np.float32) * 255 + 0.5).astype(np.uint8)
+        return _image(eight, samples), ("bit depth: floating-point pixels, 0 is black and 1 is white",)
+    if low < 0 or high > FULL:
+        raise ImageError(
+            f"pixels outside 0 … 65535 (found {low} … {high}); save the image with 8 or 16 bits a channel"
+        )
+    white = samples.white or (1 << bit_depth) - 1
+    return _image(_scaled(values, white), samples), tuple(_notes(int(high), samples.white, bit_depth))
+
+
+def _notes(high: int, declared: int | None, bit_depth: int) -> list[str]:
+    notes = []
+    white = declared or (1 << bit_depth) - 1
+    if declared is not None and declared not in (FULL, (1 << bit_depth) - 1):
+        notes.append(f"bit depth: white is {declared}, as the file itself says")
+    if declared is None and bit_depth == 16 and high < 4096:
+        notes.append(
+            "bit depth: no value of this 16-bit image reaches 4096; does the camera deliver 12 bits?"
+        )
+    if high > white:
+        notes.append(f"bit depth: values beyond {white.bit_length()} bits were clipped")
+    return notes
+
+
+def _scaled(values: NDArray[Any], white: int) -> NDArray[np.uint8]:
+    bits = white.bit_length()
+    if white < 255:
+        return ((values.astype(np.uint32).clip(0, white) * 255 + white // 2) // white).astype(np.uint8)
+    if white == (1 << bits) - 1:
+        high: NDArray[np.uint8] = np.minimum(values >> (bits - 8), 255).astype(np.uint8)
+        return high
+    return np.minimum(values.astype(np.uint32) * 256 // (white + 1), 255).astype(np.uint8)
+
+
+def _image(eight: NDArray[np.uint8], samples: Samples) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(~eight if samples.inverted else eight))
+
+
+def png_white(values: NDArray[np.uint16], significant: int) -> int:
+    """The value of white in a 16-bit PNG whose sBIT chunk names so many significant bits.
+
+    By the standard such values are scaled up to 16 bits: shifted left, and the low bits zero or a repetition
+    of the high ones. Some cameras' writers leave them as they are instead, which shows: none reaches
+    ``2 ** significant``, and the low bits are neither.
+    """
+    if significant >= 16 or int(values.max()) >> significant:
+        return FULL
+    low = values & ((1 << (16 - significant)) - 1)
+    scaled = (low == 0) | (low == values >> significant)
+    return FULL if bool(scaled.all()) else (1 << significant) - 1
+
+
+def without_alpha(pixels: NDArray[Any], colours: int, premultiplied: bool, white: float) -> NDArray[Any]:
+    """The first ``colours`` of the channels ``(H, W, S)``, divided by alpha where it was multiplied in."""
+    kept = pixels[..., :colours]
+    if premultiplied:
+        alpha = np.maximum(pixels[..., colours : colours + 1].astype(np.float32), np.float32(white * 1e-6))
+        restored = np.minimum(kept * (np.float32(white) / alpha), np.float32(white))
+        kept = (restored if pixels.dtype.kind == "f" else restored.round()).astype(pixels.dtype)
+    return kept[..., 0] if colours == 1 else kept

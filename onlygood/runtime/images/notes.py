@@ -1,0 +1,28 @@
+"""What the reader did with images, said once a kind and counted, not once an image."""
+
+from collections import Counter
+
+
+class NoteCounts:
+    """Notes by kind, which is what stands before their colon; memory does not grow with the images."""
+
+    def __init__(self) -> None:
+        self._images: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+        self._differ: set[str] = set()
+
+    def add(self, note: str) -> bool:
+        """Count a note; True if it is the first of its kind."""
+        kind = note.partition(":")[0]
+        self._images[kind] += 1
+        if self._first.setdefault(kind, note) != note:
+            self._differ.add(kind)
+        return self._images[kind] == 1
+
+    def lines(self) -> list[str]:
+        """One line a kind, such as "12 images: frames: page 1 of 3"."""
+        return [
+            f"{count} {'image' if count == 1 else 'images'}: {self._first[kind]}"
+            + (", and the like" if kind in self._differ else "")
+            for kind, count in self._images.items()
+        ]
