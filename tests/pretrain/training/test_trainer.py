@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tiny import seeded
 from torch import Tensor, nn
 
 from onlygood.pretrain.tasks.base import Task, TaskOutput
@@ -63,7 +62,8 @@ class Toy(Task):
     classes = 3
 
     def __init__(self, at: dict[int, Callable[["Toy"], None]] | None = None, seed: int = 0) -> None:
-        with seeded(seed):
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
             super().__init__(ToyEncoder(), Strict(), "fixed")  # type: ignore[arg-type]
             self.classifier = nn.Linear(4, 3)
         self.register_buffer("queue", torch.zeros(4))
