@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from onlygood.anomaly.data.datasets import discover
-from onlygood.anomaly.plan import plan_input
 from onlygood.anomaly.recipe import load_recipe
+from onlygood.pretrain.data.plan import plan_input
 from onlygood.pretrain.data.store import probe_images
 from onlygood.runtime.images.reader import load_image
 from onlygood.runtime.images.resize import resize

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from onlygood.runtime.files import find_images
+from onlygood.runtime.images.files import find_images
 from onlygood.runtime.images.reader import load_image
 from onlygood.runtime.images.spec import InputSpec
 

@@ -16,11 +16,12 @@ from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.heads.registry import HEADS, check_needs, create_head
-from onlygood.anomaly.plan import Split, plan_input, plan_split
+from onlygood.anomaly.plan import Split, plan_split
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
 from onlygood.anomaly.suspects import Judged, cross_fitted
 from onlygood.pretrain.data.cachedir import find_cache
+from onlygood.pretrain.data.plan import plan_input
 from onlygood.pretrain.data.store import ImageStore, probe_images
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task

@@ -1,19 +1,12 @@
 """What `fit` chooses from the folder before anything is trained, each choice with the words that say it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from onlygood.anomaly.recipe import InputConfig, Recipe
-from onlygood.pretrain.data.store import Probe
+from onlygood.anomaly.recipe import Recipe
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.calibration import minimum_n, smallest_alpha
 
 DEFAULT_RATE = 0.01
-OTHER_SHAPE = 1.25  # an image whose aspect is so many times the input's looks visibly distorted
-Depth = Literal[8, 10, 12, 14, 16]
-_DEPTHS: tuple[Depth, ...] = (8, 10, 12, 14, 16)
-LONGEST = 4.0  # the longer side at most so many times the shorter
 FEWEST = 10  # good images to train on
 
 
@@ -25,67 +18,6 @@ class Split:
     calibration: int
     rate: float
     words: str
-
-
-def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> tuple[InputSpec, str]:
-    """Size and channels of the model's input.
-
-    "auto" keeps the median aspect ratio and never enlarges: the shorter side becomes ``config.side`` px at
-    most, and both sides ``tile`` plus a multiple of ``stride``. Squashing every part to a square loses thin
-    defects on long parts. Where images have several shapes one size fits some of them only, which is said.
-    """
-    channels = config.channels
-    if channels == "auto":
-        channels = 1 if probe.grey else 3
-    native = f"{probe.median_width}×{probe.median_height}"
-    if config.size == "auto":
-        shorter = min(probe.median_width, probe.median_height)
-        scale = min(1.0, config.side / shorter)
-        limit = LONGEST * shorter * scale
-        height, width = (
-            _fit_grid(min(side * scale, limit), tile, stride)
-            for side in (probe.median_height, probe.median_width)
-        )
-        words = f"input {width}×{height} px (width × height), from images of {native} at the median"
-    else:
-        height, width = config.size
-        words = f"input {width}×{height} px, as the recipe says; images are {native} at the median"
-    words += ", greyscale" if channels == 1 else ", RGB"
-    depth, depth_words = _plan_depth(config, probe)
-    words += depth_words
-    share = probe.other_shapes(width, height, OTHER_SHAPE)
-    if config.resize != "pad" and share > 0:
-        fate = "are squeezed or stretched" if config.resize == "stretch" else "lose what hangs over"
-        words += (
-            f"; {share:.0%} of the images have another shape (by over {OTHER_SHAPE - 1:.0%}) and {fate}: "
-            "--set input.resize=pad keeps them whole"
-        )
-    chosen = {"height": height, "width": width, "channels": channels, "bit_depth": depth}
-    spec = InputSpec.parse(chosen | config.model_dump(include={"resize", "jpeg"}), "input")
-    return spec, words
-
-
-def _plan_depth(config: InputConfig, probe: Probe) -> tuple[Depth, str]:
-    """The bit depth of images that do not say their own, and the words for it.
-
-    Cameras of 10, 12 and 14 bits write 16-bit files that are nearly black when read as 16 bits.
-    """
-    if config.bit_depth != "auto":
-        return (
-            config.bit_depth,
-            f", {config.bit_depth} bits deep as the recipe says" if probe.sixteen_bit else "",
-        )
-    if not probe.sixteen_bit:
-        return 16, ""
-    largest = probe.largest or 0xFFFF
-    depth: Depth = next(bits for bits in _DEPTHS if largest < 1 << bits)
-    how = "as the files say" if probe.declared else f"since no value sampled is above {largest}"
-    return depth, f", {depth} bits deep, {how} (--set input.bit_depth=16 changes it)"
-
-
-def _fit_grid(side: float, tile: int, stride: int) -> int:
-    """The nearest ``tile + k · stride``."""
-    return tile + max(0, round((side - tile) / stride)) * stride
 
 
 def plan_split(recipe: Recipe, images: int, rate: float | None) -> Split:

@@ -3,32 +3,20 @@
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
 
 from onlygood.anomaly.heads.registry import HeadConfig
+from onlygood.pretrain.data.plan import InputConfig
+from onlygood.pretrain.overrides import set_key
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.limits import SMALLEST_RATE
 from onlygood.runtime.nearest import nearest
 from onlygood.runtime.registry import Entry, Registry
 from onlygood.runtime.strict import Strict
-
-Pixels = Annotated[int, Field(ge=8, le=8192)]  # as a model file may have
-
-
-class InputConfig(Strict):
-    """What the detector sees of an image. "auto" is chosen from the folder and said."""
-
-    size: Literal["auto"] | tuple[Pixels, Pixels] = "auto"  # height, width
-    side: int = Field(default=224, ge=16, le=8192)  # "auto": the shorter side at most
-    channels: Literal["auto", 1, 3] = "auto"
-    resize: Literal["stretch", "pad", "crop"] = "stretch"
-    bit_depth: Literal["auto", 8, 10, 12, 14, 16] = "auto"  # of images that do not say their own
-    jpeg: Literal["full", "reduced"] = "full"  # reduced: large ones are shrunk while decoding, for speed
-    standardize: Literal["image", "fixed"] = "image"
 
 
 class TaskConfig(Strict):
@@ -138,27 +126,3 @@ def load_recipe(name_or_file: str, overrides: dict[str, Any] | None = None) -> R
     for key, value in (overrides or {}).items():
         set_key(values, key, value)
     return Recipe.parse({"name": path.stem, **values}, f"recipe {name_or_file}")
-
-
-def parse_overrides(items: list[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` strings, values in YAML: ``training.lr=0.1``, ``head.names=[knn]``."""
-    overrides = {}
-    for item in items:
-        key, equals, value = item.partition("=")
-        if not equals or not key.strip():
-            raise OnlygoodError(f"--set {item!r}: write KEY=VALUE, such as training.lr=0.1")
-        try:
-            overrides[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise OnlygoodError(f"--set {item!r}: {value!r} is not a YAML value") from None
-    return overrides
-
-
-def set_key(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key, making the mappings on the way."""
-    *parents, last = key.split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise OnlygoodError(f"--set {key}: {parent!r} holds a value, not keys")
-    values[last] = value

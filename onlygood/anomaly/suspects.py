@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.heads.outputs import Outputs
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 from onlygood.runtime.model.metadata import Suspect
 
 FAR = 10.0  # spreads beyond the upper quartile; a spread is the distance from the median to there

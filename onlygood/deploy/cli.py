@@ -16,7 +16,7 @@ from onlygood import __version__
 from onlygood.deploy import options as opt
 from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
 from onlygood.runtime.errors import Interrupted, OnlygoodError
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 from onlygood.runtime.images.silence import silence_decoders
 
 app = typer.Typer(

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import display, mark_output
+from onlygood.runtime.images.files import display, mark_output
 
 
 class Copies:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 
 _DESCRIPTOR = re.compile(r"/dev/std(?:out|err)|(?:/dev|/proc/self)/fd/\d+")
 

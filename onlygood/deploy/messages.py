@@ -3,7 +3,7 @@
 import sys
 from time import perf_counter
 
-from onlygood.runtime.files import Findings, printable
+from onlygood.runtime.images.files import Findings, printable
 from onlygood.runtime.images.notes import NoteCounts
 from onlygood.runtime.rows.verdicts import Counts, Row
 

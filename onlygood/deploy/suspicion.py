@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from onlygood.runtime.files import printable
+from onlygood.runtime.images.files import printable
 from onlygood.runtime.model.calibration import rank, threshold, without
 from onlygood.runtime.model.metadata import Metadata
 

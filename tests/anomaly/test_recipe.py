@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlygood.anomaly.fit import build_task
-from onlygood.anomaly.recipe import RECIPES, Recipe, load_recipe, parse_overrides, set_key
+from onlygood.anomaly.recipe import RECIPES, Recipe, load_recipe
 from onlygood.anomaly.regions import create_regions
+from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.runtime.errors import OnlygoodError
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from onlygood.deploy.copies import Copies
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import OUTPUT_MARKER
+from onlygood.runtime.images.files import OUTPUT_MARKER
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from onlygood.anomaly.data.layouts import from_folder
 from onlygood.anomaly.data.lists import from_list
 from onlygood.anomaly.data.samples import Dataset, Part, Sample
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import IMAGE_SUFFIXES, display
+from onlygood.runtime.images.files import IMAGE_SUFFIXES, display
 
 __all__ = ["Dataset", "Part", "Sample", "discover", "split_good"]
 

@@ -21,7 +21,7 @@ from onlygood.anomaly.data.mask_files import Pairs, pair
 from onlygood.anomaly.data.names import composed, meaning, plain
 from onlygood.anomaly.data.samples import Found, Sample, judged_by_masks, some
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import Findings, display, find_images
+from onlygood.runtime.images.files import Findings, display, find_images
 from onlygood.runtime.images.formats import READ_SUFFIXES
 
 _PARTS = ("train", "test")

@@ -11,7 +11,7 @@ from onlygood.anomaly.data.names import composed, meaning, plain
 from onlygood.anomaly.data.samples import Found, Sample, judged_by_masks
 from onlygood.pretrain.data.tables import Row, columns, counted, lines, parts_of, read_rows, read_text
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import as_on_disk, display
+from onlygood.runtime.images.files import as_on_disk, display
 
 _NOTHING = ("", "-", "none", "nan", "null", "na", "n/a")  # as programs write an empty cell
 _UNDERSTOOD = "0, 0.0, False, good, OK, normal and the like, 1, 1.0, True, bad, NG, defective and the like"

@@ -9,7 +9,7 @@ from pathlib import Path
 from onlygood.anomaly.data.masks import read_mask
 from onlygood.anomaly.data.names import composed, image_stems, meaning, stem
 from onlygood.runtime.errors import ImageError
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 
 _LOOKED_AT = 8  # files that are opened to tell masks from photographs where names do not
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from onlygood.runtime.errors import ImageError
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 
 _FORMATS = ("PNG", "BMP", "TIFF", "JPEG", "WEBP", "GIF", "PPM")  # others may start programs, as EPS does
 _FEW = 16  # levels that a mask without smoothed edges or losses has, at most

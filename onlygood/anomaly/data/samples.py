@@ -8,7 +8,7 @@ from typing import Literal
 
 from onlygood.anomaly.data.masks import read_mask
 from onlygood.runtime.errors import ImageError, OnlygoodError
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 
 Part = Literal["all", "train", "test"]
 

@@ -12,7 +12,7 @@ from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.evaluation import metrics
 from onlygood.anomaly.evaluation.scores import OnProgress, Scored, Scores, score_samples
 from onlygood.runtime.errors import ImageError, OnlygoodError
-from onlygood.runtime.files import display, mark_output
+from onlygood.runtime.images.files import display, mark_output
 from onlygood.runtime.images.reader import DEFAULTS, ReadOptions
 from onlygood.runtime.images.resize import paste_box
 from onlygood.runtime.images.spec import InputSpec

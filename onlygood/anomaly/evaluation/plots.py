@@ -23,7 +23,7 @@ from onlygood.anomaly.evaluation import metrics
 from onlygood.anomaly.evaluation.overlays import chosen, framed, heat_range, overlay_name, pair, picture
 from onlygood.anomaly.evaluation.scores import Scores
 from onlygood.runtime import jsontext
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.rows.verdicts import csv_line
 

@@ -18,7 +18,7 @@ from onlygood.deploy.destination import check_output
 from onlygood.pretrain.probe.result import ProbeResult
 from onlygood.runtime import jsontext
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import display, printable
+from onlygood.runtime.images.files import display, printable
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")  # Okabe and Ito
 _MARKERS = "osD^vPX"

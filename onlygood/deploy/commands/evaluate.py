@@ -15,7 +15,7 @@ from onlygood.anomaly.evaluation import evaluate
 from onlygood.anomaly.evaluation.scores import OnProgress
 from onlygood.deploy.destination import check_folder
 from onlygood.runtime import jsontext
-from onlygood.runtime.files import printable
+from onlygood.runtime.images.files import printable
 from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reader import ReadOptions
 

@@ -11,11 +11,12 @@ import typer
 from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.data.layouts import UnclearFoldersError
 from onlygood.anomaly.data.samples import Dataset
-from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides
+from onlygood.anomaly.recipe import Recipe, load_recipe
 from onlygood.deploy.clock import source_date
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.suspicion import suspicion
-from onlygood.runtime.files import mark_output
+from onlygood.pretrain.overrides import parse_overrides
+from onlygood.runtime.images.files import mark_output
 from onlygood.runtime.model.calibration import achieved_interval, threshold
 
 DEFAULT_RECIPE = "surfaces"

@@ -10,7 +10,7 @@ import typer
 from onlygood.deploy.suspicion import suspicion
 from onlygood.runtime import jsontext
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import printable
+from onlygood.runtime.images.files import printable
 from onlygood.runtime.model import calibration
 from onlygood.runtime.model.metadata import Frames
 from onlygood.runtime.model.modelfile import ModelFile, load_model

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from onlygood.anomaly.recipe import parse_overrides, set_key
 from onlygood.deploy.commands.fit import calm_openmp
 from onlygood.deploy.destination import work_folder
+from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import Findings, display, find_images, mark_output
+from onlygood.runtime.images.files import Findings, display, find_images, mark_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,9 +46,8 @@ def run(
     from a few labels too.
     """
     calm_openmp()
-    from onlygood.anomaly.plan import plan_input  # noqa: PLC0415
-    from onlygood.anomaly.recipe import InputConfig  # noqa: PLC0415
     from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
+    from onlygood.pretrain.data.plan import InputConfig, plan_input  # noqa: PLC0415
     from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
     from onlygood.pretrain.networks.registry import create_encoder  # noqa: PLC0415
     from onlygood.pretrain.networks.weights import save_weights  # noqa: PLC0415

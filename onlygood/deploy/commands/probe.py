@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from onlygood.anomaly.recipe import parse_overrides, set_key
 from onlygood.deploy.commands.compare import print_table
 from onlygood.deploy.commands.fit import calm_openmp
 from onlygood.deploy.commands.pretrain import SIDE
 from onlygood.deploy.destination import check_output
+from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import display, find_images
+from onlygood.runtime.images.files import display, find_images
 from onlygood.runtime.threads import available_cpus
 
 if TYPE_CHECKING:
@@ -52,10 +52,9 @@ def run(
     calm_openmp()
     import torch  # noqa: PLC0415
 
-    from onlygood.anomaly.plan import plan_input  # noqa: PLC0415
-    from onlygood.anomaly.recipe import InputConfig  # noqa: PLC0415
     from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
     from onlygood.pretrain.data.labels import arrange, read_labelled  # noqa: PLC0415
+    from onlygood.pretrain.data.plan import InputConfig, plan_input  # noqa: PLC0415
     from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
     from onlygood.pretrain.probe.features import FrozenEncoder  # noqa: PLC0415
     from onlygood.pretrain.probe.protocols import protocol_config, run_probe  # noqa: PLC0415

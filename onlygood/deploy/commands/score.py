@@ -13,7 +13,7 @@ from onlygood.deploy.copies import Copies
 from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.messages import Messages
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import Findings, as_on_disk, find_images, read_list
+from onlygood.runtime.images.files import Findings, as_on_disk, find_images, read_list
 from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
 from onlygood.runtime.images.spec import InputSpec

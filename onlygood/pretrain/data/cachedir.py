@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 
 REMEDY = "set ONLYGOOD_CACHE to a folder with room for it"
 

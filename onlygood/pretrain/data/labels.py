@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onlygood.pretrain.data.store import ImageStore, Store
 from onlygood.pretrain.data.tables import parts_of, read_rows, read_text
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import Findings, as_on_disk, display, find_images
+from onlygood.runtime.images.files import Findings, as_on_disk, display, find_images
 
 _TEST_NAMES = ("test", "val", "valid", "validation")  # the first that is there is the test part
 

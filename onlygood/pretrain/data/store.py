@@ -24,7 +24,7 @@ from rich.progress import MofNCompleteColumn, Progress
 from onlygood.pretrain.data.cachedir import REMEDY, find_cache
 from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError, OnlygoodError
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 from onlygood.runtime.images.reader import (
     DEFAULTS,
     Header,

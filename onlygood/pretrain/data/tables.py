@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 
 _SPLITS = {
     "train": ("train", "training"),

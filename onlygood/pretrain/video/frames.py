@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.runtime.errors import ImageError, OnlygoodError
-from onlygood.runtime.files import IMAGE_SUFFIXES, display, find_images
+from onlygood.runtime.images.files import IMAGE_SUFFIXES, display, find_images
 from onlygood.runtime.images.formats import READ_SUFFIXES
 from onlygood.runtime.images.reader import load_image, read_header
 from onlygood.runtime.images.resize import resize

@@ -33,7 +33,7 @@ from onlygood.pretrain.video.flow import (
 )
 from onlygood.pretrain.video.frames import Frame, Frames, opencv
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import display
+from onlygood.runtime.images.files import display
 from onlygood.runtime.images.resize import resize
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.strict import Strict

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.runtime.errors import ImageError, ModelError
-from onlygood.runtime.files import as_on_disk, printable
+from onlygood.runtime.images.files import as_on_disk, printable
 from onlygood.runtime.images.reader import load_image
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import printable
+from onlygood.runtime.images.files import printable
 from onlygood.runtime.locks import lock
 from onlygood.runtime.rows.verdicts import Settings, Stamp, Status, rounded
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
 from onlygood.runtime import jsontext
-from onlygood.runtime.files import printable
+from onlygood.runtime.images.files import printable
 
 SCHEMA = 1
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begin one, in one spreadsheet or another

@@ -16,7 +16,7 @@ from onlygood.anomaly.data.mask_files import pair
 from onlygood.anomaly.data.masks import Mask, read_mask
 from onlygood.anomaly.data.names import image_stems
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import mark_output
+from onlygood.runtime.images.files import mark_output
 
 Put = Callable[..., None]
 EMPTY, MARKS = np.zeros((16, 16), np.uint8), np.eye(16, dtype=np.uint8) * 255

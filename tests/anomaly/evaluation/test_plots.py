@@ -9,7 +9,7 @@ from onlygood.anomaly.data.datasets import Sample
 from onlygood.anomaly.evaluation import overlays, plots
 from onlygood.anomaly.evaluation.evaluate import evaluate
 from onlygood.anomaly.evaluation.scores import Scored, Scores
-from onlygood.runtime.files import OUTPUT_MARKER
+from onlygood.runtime.images.files import OUTPUT_MARKER
 from onlygood.runtime.images.spec import InputSpec
 
 SPEC = InputSpec(height=16, width=16, channels=1)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from onlygood.deploy.cli import app
 from onlygood.deploy.commands.fit import _good_images
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import OUTPUT_MARKER
+from onlygood.runtime.images.files import OUTPUT_MARKER
 from onlygood.runtime.model.calibration import threshold
 from onlygood.runtime.model.modelfile import load_model
 

@@ -11,14 +11,15 @@ import pytest
 import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onlygood.anomaly.tasks import ALL_TASKS
 from pydantic import ValidationError
 from typer.models import OptionInfo
 from typer.testing import CliRunner, Result
 
-from onlygood.anomaly.recipe import Recipe, load_recipe, parse_overrides, recipe_names
+from onlygood.anomaly.recipe import RECIPES, Recipe, load_recipe
 from onlygood.deploy import options as opt
 from onlygood.deploy.cli import app
+from onlygood.pretrain.overrides import parse_overrides
+from onlygood.pretrain.tasks.registry import TASKS
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.limits import LARGEST_SEED
@@ -155,7 +156,7 @@ def test_no_config_of_ours_takes_what_is_no_number(value: float) -> None:
             yield below
             yield from every(below)
 
-    for entry in ALL_TASKS.values():
+    for entry in TASKS.values():
         entry.config()
     for model in every(Strict):
         for name, field in model.model_fields.items():
@@ -173,7 +174,7 @@ def test_a_seed_fits_every_generator() -> None:
 
 
 def test_recipes_that_travel_along_are_within_the_limits() -> None:
-    for name in recipe_names():
+    for name in RECIPES:
         assert load_recipe(name).name == name
 
 

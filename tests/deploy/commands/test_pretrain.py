@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors import safe_open
 from typer.testing import Result
 
-from onlygood.runtime.files import mark_output
+from onlygood.runtime.images.files import mark_output
 
 SETTINGS = ["batch_size=4", "threads=1", "precision=fp32"]
 QUICK = ["--steps", "2", "-q", *(part for key in SETTINGS for part in ("--set", f"training.{key}"))]

@@ -9,7 +9,7 @@ from PIL import Image
 from onlygood.pretrain.data.labels import Dataset, Part, arrange, read_labelled, split_by_content
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.files import mark_output
+from onlygood.runtime.images.files import mark_output
 from onlygood.runtime.images.spec import InputSpec
 
 SPEC = InputSpec(height=8, width=8, channels=1)

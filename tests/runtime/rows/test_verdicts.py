@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlygood.runtime.files import printable
+from onlygood.runtime.images.files import printable
 from onlygood.runtime.rows.verdicts import (
     COLUMNS,
     Counts,

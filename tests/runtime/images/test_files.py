@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlygood.runtime.errors import ImageError, OnlygoodError
-from onlygood.runtime.files import (
+from onlygood.runtime.images.files import (
     OUTPUT_MARKER,
     Findings,
     as_on_disk,
