@@ -4,6 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from time import perf_counter
 from typing import IO
@@ -96,7 +97,8 @@ def _read(
         except ImageError as error:
             return error
 
-    yield from zip(samples, map_ahead(read, samples, workers=workers), strict=True)
+    with closing(map_ahead(read, samples, workers=workers)) as images:
+        yield from zip(samples, images, strict=True)
 
 
 def _mapped(file: IO[bytes], shape: tuple[int, int, int]) -> NDArray[np.float32]:

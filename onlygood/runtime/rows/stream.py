@@ -1,13 +1,14 @@
 """Many images through one model: threads decode ahead, inference keeps the order, memory stays constant."""
 
-from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
 
+from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.reader import LoadedImage, ReadOptions, load_image
 from onlygood.runtime.images.spec import InputSpec
@@ -37,8 +38,8 @@ def score_images(
 ) -> Generator[Row, None, None]:
     """Yield one row an image, in the order of ``paths``, which is read only a few images ahead.
 
-    Decoding takes as long as inference or longer, and both release the interpreter's lock, so threads do.
-    Closing the generator, or an interrupt, waits only for the images that are being decoded at that moment.
+    Decoding takes as long as inference or longer, so it goes on ahead in threads. Closing the generator waits
+    only for the images that are being decoded at that moment.
 
     Args:
         detector: the model.
@@ -49,17 +50,10 @@ def score_images(
         workers: threads that decode.
         any_frame: give a verdict on frames too that are unlike the training images as pictures.
     """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    ahead: deque[Future[Decoded]] = deque()
-    try:
-        for path in paths:
-            ahead.append(pool.submit(_decode, path, spec, options))
-            if len(ahead) > 2 * workers:
-                yield _judge(detector, ahead.popleft().result(), threshold, any_frame)
-        while ahead:
-            yield _judge(detector, ahead.popleft().result(), threshold, any_frame)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    decode = partial(_decode, spec=spec, options=options)
+    with closing(map_ahead(decode, paths, workers=workers)) as images:
+        for decoded in images:
+            yield _judge(detector, decoded, threshold, any_frame)
 
 
 def _decode(path: Path, spec: InputSpec, options: ReadOptions) -> Decoded:

@@ -1,0 +1,72 @@
+"""A file is the old one or the new one, whatever happens on the way, and nothing is left beside it."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from onlygood.runtime.atomic import replacing, write_atomically
+from onlygood.runtime.errors import OnlygoodError
+
+
+def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    for data in (b"one", b"two"):
+        write_atomically(path, data)
+        assert [file.read_bytes() for file in tmp_path.iterdir()] == [data]
+
+
+def test_a_block_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"half")
+            assert path.read_bytes() == b"old"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OnlygoodError, match=r"a\.bin: cannot write: No space left on device"):
+        write_atomically(path, b"new")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    code = (
+        "import os, pathlib, signal\n"
+        "from onlygood.runtime.atomic import replacing\n"
+        f"with replacing(pathlib.Path({str(path)!r})) as temporary:\n"
+        "    temporary.write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=False)  # noqa: S603
+    assert ended.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+
+
+def test_names_near_the_limit_of_255_bytes_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 250)
+    write_atomically(path, b"data")
+    assert path.read_bytes() == b"data"
