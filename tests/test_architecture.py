@@ -112,7 +112,7 @@ def reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
 def picture() -> str:
     """The rooms in Mermaid; of arrows that follow from others, none is drawn."""
     graph = rooms()
-    lines = ["flowchart BT"]
+    lines = ["flowchart TD"]
     for start, ends in graph.items():
         longer = set[str]().union(*(reachable(graph, end) for end in ends))
         lines += [f"  {start} --> {end}" for end in LADDER if end in ends - longer]
