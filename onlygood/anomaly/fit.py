@@ -1,6 +1,5 @@
 """Recipe and good images to a fitted detector."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlygood.anomaly.datasets import Dataset, split_good
+from onlygood.anomaly.datasets import Dataset
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.heads import create_head
 from onlygood.anomaly.heads.logprob import NEEDS_CLASSIFIER
 from onlygood.anomaly.outputs import Outputs
-from onlygood.anomaly.plan import Split, plan_input, plan_split
+from onlygood.anomaly.parts import Parts, choose_parts
+from onlygood.anomaly.plan import plan_input
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
 from onlygood.anomaly.suspects import Judged, cross_fitted
@@ -25,6 +25,7 @@ from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.notes import NoteCounts
 from onlygood.pretrain.cachedir import find_cache
+from onlygood.pretrain.checkpoint import FILE_NAME, check_unused
 from onlygood.pretrain.encoders import create_encoder
 from onlygood.pretrain.images import ImageStore, probe_images
 from onlygood.pretrain.tasks.base import Task
@@ -44,9 +45,7 @@ class Fitted:
     task: Task
     recipe: Recipe
     store: ImageStore
-    split: Split
-    train_ids: NDArray[np.int64]
-    calibration_ids: NDArray[np.int64]
+    parts: Parts
     training: TrainResult
     root: Path  # folder of the images, or of the list that named them
     judged: Judged  # the training images
@@ -71,6 +70,7 @@ def fit(
 
     Raises OnlygoodError before anything is trained where the recipe and the images do not go together.
     """
+    check_unused(work / FILE_NAME, resume=resume)
     paths = [sample.path for sample in good.samples]
     regions = recipe.regions
     tile, stride = regions.grid
@@ -92,27 +92,14 @@ def fit(
         notes.add(note)
     for line in notes.lines():
         say(line)
-    unique = np.unique(store.hashes, return_index=True)[1]
-    if copies := len(store) - len(unique):
-        say(f"{copies} copies of other images (equal pixels), such as {store.duplicates[0][1]}, are left out")
-    split = plan_split(recipe, len(unique), rate)
-    say(split.words)
-    groups = {sample.path: sample.group for sample in good.samples}
-    names = [groups[store.paths[i]] or store.hashes[i] for i in unique]
-    margin = max(Counter(names).values()) - 1  # by which a part of the split may miss its count
-    if any(groups.values()):
-        say(f"{len(set(names))} groups stay together")
-    counts = [split.train - margin, split.calibration + margin]
-    train_ids, calibration_ids = (
-        np.sort(unique[part]) for part in split_good(names, counts, recipe.training.seed)
-    )
-    training = train(task, store, recipe.training, work, ids=train_ids, resume=resume, progress=progress)
-    head = fit_head(recipe, task, store, train_ids)
-    name_of = dict(zip(unique, names, strict=True))
-    judged = cross_fitted(head.detector, head.outputs, head.ids, [name_of[i] for i in head.ids])
+    parts = choose_parts(recipe, good, store, work, rate=rate, resume=resume, say=say)
+    config = recipe.training.fitted_to(len(parts.train), say=say)
+    recipe = recipe.model_copy(update={"training": config})
+    training = train(task, store, config, work, ids=parts.train, resume=resume, progress=progress)
+    head = fit_head(recipe, task, store, parts.train)
+    judged = cross_fitted(head.detector, head.outputs, head.ids, [parts.name_of[i] for i in head.ids])
     root = good.root if good.root.is_dir() else good.root.parent
-    parts = train_ids, calibration_ids
-    return Fitted(head.detector, task, recipe, store, split, *parts, training, root, judged)
+    return Fitted(head.detector, task, recipe, store, parts, training, root, judged)
 
 
 def build_task(recipe: Recipe, channels: int, images: int) -> Task:

@@ -65,7 +65,8 @@ def train(
 ) -> TrainResult:
     """Train ``task`` in place on images ``ids`` (default: all) of ``store``; checkpoint and log in ``out``.
 
-    ``resume`` goes on from the checkpoint in ``out``, or starts where there is none yet. The task is left on
+    A batch larger than the number of images is shrunk to it, so that no image is in it twice. ``resume`` goes
+    on from the checkpoint in ``out``, or starts where there is none yet. The task is left on
     the training device in eval mode. Sets torch's number of threads; other global state is put back.
 
     Raises:
@@ -78,6 +79,7 @@ def train(
         raise OnlygoodError("there are no images to train on")
     if config.batch_size % ranks.count:
         raise OnlygoodError(f"batch_size {config.batch_size} is not a multiple of {ranks.count} processes")
+    config = config.fitted_to(len(ids), ranks.count)
     out.mkdir(parents=True, exist_ok=True)
     identity = _identity(task, store, ids, config) | {"processes": ranks.count}
     path = out / ckpt.FILE_NAME

@@ -102,13 +102,17 @@ def run(
         seed=config.seed,
         labelled=_read_labelled(labelled, spec, progress) if labelled is not None else None,
     )
-    result = train(pretext, store, config, work, resume=resume, progress=progress)
+    fitting = config.fitted_to(len(store), say=say)
+    result = train(pretext, store, fitting, work, resume=resume, progress=progress)
     save_weights(pretext.encoder, output, standardize=pretext.standardize)
     (work / FILE_NAME).unlink(missing_ok=True)
-    say(f"trained in {result.precision}, {result.precision_reason}")
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"wrote {output} after {result.steps} steps; log in {result.log}", err=quiet)
+    typer.echo(
+        f"wrote {output} after {result.steps} steps in {result.precision} ({result.precision_reason}); "
+        f"log in {result.log}",
+        err=quiet,
+    )
 
 
 def _images(directory: Path, say: Callable[[str], None]) -> list[Path]:
