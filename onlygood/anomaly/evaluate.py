@@ -6,7 +6,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import IO, Any
@@ -22,6 +22,7 @@ from onlygood.deploy.runtime.errors import ImageError, OnlygoodError
 from onlygood.deploy.runtime.files import display, mark_output
 from onlygood.deploy.runtime.images import DEFAULTS, LoadedImage, ReadOptions, load_image, read_bytes
 from onlygood.deploy.runtime.metadata import InputSpec
+from onlygood.deploy.runtime.notes import NoteCounts
 from onlygood.deploy.runtime.resize import paste_box
 from onlygood.pretrain.images import pixel_hash
 
@@ -52,6 +53,7 @@ class Scores:
     unreadable: list[tuple[Sample, str]]
     seen: int  # left out because the model was fitted on them
     seconds: float
+    notes: list[str] = field(default_factory=list)  # on what the reader did, each kind with its number
 
     def of(self, label: int) -> NDArray[np.float64]:
         """Scores of the images with this label."""
@@ -106,6 +108,7 @@ def score_samples(
 ) -> Scores:
     """Score each sample unless the hash of its file or of its pixels begins with one of ``seen``."""
     scored: list[Scored] = []
+    notes = NoteCounts()
     unreadable: list[tuple[Sample, str]] = []
     left_out = 0
     start = perf_counter()
@@ -116,6 +119,8 @@ def score_samples(
             elif isinstance(image, ImageError):
                 unreadable.append((sample, str(image)))
             else:
+                for note in image.notes:
+                    notes.add(note)
                 score, heatmap = (output[0] for output in detector.infer(image.pixels[None]))
                 if np.isfinite(score) and np.isfinite(heatmap).all():
                     value = float(score)
@@ -127,7 +132,7 @@ def score_samples(
                 progress(done, len(samples))
         seconds = perf_counter() - start
         heatmaps = _mapped(file, (len(scored), *detector.metadata.heatmap))
-    return Scores(scored, heatmaps, unreadable, left_out, seconds)
+    return Scores(scored, heatmaps, unreadable, left_out, seconds, notes.lines())
 
 
 def _read(
@@ -210,6 +215,7 @@ def _measure(detector: Detector, dataset: Dataset, scores: Scores, seed: int) ->
         "unreadable": [
             {"path": display(sample.path), "reason": reason} for sample, reason in scores.unreadable
         ],
+        "notes": scores.notes,
         "images_per_second": len(scores.scored) / scores.seconds,
     }
 

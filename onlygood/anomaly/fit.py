@@ -23,7 +23,7 @@ from onlygood.anomaly.suspects import Judged, cross_fitted
 from onlygood.anomaly.svdd import SVDDTask
 from onlygood.anomaly.tasks import ALL_TASKS
 from onlygood.deploy.runtime.errors import OnlygoodError
-from onlygood.deploy.runtime.notes import NoteCounts
+from onlygood.deploy.runtime.notes import counted
 from onlygood.pretrain.cachedir import find_cache
 from onlygood.pretrain.checkpoint import FILE_NAME, check_unused
 from onlygood.pretrain.encoders import create_encoder
@@ -87,10 +87,7 @@ def fit(
     store = ImageStore.build(paths, spec, progress=progress)
     for path, reason in store.bad:
         say(f"skipped {path}: {reason}")
-    notes = NoteCounts()
-    for _, note in store.notes:
-        notes.add(note)
-    for line in notes.lines():
+    for line in counted(note for _, note in store.notes):
         say(line)
     parts = choose_parts(recipe, good, store, work, rate=rate, resume=resume, say=say)
     config = recipe.training.fitted_to(len(parts.train), say=say)

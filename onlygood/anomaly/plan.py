@@ -1,18 +1,15 @@
 """What `fit` chooses from the folder before anything is trained, each choice with the words that say it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from onlygood.anomaly.recipe import InputConfig, Recipe
 from onlygood.deploy.runtime.calibration import minimum_n, smallest_alpha
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.metadata import InputSpec
-from onlygood.pretrain.images import Probe
+from onlygood.pretrain.images import Depth, Probe
 
 DEFAULT_RATE = 0.01
 OTHER_SHAPE = 1.25  # an image whose aspect is so many times the input's looks visibly distorted
-Depth = Literal[8, 10, 12, 14, 16]
-_DEPTHS: tuple[Depth, ...] = (8, 10, 12, 14, 16)
 LONGEST = 4.0  # the longer side at most so many times the shorter
 FEWEST = 10  # good images to train on
 
@@ -77,9 +74,8 @@ def _plan_depth(config: InputConfig, probe: Probe) -> tuple[Depth, str]:
         )
     if not probe.sixteen_bit:
         return 16, ""
-    largest = probe.largest or 0xFFFF
-    depth: Depth = next(bits for bits in _DEPTHS if largest < 1 << bits)
-    how = "as the files say" if probe.declared else f"since no value sampled is above {largest}"
+    depth = probe.bit_depth
+    how = "as the files say" if probe.declared else f"since no value sampled is above {probe.largest}"
     return depth, f", {depth} bits deep, {how} (--set input.bit_depth=16 changes it)"
 
 

@@ -3,6 +3,7 @@
 OpenCV decodes video files; images go through the one reader of images.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from onlygood.deploy.runtime.formats import READ_SUFFIXES
 from onlygood.deploy.runtime.images import load_image, read_header
 from onlygood.deploy.runtime.metadata import InputSpec
 from onlygood.deploy.runtime.resize import resize
+from onlygood.pretrain.images import Depth, probe_images
 
 Frame = NDArray[np.uint8]  # (H, W, 3), RGB
 
@@ -57,6 +59,7 @@ class Frames:
         self.bad: list[tuple[str, str]] = []  # (name, reason)
         self._size: tuple[int, int] | None = None  # (width, height) of the frames as stored
         self._paths: list[Path] | None = None
+        self._bit_depth: Depth = 16
         name = display(source)
         try:
             is_folder, is_file = source.is_dir(), source.is_file()
@@ -86,6 +89,8 @@ class Frames:
                 yield frame
 
     def _from_folder(self, paths: list[Path]) -> Iterator[tuple[str, Frame | ImageError]]:
+        with contextlib.suppress(OnlygoodError):  # none is readable, as their reasons will say
+            self._bit_depth = probe_images(paths, progress=False).bit_depth
         for path in paths:
             try:
                 header = read_header(path)
@@ -148,4 +153,4 @@ class Frames:
         across, down = round(width * scale), round(height * scale)
         if min(across, down) < 16 or max(across, down) > 8192:
             raise ImageError(f"frames of {width} x {height} pixels are too small or too long")
-        return InputSpec(height=down, width=across, channels=3)
+        return InputSpec(height=down, width=across, channels=3, bit_depth=self._bit_depth)

@@ -13,6 +13,7 @@ from onlygood.deploy.commands.fit import calm_openmp
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.runtime.errors import OnlygoodError
 from onlygood.deploy.runtime.files import Findings, display, find_images, mark_output
+from onlygood.deploy.runtime.notes import counted
 from onlygood.pretrain.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -92,7 +93,14 @@ def run(
     if note := find_cache().note:
         say(note)
     store = ImageStore.build(paths, spec, progress=progress)
-    say(f"{len(store)} images, {len(store.bad)} unreadable; {words}")
+    say(
+        "\n".join(
+            [
+                f"{len(store)} images, {len(store.bad)} unreadable; {words}",
+                *counted(note for _, note in store.notes),
+            ]
+        )
+    )
     pretext = create_task(
         task,
         create_encoder(encoder, spec.channels, seed=config.seed),
