@@ -1,6 +1,5 @@
 """Recipe and good images to a fitted detector."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlygood.anomaly.data.datasets import split_good
 from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.heads.registry import HEADS, check_needs, create_head
-from onlygood.anomaly.plan import Split, plan_split
+from onlygood.anomaly.parts import Parts, choose_parts
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
 from onlygood.anomaly.suspects import Judged, cross_fitted
@@ -26,8 +24,9 @@ from onlygood.pretrain.data.store import ImageStore, probe_images
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
+from onlygood.pretrain.training.checkpoint import FILE_NAME, check_unused
 from onlygood.pretrain.training.trainer import TrainResult, train
-from onlygood.runtime.images.notes import NoteCounts
+from onlygood.runtime.images.notes import counted
 
 _REGIONS_TO_FIT = 200_000  # region features that a head is fitted on, at most
 
@@ -42,9 +41,7 @@ class Fitted:
     task: Task
     recipe: Recipe
     store: ImageStore
-    split: Split
-    train_ids: NDArray[np.int64]
-    calibration_ids: NDArray[np.int64]
+    parts: Parts
     training: TrainResult
     root: Path  # folder of the images, or of the list that named them
     judged: Judged  # the training images
@@ -69,6 +66,7 @@ def fit(
 
     Raises OnlygoodError before anything is trained where the recipe and the images do not go together.
     """
+    check_unused(work / FILE_NAME, resume=resume)
     paths = [sample.path for sample in good.samples]
     regions = recipe.regions
     tile, stride = regions.grid
@@ -85,32 +83,16 @@ def fit(
     store = ImageStore.build(paths, spec, progress=progress)
     for path, reason in store.bad:
         say(f"skipped {path}: {reason}")
-    notes = NoteCounts()
-    for _, note in store.notes:
-        notes.add(note)
-    for line in notes.lines():
+    for line in counted(note for _, note in store.notes):
         say(line)
-    unique = np.unique(store.hashes, return_index=True)[1]
-    if copies := len(store) - len(unique):
-        say(f"{copies} copies of other images (equal pixels), such as {store.duplicates[0][1]}, are left out")
-    split = plan_split(recipe, len(unique), rate)
-    say(split.words)
-    groups = {sample.path: sample.group for sample in good.samples}
-    names = [groups[store.paths[i]] or store.hashes[i] for i in unique]
-    margin = max(Counter(names).values()) - 1  # by which a part of the split may miss its count
-    if any(groups.values()):
-        say(f"{len(set(names))} groups stay together")
-    counts = [split.train - margin, split.calibration + margin]
-    train_ids, calibration_ids = (
-        np.sort(unique[part]) for part in split_good(names, counts, recipe.training.seed)
-    )
-    training = train(task, store, recipe.training, work, ids=train_ids, resume=resume, progress=progress)
-    head = fit_head(recipe, task, store, train_ids)
-    name_of = dict(zip(unique, names, strict=True))
-    judged = cross_fitted(head.detector, head.outputs, head.ids, [name_of[i] for i in head.ids])
+    parts = choose_parts(recipe, good, store, work, rate=rate, resume=resume, say=say)
+    config = recipe.training.fitted_to(len(parts.train), say=say)
+    recipe = recipe.model_copy(update={"training": config})
+    training = train(task, store, config, work, ids=parts.train, resume=resume, progress=progress)
+    head = fit_head(recipe, task, store, parts.train)
+    judged = cross_fitted(head.detector, head.outputs, head.ids, [parts.name_of[i] for i in head.ids])
     root = good.root if good.root.is_dir() else good.root.parent
-    parts = train_ids, calibration_ids
-    return Fitted(head.detector, task, recipe, store, split, *parts, training, root, judged)
+    return Fitted(head.detector, task, recipe, store, parts, training, root, judged)
 
 
 def build_task(recipe: Recipe, channels: int, images: int) -> Task:

@@ -52,7 +52,7 @@ def export(fitted: Fitted, path: Path) -> Metadata:
     store, spec = fitted.store, fitted.store.spec
     program = to_onnx(fitted.detector, spec)
     infer = session(program.SerializeToString())
-    held_out = fitted.calibration_ids
+    held_out = fitted.parts.calibration
     scores = np.concatenate([infer(store.batch(held_out[i : i + 1]))[0] for i in range(len(held_out))])
     some = spread(held_out, PARITY_IMAGES)
     parity = compare(fitted.detector, infer, store.batch(some))
@@ -69,10 +69,10 @@ def export(fitted: Fitted, path: Path) -> Metadata:
         input=spec,
         heatmap=(tests[1].shape[1], tests[1].shape[2]),
         calibration=Calibration(
-            scores=np.sort(calibration.scores).tolist(), max_false_alarms=fitted.split.rate
+            scores=np.sort(calibration.scores).tolist(), max_false_alarms=fitted.parts.rate
         ),
         suspects=find_suspects(fitted.judged, calibration, store.paths, fitted.root),
-        frames=ranges([frame for _, frame in _measured(store, spread(fitted.train_ids, FRAMES))]),
+        frames=ranges([frame for _, frame in _measured(store, spread(fitted.parts.train, FRAMES))]),
         self_test=SelfTest(scores=[float(score) for score in tests[0]], tolerance=DEVICE_TOLERANCE),
         parity=Parity(max_relative=parity, images=len(some)),
         provenance=_provenance(fitted),
@@ -86,7 +86,7 @@ def export(fitted: Fitted, path: Path) -> Metadata:
 
 def odd_frames(fitted: Fitted, good: Frames | None) -> list[tuple[Path, str]]:
     """Images that were given as good and that the model will call unusable, each with the reason."""
-    store, ids = fitted.store, np.concatenate([fitted.train_ids, fitted.calibration_ids])
+    store, ids = fitted.store, np.concatenate([fitted.parts.train, fitted.parts.calibration])
     reasons = ((i, objection(frame, good)) for i, frame in _measured(store, spread(ids, FRAMES)))
     return [(store.paths[i], reason) for i, reason in reasons if reason]
 
@@ -182,7 +182,7 @@ def compare(detector: Detector, infer: Infer, images: NDArray[np.uint8]) -> floa
 def _provenance(fitted: Fitted) -> dict[str, Any]:
     """Where the detector comes from; without what the clock says where SOURCE_DATE_EPOCH is set."""
     training, store, date = fitted.training, fitted.store, source_date()
-    seen = np.concatenate([fitted.train_ids, fitted.calibration_ids])
+    seen = np.concatenate([fitted.parts.train, fitted.parts.calibration])
     summary = {
         "steps": training.steps,
         "seconds": round(training.seconds, 1),
@@ -208,8 +208,8 @@ def _provenance(fitted: Fitted) -> dict[str, Any]:
         "image_hashes": sorted(store.file_hashes[i][:HASH_DIGITS] for i in seen),
         "pixel_hashes": sorted(store.pixel_hashes[i][:HASH_DIGITS] for i in seen),
         "images": {
-            "train": len(fitted.train_ids),
-            "calibration": len(fitted.calibration_ids),
+            "train": len(fitted.parts.train),
+            "calibration": len(fitted.parts.calibration),
             "bad": len(store.bad),
         },
         "training": summary,

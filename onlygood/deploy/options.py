@@ -151,7 +151,11 @@ MaxMemory = Annotated[
 ]
 BitDepth = Annotated[
     int | None,
-    Option("--bit-depth", metavar="8|10|12|14|16", help="Depth of 16-bit images, if not the model's."),
+    Option(
+        "--bit-depth",
+        metavar="8|10|12|14|16",
+        help="Depth of 16-bit images that do not say their own. Default: the model's.",
+    ),
 ]
 ErrorPolicy = Annotated[
     OnError, Option("--on-error", help="Whether an unreadable image makes the exit code 2.")

@@ -109,6 +109,7 @@ def _measure(detector: Detector, dataset: Dataset, scores: Scores, seed: int) ->
         "unreadable": [
             {"path": display(sample.path), "reason": reason} for sample, reason in scores.unreadable
         ],
+        "notes": scores.notes,
         "images_per_second": len(scores.scored) / scores.seconds,
     }
 

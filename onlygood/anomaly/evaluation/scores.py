@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import IO
 
@@ -16,6 +16,7 @@ from onlygood.anomaly.data.samples import Sample
 from onlygood.pretrain.data.store import HASH_DIGITS, pixel_hash
 from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError
+from onlygood.runtime.images.notes import NoteCounts
 from onlygood.runtime.images.reader import DEFAULTS, LoadedImage, ReadOptions, load_image, read_bytes
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
@@ -43,6 +44,7 @@ class Scores:
     unreadable: list[tuple[Sample, str]]
     seen: int  # left out because the model was fitted on them
     seconds: float
+    notes: list[str] = field(default_factory=list)  # on what the reader did, each kind with its number
 
     def of(self, label: int) -> NDArray[np.float64]:
         """Scores of the images with this label."""
@@ -58,6 +60,7 @@ def score_samples(
 ) -> Scores:
     """Score each sample unless the hash of its file or of its pixels begins with one of ``seen``."""
     scored: list[Scored] = []
+    notes = NoteCounts()
     unreadable: list[tuple[Sample, str]] = []
     left_out = 0
     start = perf_counter()
@@ -68,6 +71,8 @@ def score_samples(
             elif isinstance(image, ImageError):
                 unreadable.append((sample, str(image)))
             else:
+                for note in image.notes:
+                    notes.add(note)
                 score, heatmap = (output[0] for output in detector.infer(image.pixels[None]))
                 if np.isfinite(score) and np.isfinite(heatmap).all():
                     value = float(score)
@@ -79,7 +84,7 @@ def score_samples(
                 progress(done, len(samples))
         seconds = perf_counter() - start
         heatmaps = _mapped(file, (len(scored), *detector.metadata.heatmap))
-    return Scores(scored, heatmaps, unreadable, left_out, seconds)
+    return Scores(scored, heatmaps, unreadable, left_out, seconds, notes.lines())
 
 
 def _read(

@@ -131,5 +131,6 @@ def _remarks(result: dict[str, Any], output: Path | None) -> Iterator[str]:
     for kind, name in kinds.items():
         for item in result[kind]:
             yield f"{name}: {printable(item['path'])}: {printable(item['reason'])}"
+    yield from map(printable, result["notes"])
     if output is not None:
         yield f"pictures, scores.csv and metrics.json are in {printable(output)}"

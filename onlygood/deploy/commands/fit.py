@@ -1,6 +1,5 @@
 """`onlygood fit`: a folder of good images in, one model file out."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -90,10 +89,7 @@ def run(
         say(f"  {line}")
     save_weights(fitted.detector.encoder, folder / "encoder.safetensors", standardize=fitted.task.standardize)
     save_state(fitted.task, folder / "task.safetensors")
-    write_atomically(folder / "recipe.json", resolved.model_dump_json(indent=2).encode())
-    parts = {"train": fitted.train_ids, "calibration": fitted.calibration_ids}
-    hashes = {part: [fitted.store.hashes[i] for i in ids] for part, ids in parts.items()}
-    write_atomically(folder / "split.json", json.dumps(hashes, indent=1, allow_nan=False).encode())
+    write_atomically(folder / "recipe.json", fitted.recipe.model_dump_json(indent=2).encode())
     (folder / FILE_NAME).unlink(missing_ok=True)  # finished: the next fit starts afresh
     scores, rate = metadata.calibration.scores, metadata.calibration.max_false_alarms
     interval = achieved_interval(len(scores), rate)

@@ -56,7 +56,9 @@ def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
     yield _line("", "not run: `onlygood verify` tells whether this device computes the same scores")
     color = "RGB" if spec.channels == 3 else "grey"
     yield _line("input", f"{spec.width} × {spec.height} {color}, {spec.resize}")
-    yield _line("", f"16-bit images are {spec.bit_depth} bits deep")
+    yield _line("", f"16-bit images that do not say their own depth are {spec.bit_depth} bits deep")
+    if spec.jpeg == "reduced":
+        yield _line("", "large JPEGs are shrunk while decoding")
     yield _line("heatmap", f"{metadata.heatmap[1]} × {metadata.heatmap[0]}")
     yield _line("calibration", f"{len(scores)} good images that the model never saw")
     yield _line("", f"scores {scores[0]:.6g} … {scores[-1]:.6g}, median {np.median(scores):.6g}")

@@ -14,6 +14,7 @@ from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, display, find_images, mark_output
+from onlygood.runtime.images.notes import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +92,14 @@ def run(
     if note := find_cache().note:
         say(note)
     store = ImageStore.build(paths, spec, progress=progress)
-    say(f"{len(store)} images, {len(store.bad)} unreadable; {words}")
+    say(
+        "\n".join(
+            [
+                f"{len(store)} images, {len(store.bad)} unreadable; {words}",
+                *counted(note for _, note in store.notes),
+            ]
+        )
+    )
     pretext = create_task(
         task,
         create_encoder(encoder, spec.channels, seed=config.seed),
@@ -100,13 +108,17 @@ def run(
         seed=config.seed,
         labelled=_read_labelled(labelled, spec, progress) if labelled is not None else None,
     )
-    result = train(pretext, store, config, work, resume=resume, progress=progress)
+    fitting = config.fitted_to(len(store), say=say)
+    result = train(pretext, store, fitting, work, resume=resume, progress=progress)
     save_weights(pretext.encoder, output, standardize=pretext.standardize)
     (work / FILE_NAME).unlink(missing_ok=True)
-    say(f"trained in {result.precision}, {result.precision_reason}")
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"wrote {output} after {result.steps} steps; log in {result.log}", err=quiet)
+    typer.echo(
+        f"wrote {output} after {result.steps} steps in {result.precision} ({result.precision_reason}); "
+        f"log in {result.log}",
+        err=quiet,
+    )
 
 
 def _images(directory: Path, say: Callable[[str], None]) -> list[Path]:

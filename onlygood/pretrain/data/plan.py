@@ -4,14 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from onlygood.pretrain.data.store import Probe
+from onlygood.pretrain.data.store import Depth, Probe
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.strict import Strict
 
 OTHER_SHAPE = 1.25  # an image whose aspect is so many times the input's looks visibly distorted
 LONGEST = 4.0  # the longer side at most so many times the shorter
-Depth = Literal[8, 10, 12, 14, 16]
-_DEPTHS: tuple[Depth, ...] = (8, 10, 12, 14, 16)
 Pixels = Annotated[int, Field(ge=8, le=8192)]  # as a model file may have
 
 
@@ -77,9 +75,8 @@ def _plan_depth(config: InputConfig, probe: Probe) -> tuple[Depth, str]:
         )
     if not probe.sixteen_bit:
         return 16, ""
-    largest = probe.largest or 0xFFFF
-    depth: Depth = next(bits for bits in _DEPTHS if largest < 1 << bits)
-    how = "as the files say" if probe.declared else f"since no value sampled is above {largest}"
+    depth = probe.bit_depth
+    how = "as the files say" if probe.declared else f"since no value sampled is above {probe.largest}"
     return depth, f", {depth} bits deep, {how} (--set input.bit_depth=16 changes it)"
 
 

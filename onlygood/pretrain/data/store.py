@@ -12,9 +12,9 @@ import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ _AHEAD = 32  # images queued per worker, so that memory is constant and an inter
 
 HASH_DIGITS = 16  # of the SHA-256 of a training image's file and of its pixels, as the model file lists them
 _GREY_TOLERANCE = 4  # grey levels
+
+Depth = Literal[8, 10, 12, 14, 16]  # bits, in ascending order
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -303,6 +305,12 @@ class Probe:
         """Half of the images are at most so high."""
         return int(np.median([height for _, height in self.sizes]))
 
+    @property
+    def bit_depth(self) -> Depth:
+        """The least depth that holds all values of files of more than 8 bits; 16 where none are known."""
+        largest = self.largest or 0xFFFF
+        return next(depth for depth in get_args(Depth) if largest < 1 << depth)
+
     def other_shapes(self, width: int, height: int, factor: float) -> float:
         """The share of images whose width over height differs from this one by more than ``factor``."""
         ratios = np.array([w / h for w, h in self.sizes]) * height / width
@@ -323,18 +331,21 @@ def probe_images(paths: Sequence[Path], sample: int = 64, progress: bool = True)
         bad = [(path, str(reason)) for path, reason in zip(paths, seen, strict=True)]
         raise OnlygoodError(_nothing_readable(bad) if bad else "no images: the list of files is empty")
     readable = [(path, h) for path, h in zip(paths, seen, strict=True) if isinstance(h, Header)]
-    colour = _spread([path for path, header in readable if not header.grey], sample)
     deep = [(path, header) for path, header in readable if header.sixteen_bit]
     silent = _spread([path for path, header in deep if header.white is None], sample)
     measured = _map(_largest, silent, available_cpus(), "measuring", progress)
     values = [header.white for _, header in deep if header.white is not None]
-    return Probe(
+    probe = Probe(
         sizes=tuple((header.width, header.height) for header in headers),
-        grey=all(_map(_is_grey, colour, available_cpus(), "sampling", progress)),
+        grey=False,
         sixteen_bit=bool(deep),
         largest=max([*values, *measured], default=None) if deep else None,
         declared=bool(deep) and not silent,
     )
+    view = InputSpec(height=256, width=256, channels=3, bit_depth=probe.bit_depth)
+    colour = _spread([path for path, header in readable if not header.grey], sample)
+    grey = _map(lambda path: _is_grey(path, view), colour, available_cpus(), "sampling", progress)
+    return replace(probe, grey=all(grey))
 
 
 def _spread(paths: list[Path], sample: int) -> list[Path]:
@@ -358,10 +369,10 @@ def _header(path: Path) -> Header | ImageError:
         return error
 
 
-def _is_grey(path: Path) -> bool:
+def _is_grey(path: Path, view: InputSpec) -> bool:
     """Whether no pixel's channels differ by more than a JPEG's rounding; an unreadable file has no colour."""
     try:
-        pixels = load_image(path, InputSpec(height=256, width=256, channels=3)).pixels
+        pixels = load_image(path, view).pixels
     except ImageError:
         return True
     return int(np.ptp(pixels, axis=2).max()) <= _GREY_TOLERANCE

@@ -5,6 +5,7 @@ instant leaves the old checkpoint or the new one, whole.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 
 FILE_NAME = "checkpoint.safetensors"
+_HASH = re.compile("[0-9a-f]{64}")
 _HEADER_KEY = "onlygood_checkpoint"
 
 
@@ -72,23 +74,28 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, tensors, scalars)
 
 
-def find_checkpoint(path: Path, identity: dict[str, Any], *, resume: bool) -> Checkpoint | None:
-    """The checkpoint to go on from, if ``resume`` asks for one and it is of the same run.
+def check_unused(path: Path, *, resume: bool) -> None:
+    """Refuse a checkpoint's place where a training was not finished, unless that one is to go on.
 
     Raises:
-        OnlygoodError: the folder holds a run that is not to be resumed, or another run.
+        OnlygoodError: the folder holds a run that is not to be resumed.
     """
-    if not path.exists():
-        return None
-    if not resume:
+    if not resume and path.exists():
         raise OnlygoodError(
             f"{path.parent} already holds a training run; resume it (--resume) or choose another folder"
         )
+
+
+def find_checkpoint(path: Path, identity: dict[str, Any], *, resume: bool) -> Checkpoint | None:
+    """The checkpoint to go on from, if that is asked for and it is of the same run."""
+    check_unused(path, resume=resume)
+    if not path.exists():
+        return None
     saved = load_checkpoint(path)
     if found := differences(saved.scalars["identity"], identity):
         raise OnlygoodError(
-            f"{path.parent} holds another training run: {'; '.join(found)}. Resume with the same "
-            "settings and images, or choose another folder"
+            f"not resumed, for {'; '.join(found)}. Give what the training in {path.parent} began with, or "
+            "choose another folder"
         )
     return saved
 
@@ -123,13 +130,15 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two nested descriptions, as ``config.lr was 0.05, is 0.1``."""
+    """What differs between two nested descriptions, as ``config.lr was 0.05, is 0.1``; not of hashes."""
     old, new = (_flat(json.loads(json.dumps(side, allow_nan=False))) for side in (then, now))
-    return [
-        f"{key} was {old.get(key, 'absent')}, is {new.get(key, 'absent')}"
-        for key in sorted(old | new)
-        if old.get(key, "absent") != new.get(key, "absent")
-    ]
+    found = []
+    for key in sorted(old | new):
+        before, after = old.get(key, "absent"), new.get(key, "absent")
+        if before != after:
+            hashed = all(_HASH.fullmatch(str(value)) for value in (before, after))
+            found.append(f"{key}: not the same" if hashed else f"{key} was {before}, is {after}")
+    return found
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """How long, how fast and how carefully to train; without torch, so that recipes are checked fast."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -50,6 +50,14 @@ class TrainConfig(Strict):
     def identity(self) -> dict[str, Any]:
         """The settings that a resumed run must share; the others do not change the numbers."""
         return self.model_dump(mode="json", exclude={"threads", "checkpoint_minutes", "log_every"})
+
+    def fitted_to(self, images: int, processes: int = 1, say: Callable[[str], None] = lambda _: None) -> Self:
+        """The same with a batch that holds no image twice; contrastive tasks take copies for negatives."""
+        most = max(2 * processes, images - images % processes)
+        if self.batch_size <= most:
+            return self
+        say(f"batches of {most} images, not {self.batch_size}: there are no more to learn from")
+        return self.model_copy(update={"batch_size": most})
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of training done, in [0, 1]."""

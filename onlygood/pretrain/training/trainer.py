@@ -70,8 +70,9 @@ def train(
 ) -> TrainResult:
     """Train ``task`` in place on images ``ids`` (default: all) of ``store``; checkpoint and log in ``out``.
 
-    ``resume`` goes on from the checkpoint in ``out``, or starts anew if there is none yet. The task stays on
-    the training device, in evaluation mode. Sets torch's number of threads; other global state is put back.
+    A batch larger than the number of images is shrunk to it, so that no image is in it twice. ``resume`` goes
+    on from the checkpoint in ``out``, or starts anew if there is none yet. The task stays on the training
+    device, in evaluation mode. Sets torch's number of threads; other global state is put back.
 
     Raises:
         Interrupted: a signal came; the checkpoint is written.
@@ -85,6 +86,7 @@ def train(
         raise OnlygoodError(
             f"batch_size {config.batch_size} is not a multiple of {processes.count} processes"
         )
+    config = config.fitted_to(len(ids), processes.count)
     out.mkdir(parents=True, exist_ok=True)
     identity = _identity(task, store, ids, config) | {"processes": processes.count}
     path = out / ckpt.FILE_NAME

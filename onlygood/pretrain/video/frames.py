@@ -3,6 +3,7 @@
 OpenCV decodes video files; images go through the one reader of images.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood.pretrain.data.store import Depth, probe_images
 from onlygood.runtime.errors import ImageError, OnlygoodError
 from onlygood.runtime.images.files import IMAGE_SUFFIXES, display, find_images
 from onlygood.runtime.images.formats import READ_SUFFIXES
@@ -68,6 +70,7 @@ class Frames:
         self.bad: list[tuple[str, str]] = []  # (name, reason)
         self._size: tuple[int, int] | None = None  # (width, height) of the frames as stored
         self._paths: list[Path] | None = None
+        self._bit_depth: Depth = 16
         name = display(source)
         try:
             is_folder, is_file = source.is_dir(), source.is_file()
@@ -97,6 +100,8 @@ class Frames:
                 yield frame
 
     def _from_folder(self, paths: list[Path]) -> Iterator[tuple[str, Frame | ImageError]]:
+        with contextlib.suppress(OnlygoodError):  # none is readable, as their reasons will say
+            self._bit_depth = probe_images(paths, progress=False).bit_depth
         for path in paths:
             try:
                 header = read_header(path)
@@ -159,4 +164,4 @@ class Frames:
         across, down = round(width * scale), round(height * scale)
         if min(across, down) < 16 or max(across, down) > 8192:
             raise ImageError(f"frames of {width} x {height} pixels are too small or too long")
-        return InputSpec(height=down, width=across, channels=3)
+        return InputSpec(height=down, width=across, channels=3, bit_depth=self._bit_depth)

@@ -1,5 +1,6 @@
 """Pixels of more than 8 bits: what a file says of their range, and how they become 8 bits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 from onlygood.runtime.errors import ImageError
 
 FULL = 0xFFFF  # white of 16 bits, which files declare by habit: it says nothing of the camera
+_ROWS = 64
 _SLACK = 1e-6  # by which floating-point values may miss 0 … 1
 
 
@@ -38,7 +40,7 @@ def eight_bit(samples: Samples, bit_depth: int) -> tuple[Image.Image, tuple[str,
                 f"floating-point pixels from {low:.4g} to {high:.4g}, where 0 to 1 is read; "
                 "divide by the largest possible value, or save the image with 8 or 16 bits"
             )
-        eight = (values.clip(0, 1).astype(np.float32) * 255 + 0.5).astype(np.uint8)
+        eight = _by_rows(values, lambda part: part.clip(0, 1).astype(np.float32) * 255 + np.float32(0.5))
         return _image(eight, samples), ("bit depth: floating-point pixels, 0 is black and 1 is white",)
     if low < 0 or high > FULL:
         raise ImageError(
@@ -51,7 +53,7 @@ def eight_bit(samples: Samples, bit_depth: int) -> tuple[Image.Image, tuple[str,
 def _notes(high: int, declared: int | None, bit_depth: int) -> list[str]:
     notes = []
     white = declared or (1 << bit_depth) - 1
-    if declared is not None and declared not in (FULL, (1 << bit_depth) - 1):
+    if declared is not None and declared not in (255, FULL, (1 << bit_depth) - 1):
         notes.append(f"bit depth: white is {declared}, as the file itself says")
     if declared is None and bit_depth == 16 and high < 4096:
         notes.append(
@@ -63,13 +65,24 @@ def _notes(high: int, declared: int | None, bit_depth: int) -> list[str]:
 
 
 def _scaled(values: NDArray[Any], white: int) -> NDArray[np.uint8]:
+    """Integers from 0 to ``white`` as 8 bits, some rows at a time: they grow on the way."""
     bits = white.bit_length()
-    if white < 255:
-        return ((values.astype(np.uint32).clip(0, white) * 255 + white // 2) // white).astype(np.uint8)
-    if white == (1 << bits) - 1:
-        high: NDArray[np.uint8] = np.minimum(values >> (bits - 8), 255).astype(np.uint8)
-        return high
-    return np.minimum(values.astype(np.uint32) * 256 // (white + 1), 255).astype(np.uint8)
+
+    def scale(part: NDArray[Any]) -> NDArray[Any]:
+        if white < 255:
+            return (part.clip(0, white).astype(np.uint32) * 255 + white // 2) // white
+        if white == (1 << bits) - 1:
+            return (part >> (bits - 8)).clip(max=255)
+        return np.minimum(part.astype(np.uint32) * 256 // (white + 1), 255)
+
+    return _by_rows(values, scale)
+
+
+def _by_rows(values: NDArray[Any], scale: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[np.uint8]:
+    eight = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _ROWS):
+        eight[start : start + _ROWS] = scale(values[start : start + _ROWS])
+    return eight
 
 
 def _image(eight: NDArray[np.uint8], samples: Samples) -> Image.Image:

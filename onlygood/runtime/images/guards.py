@@ -14,16 +14,23 @@ MAX_SCANS = 100  # of a JPEG
 MAX_SCANNED = 2_000_000_000  # pixels times scans
 RLE_PIXELS = 4_000_000  # of a run-length encoded BMP, which Pillow decodes in Python
 MAX_FRAMES = 1000  # frames are counted so far
+MAX_BLOCKS = 1_000_000  # of a GIF's data, 255 bytes each at most: 100 million pixels need 600,000
+MAX_COMPRESSED = 256  # texts and profiles of a PNG, each of which is inflated to 1 MB at most
 
 
 def png_chunks(file: IO[bytes], until: bytes) -> int | None:
     """Walk to the chunk ``until``; returns how many bits the sBIT chunk, if any, calls significant."""
     file.seek(8)
-    significant = None
+    significant, compressed = None, 0
     for _ in range(MAX_PARTS):
         head = file.read(8)
         if len(head) < 8 or head[4:] == until:
             return significant
+        compressed += head[4:] in (b"iCCP", b"zTXt", b"iTXt")
+        if compressed > MAX_COMPRESSED:
+            raise ImageError(
+                f"a PNG file of more than {MAX_COMPRESSED} texts and profiles, which no picture needs"
+            )
         length = struct.unpack(">I", head[:4])[0]
         if head[4:] == b"sBIT" and 0 < length <= 4:
             body = file.read(length)
@@ -69,8 +76,9 @@ def gif_frames(file: IO[bytes]) -> int:
     file.seek(0)
     head = file.read(13)
     _skip_colours(file, head[10] if len(head) == 13 else 0)
-    frames = 0
-    for _ in range(MAX_PARTS):
+    frames = blocks = 0
+    while blocks < MAX_BLOCKS and frames <= MAX_FRAMES:
+        blocks += 1
         kind = file.read(1)
         if kind == b"!":
             file.read(1)
@@ -79,18 +87,15 @@ def gif_frames(file: IO[bytes]) -> int:
             place = file.read(9)
             _skip_colours(file, place[8] if len(place) == 9 else 0)
             file.read(1)
-        elif not kind or kind == b";" or frames > MAX_FRAMES:
+        elif not kind or kind == b";":
             return frames
         else:
             continue
-        while size := file.read(1):
-            if size == b"\0":
-                break
+        while blocks < MAX_BLOCKS and (size := file.read(1)) not in (b"", b"\0"):
+            blocks += 1
             file.seek(size[0], 1)
-    if not frames:
-        raise ImageError(
-            f"a GIF file of more than {MAX_PARTS} blocks before its picture, which no picture needs"
-        )
+    if frames <= 1:
+        raise ImageError(f"a GIF file of more than {MAX_BLOCKS} blocks, which no picture needs")
     return MAX_FRAMES + 1
 
 

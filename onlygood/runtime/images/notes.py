@@ -1,6 +1,7 @@
 """What the reader did with images, said once a kind and counted, not once an image."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 
 class NoteCounts:
@@ -26,3 +27,11 @@ class NoteCounts:
             + (", and the like" if kind in self._differ else "")
             for kind, count in self._images.items()
         ]
+
+
+def counted(notes: Iterable[str]) -> list[str]:
+    """The lines of all these notes."""
+    counts = NoteCounts()
+    for note in notes:
+        counts.add(note)
+    return counts.lines()

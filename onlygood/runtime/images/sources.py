@@ -234,17 +234,17 @@ def _open_tiff(file: IO[bytes]) -> Source:
     if not (width and height):
         raise ImageError("a damaged TIFF file: it does not say how large it is")
     turn = _TRANSPOSITIONS.get(tags.first(tiff.ORIENTATION, 1))
-    deep = tags.bits > 8 and tags.colours > 0
+    ours = tags.colours > 0 and (tags.bits > 8 or tags.premultiplied_grey)
     notes = _page_note(tags.pages) + _profile_note(bytes(tags.values.get(tiff.ICC_PROFILE, ())) or None)
     if tags.first(tiff.SUBFILE, 0) & 1:
         notes += ("thumbnail: the file calls this page a smaller version of another",)
     extra = tags.first(tiff.SAMPLES, 1) - tags.colours
-    if deep and extra > 0 and tags.first(tiff.EXTRA, 0) == 0:
+    if ours and extra > 0 and tags.first(tiff.EXTRA, 0) == 0:
         notes += (f"channels: the first {tags.colours} of {tags.first(tiff.SAMPLES, 1)} were read",)
     turned = []
 
     def decode(spec: InputSpec) -> tuple[Decoded, int]:
-        if deep:
+        if ours:
             return tiff.deep_samples(_whole(file), tags, spec.bit_depth), 1
         file.seek(0)
         image = _eight_bit_tiff(file, tags, spec)
@@ -257,7 +257,7 @@ def _open_tiff(file: IO[bytes]) -> Source:
         height,
         grey=tags.first(tiff.PHOTOMETRIC, 0) in (0, 1),
         bits=tags.bits,
-        white=tags.white if deep else None,
+        white=tags.white if ours and tags.bits > 8 else None,
         decode=decode,
         turn=lambda: None if turned else turn,
         notes=notes,

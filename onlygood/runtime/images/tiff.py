@@ -72,6 +72,11 @@ class Tags:
         most = self.first(MAX_SAMPLE, 0)
         return most if 255 <= most < FULL and not most & (most + 1) else None
 
+    @property
+    def premultiplied_grey(self) -> bool:
+        """Grey and an alpha that was multiplied in, which older versions of Pillow do not know."""
+        return self.colours == 1 and self.first(SAMPLES, 1) == 2 and self.first(EXTRA, 0) == 1
+
     def describe(self) -> str:
         """What it is, for a reason."""
         kind = {1: "integer", 2: "signed", 3: "floating-point"}.get(self.first(FORMAT, 1), "unusual")
@@ -159,7 +164,7 @@ class EightBitTiff(TiffImageFile):
 
 
 def deep_samples(data: bytes, tags: Tags, bit_depth: int) -> Samples:
-    """Pixels of more than 8 bits, with the orientation as stored."""
+    """Pixels as numbers, with the orientation as stored: of more than 8 bits, or with premultiplied alpha."""
     kind, channels = tags.first(FORMAT, 1), tags.first(SAMPLES, 1)
     if not _readable(tags):
         raise ImageError(

@@ -84,12 +84,18 @@ def test_killed_and_resumed_is_as_never_interrupted(good: Path, whole: Path, tmp
     assert refused.exit_code == 2
     assert "--resume" in refused.stderr
 
-    resumed = call("fit", good, "-o", model, *SMALL, "--resume")
+    impossible = call("fit", good, "-o", model, *SMALL, "--resume", "--max-false-alarms", "0.01")
+    assert impossible.exit_code == 2
+    assert impossible.stderr.startswith("onlygood: --max-false-alarms 0.01 needs 99 images held out, and the")
+    assert "began at 0.1 and holds out 19" in impossible.stderr
+
+    resumed = call("fit", good, "-o", model, *SMALL, "--resume", "--max-false-alarms", "0.2")
     assert resumed.exit_code == 0, resumed.stderr
     for name in ("encoder.safetensors", "task.safetensors"):
         assert (work / name).read_bytes() == (whole.with_suffix(".work") / name).read_bytes()
     one, other = load_model(model).metadata, load_model(whole).metadata
-    assert one.calibration == other.calibration
+    assert one.calibration.scores == other.calibration.scores
+    assert (one.calibration.max_false_alarms, other.calibration.max_false_alarms) == (0.2, 0.1)
     assert not (work / "checkpoint.safetensors").exists()
 
 

@@ -80,6 +80,7 @@ def test_an_impossible_rate_is_refused_at_once(tiny: Path, grey: Grey, command: 
         ("probe random:small", "--seed", ["-1", str(2**32)]),
         ("score", "--threads", ["0", "-1", str(10**9)]),
         ("score", "--workers", ["0", str(10**9)]),
+        ("score", "--max-memory", ["0", "-5", str(10**7)]),
         ("score", "--max-pixels", ["0", "-5", str(2**31)]),
         ("evaluate model.onnx", "--threads", ["0", "1025"]),
         ("evaluate model.onnx", "--seed", ["-1", str(2**32)]),

@@ -1,11 +1,16 @@
 """The model's input: sizes that regions cover, and depths that the files have."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import ramp
+from PIL import Image
 
 from onlygood.pretrain.data.plan import LONGEST, InputConfig, plan_input
-from onlygood.pretrain.data.store import Probe
+from onlygood.pretrain.data.store import ImageStore, Probe, probe_images
 
 
 def probe(width: int, height: int, *, grey: bool = False) -> Probe:
@@ -122,6 +127,18 @@ def test_the_depth_of_a_recipe_or_of_nothing_known() -> None:
     assert plan_input(InputConfig(), black, tile=32, stride=32)[0].bit_depth == 16
     spec, words = plan_input(InputConfig(), probe(64, 64), tile=32, stride=32)
     assert (spec.bit_depth, "bits" in words) == (16, False)
+
+
+def test_images_of_twelve_bits_are_learned_from_in_full(tmp_path: Path) -> None:
+    """They were nearly black: grey levels 0 to 15 of 255."""
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for path in paths:
+        Image.fromarray(ramp(4095, 64, 64).copy()).save(path)
+    spec, words = plan_input(InputConfig(), probe_images(paths, progress=False), tile=32, stride=32)
+    store = ImageStore.build(paths, spec, tmp_path / "cache", progress=False)
+    np.testing.assert_array_equal(np.ptp(store.batch(np.arange(5)), axis=(1, 2, 3)), [255] * 5)
+    assert store.notes == []
+    assert "12 bits deep, since no value sampled is above 4095" in words
 
 
 def test_reduced_jpegs_are_for_those_who_ask() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pictures import tiff
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -404,3 +405,17 @@ def test_probe_of_deep_files_that_cannot_be_decoded(folder: Path) -> None:
     whole = sixteen(folder / "a.png", 900).read_bytes()
     (folder / "a.png").write_bytes(whole[: len(whole) // 2])
     assert probe_images([folder / "a.png"]).largest == 0
+
+
+def test_color_of_twelve_bits_is_color(folder: Path) -> None:
+    """Read as 16 bits its channels would differ by less than a JPEG's rounding."""
+    paths = []
+    for i in range(3):
+        colour = np.random.default_rng(i).integers(0, 4096, (6, 8, 3)).astype(np.uint16)
+        paths.append(folder / f"{i}.tif")
+        paths[-1].write_bytes(tiff(colour, photometric=2))
+    probe = probe_images(paths)
+    assert (probe.grey, probe.bit_depth) == (False, 12)
+    for path in paths:
+        path.write_bytes(tiff(np.repeat(colour[..., :1], 3, axis=2), photometric=2))
+    assert probe_images(paths).grey

@@ -164,7 +164,7 @@ def test_a_resume_must_have_the_same_labels(tmp_path: Path) -> None:
     fit(make(pictures, kinds), tmp_path, images, steps=1)
     fit(make(pictures, kinds), tmp_path, images, steps=1, resume=True)
     for other in (make(pictures.flip(0), kinds), make(pictures, (kinds + 1) % KINDS)):
-        with pytest.raises(OnlygoodError, match=r"label.* was"):
+        with pytest.raises(OnlygoodError, match=r"label.*: not the same"):
             fit(other, tmp_path, images, steps=1, resume=True)
 
 

@@ -13,8 +13,8 @@ from onlygood.pretrain.training.checkpoint import (
     load_checkpoint,
     restore,
     save_checkpoint,
-    write_atomically,
 )
+from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 
 
@@ -152,7 +152,7 @@ def test_find_names_what_differs(tmp_path: Path) -> None:
     found = find_checkpoint(path, identity, resume=True)
     assert found is not None
     assert found.scalars["identity"] == identity
-    with pytest.raises(OnlygoodError, match=r"train\.lr was 0\.1, is 0\.2\. Resume"):
+    with pytest.raises(OnlygoodError, match=r"^not resumed, for train\.lr was 0\.1, is 0\.2\. Give"):
         find_checkpoint(path, {"images": "abc", "train": {"lr": 0.2, "seed": 0}}, resume=True)
 
 
@@ -161,3 +161,9 @@ def test_differences_see_through_nesting_and_json() -> None:
     then = json.loads(json.dumps({"a": {"size": (1, 2)}, "b": 2}))
     assert differences(then, now) == ["a.new was absent, is None", "b was 2, is 1"]
     assert differences(now, json.loads(json.dumps(now))) == []
+
+
+def test_hashes_that_differ_are_not_spelled_out() -> None:
+    """Two of them before the telling part are all that fits on a screen."""
+    assert differences({"images": "0" * 64}, {"images": "f" * 64}) == ["images: not the same"]
+    assert differences({"images": "0" * 64}, {}) == [f"images was {'0' * 64}, is absent"]

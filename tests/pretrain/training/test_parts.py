@@ -75,6 +75,26 @@ def test_config_defaults_and_errors() -> None:
         TrainConfig.parse({"batchsize": 3}, "recipe")
 
 
+@pytest.mark.parametrize(
+    ("batch", "images", "processes", "expected"),
+    [
+        (96, 1000, 1, 96),
+        (96, 96, 1, 96),
+        (96, 40, 1, 40),
+        (96, 41, 2, 40),
+        (96, 1, 1, 2),
+        (8, 3, 4, 8),
+        (1, 1, 1, 1),
+    ],
+)
+def test_batches_fit_the_images(batch: int, images: int, processes: int, expected: int) -> None:
+    words: list[str] = []
+    fitting = TrainConfig(batch_size=batch).fitted_to(images, processes, words.append)
+    assert fitting.batch_size == expected
+    assert len(words) == (expected < batch)
+    assert all(f"batches of {expected} images, not {batch}" in line for line in words)
+
+
 def test_seeds_are_mixed() -> None:
     seeds = {mix(seed, step, rank) for seed in range(4) for step in range(50) for rank in range(3)}
     assert len(seeds) == 600

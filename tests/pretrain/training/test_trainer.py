@@ -21,8 +21,8 @@ from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.training.checkpoint import FILE_NAME, load_checkpoint
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows
-from onlygood.pretrain.training.trainer import Interrupted, train
-from onlygood.runtime.errors import OnlygoodError
+from onlygood.pretrain.training.trainer import train
+from onlygood.runtime.errors import Interrupted, OnlygoodError
 from onlygood.runtime.strict import Strict
 
 
@@ -206,7 +206,7 @@ def test_resume_of_a_finished_run_restores_it(tmp_path: Path) -> None:
     [
         ({"lr": 0.2}, r"train\.lr was 0\.05, is 0\.2"),
         ({"store": FakeStore(fingerprint="xyz")}, "images was abc, is xyz"),
-        ({"store": FakeStore(hashes="1023456789")}, "order of images was"),  # files were renamed
+        ({"store": FakeStore(hashes="1023456789")}, "order of images: not the same"),  # files were renamed
         ({"steps": 7, "seed": 9}, r"train\.seed was 3, is 9; train\.steps was 6, is 7"),
     ],
 )
@@ -272,10 +272,23 @@ def test_epochs_are_permutations_and_batches_full(tmp_path: Path) -> None:
     assert task.told == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
 
 
-def test_fewer_images_than_a_batch_are_repeated_evenly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("images", "batch"), [(3, 3), (8, 8), (20, 8), (2, 2)])
+def test_no_batch_holds_an_image_twice(tmp_path: Path, images: int, batch: int) -> None:
+    """Copies would be each other's negatives, and the chance that health is judged by would be wrong."""
     task = Toy()
-    run(task, tmp_path, store=FakeStore(3), steps=1, batch_size=8)
-    assert sorted(np.bincount(task.seen[0], minlength=3)) == [2, 3, 3]
+    result = run(task, tmp_path, store=FakeStore(images, hashes="x" * images), steps=7, batch_size=8)
+    assert [len(seen) for seen in task.seen] == [batch] * 7
+    assert all(len(set(seen)) == batch for seen in task.seen)
+    assert result.steps == 7
+
+
+def test_a_shrunk_batch_resumes_as_any_other(tmp_path: Path) -> None:
+    whole, first, second = Toy(), Toy({2: send(signal.SIGTERM)}), Toy(seed=1)
+    run(whole, tmp_path / "whole", store=FakeStore(3, hashes="abc"), steps=4, batch_size=64)
+    with pytest.raises(Interrupted):
+        run(first, tmp_path / "parts", store=FakeStore(3, hashes="abc"), steps=4, batch_size=64)
+    run(second, tmp_path / "parts", store=FakeStore(3, hashes="abc"), steps=4, batch_size=64, resume=True)
+    assert same(whole, second)
 
 
 def test_embed_is_in_order_in_eval_mode_and_leaves_no_trace(tmp_path: Path) -> None:

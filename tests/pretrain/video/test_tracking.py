@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from moving import HEIGHT, STEP, THING, WIDTH, Video, place, texture, video
 from numpy.typing import NDArray
+from pictures import ramp
 from PIL import Image
 
 from onlygood.pretrain.video.flow import corners, flow
@@ -357,3 +358,10 @@ def test_the_config_says_what_is_wrong() -> None:
 
 def test_the_summary_counts() -> None:
     assert Summary(1, 2, (("a", "b"), ("c", "d")), {}).skipped == 2
+
+
+def test_frames_of_twelve_bits_are_not_black(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.fromarray(ramp(4095, 80, 64).copy()).save(tmp_path / f"{number}.png")
+    for frame in Frames(tmp_path, 64):
+        assert (frame.min(), frame.max()) == (0, 255)

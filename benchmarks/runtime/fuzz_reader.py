@@ -1,0 +1,233 @@
+"""Mutated pictures of every kind: does the reader give pixels or a reason, in time, in memory, in silence?
+
+    python -m benchmarks.runtime.fuzz_reader --inputs 60000 --output benchmarks/results/fuzz/reader.json
+
+Seeds are those of the tests (`tests/pictures.py`). Each input is one of them with a few mutations: bytes,
+numbers set to extremes, pieces cut, doubled or taken from another seed; half of the PNGs get valid checksums
+again, so that decoders see what is behind them. Input ``i`` of a seed is the same every time. A child process
+decodes, so that even a crash is an answer, and whatever appears on file descriptor 2 counts as a failure.
+Exits with 1 if there was any.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import re
+import resource
+import struct
+import sys
+import tempfile
+import time
+import zlib
+from collections import Counter
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import features
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import pictures
+
+from onlygood.runtime.errors import ImageError
+from onlygood.runtime.images import formats
+from onlygood.runtime.images.reader import ReadOptions, load_image
+from onlygood.runtime.images.silence import silence_decoders
+from onlygood.runtime.images.spec import InputSpec
+
+SECONDS = 3.0  # CPU time that an input may take
+MEGABYTES = 700  # that the process may hold at its peak
+MAX_PIXELS = 1_000_000
+BATCH = 2000  # inputs that a child decodes
+SPECS = (
+    InputSpec(height=16, width=24, channels=3),
+    InputSpec(height=32, width=32, channels=1, bit_depth=12, resize="pad"),
+    InputSpec(height=16, width=16, channels=3, bit_depth=10, resize="crop", jpeg="reduced"),
+)
+_KINDS = "|".join(map(re.escape, formats.FORMATS))
+_DAMAGED = "its (header|pixels) cannot be read|it .*|its header makes no sense|a checksum does not match .*"
+REASONS = (
+    *(re.escape(words) for words, _ in formats._OTHERS),
+    r"\d+ x \d+ pixels are more than the limit of \d+",
+    rf"a damaged ({_KINDS}|Netpbm file \(PBM, PGM, PPM\)|\w+) ?(file)?: ({_DAMAGED})",
+    rf"an? ({_KINDS}|Netpbm) file (\(PBM, PGM, PPM\) )?that is truncated",
+    rf"an? ({_KINDS}) file (of|in|whose|that) .*",
+    r"a TIFF file of \d+ channels? with \d+ bits \(.*\), color kind \d+, compression \d+, is .*",
+    r"a Netpbm file \(PBM, PGM, PPM\) in plain text; .*",
+    r"a camera raw file \(DNG\), which is not read; .*",
+    r"a run-length encoded BMP file of .*",
+    r"an (HEIC|AVIF) picture, which .*",
+    r"floating-point pixels (from .* to .*, where 0 to 1 is read; .*|that are no numbers; .*)",
+    r"pixels outside 0 … 65535 .*; save .*",
+)
+_EXTREMES = (0, 1, 2, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+def mutated(number: int, seed: int, pool: list[bytes]) -> tuple[int, bytes]:
+    """Input ``number``: which seed it comes from, and its bytes."""
+    rng = np.random.default_rng((seed, number))
+    which = int(rng.integers(len(pool)))
+    data = bytearray(pool[which])
+    for _ in range(int(rng.geometric(0.5))):
+        if not data:
+            break
+        at = int(
+            rng.integers(min(len(data), 200) if rng.random() < 0.5 else len(data))
+        )  # headers matter most
+        match int(rng.integers(7)):
+            case 0 | 1:
+                data[at] = int(rng.integers(256))
+            case 2:
+                data[at] ^= 1 << int(rng.integers(8))
+            case 3:
+                letter = "<>"[int(rng.integers(2))] + "HI"[int(rng.integers(2))]
+                size = struct.calcsize(letter)
+                value = _EXTREMES[int(rng.integers(len(_EXTREMES)))] & (1 << 8 * size) - 1
+                data[at : at + size] = struct.pack(letter, value)
+            case 4:
+                del data[at : at + int(rng.geometric(0.05))]
+            case 5:
+                piece = data[at : at + int(rng.geometric(0.02))]
+                data[at:at] = piece * int(rng.integers(1, 4))
+            case 6:
+                other = pool[int(rng.integers(len(pool)))]
+                start = int(rng.integers(len(other)))
+                data[at : at + 40] = other[start : start + int(rng.integers(1, 80))]
+    if rng.random() < 0.1:
+        del data[int(rng.integers(len(data) + 1)) :]
+    if data.startswith(b"\x89PNG") and rng.random() < 0.5:
+        data = checksums_mended(data)
+    return which, bytes(data)
+
+
+def checksums_mended(data: bytearray) -> bytearray:
+    at = 8
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        end = at + 8 + length
+        if end + 4 > len(data):
+            break
+        struct.pack_into(">I", data, end, zlib.crc32(data[at + 4 : end]))
+        at = end + 4
+    return data
+
+
+def answer(data: bytes, number: int) -> str:
+    """The word "image", a reason, or what is wrong with the answer, which begins with "FAILURE"."""
+    spec = SPECS[number % len(SPECS)]
+    try:
+        loaded = load_image(data, spec, ReadOptions(max_pixels=MAX_PIXELS))
+    except ImageError as error:
+        reason = str(error)
+        if not any(re.fullmatch(pattern, reason) for pattern in REASONS):
+            return f"FAILURE: unknown reason: {reason}"
+        letters = sum(character.isalpha() for character in reason)
+        return reason if letters >= 11 and len(reason) <= 220 else f"FAILURE: too short or long: {reason}"
+    except BaseException as error:
+        return f"FAILURE: {type(error).__name__}: {error}"
+    if loaded.pixels.shape != (spec.height, spec.width, spec.channels) or loaded.pixels.dtype != np.uint8:
+        return "FAILURE: pixels of another shape"
+    return "image"
+
+
+def seeds(more: list[Path]) -> dict[str, bytes]:
+    """The tests' files, and some from elsewhere."""
+    return pictures.seeds() | {path.name: path.read_bytes() for path in more}
+
+
+def decode(first: int, last: int, seed: int, more: list[Path], link: Connection) -> None:
+    """Answer for inputs of a range; sends (number, seed, answer, CPU seconds, peak MB) of each."""
+    silence_decoders()
+    pool = list(seeds(more).values())
+    with tempfile.TemporaryFile() as errors:
+        os.dup2(errors.fileno(), 2)
+        printed = 0
+        for number in range(first, last):
+            which, data = mutated(number, seed, pool)
+            link.send((number, which, None, 0.0, 0))
+            start = time.process_time()
+            said = answer(data, number)
+            seconds = time.process_time() - start
+            size = os.fstat(errors.fileno()).st_size
+            if size > printed:
+                said, printed = f"FAILURE: printed {os.pread(errors.fileno(), 200, printed)!r}", size
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
+            link.send((number, which, said, seconds, peak))
+    link.close()
+
+
+def general(said: str) -> str:
+    """A reason without its numbers, to be counted."""
+    return re.sub(r"-?\d+(\.\d+)?(e[+-]\d+)?", "N", said)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--inputs", type=int, default=60_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="seeds from elsewhere, e.g. a .heic")
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    names = list(seeds(arguments.more))
+    answers: Counter[str] = Counter()
+    images: Counter[str] = Counter()
+    failures: list[dict[str, Any]] = []
+    slowest: list[tuple[float, int, str]] = []
+    peak, begin = 0, time.monotonic()
+    context = multiprocessing.get_context("spawn")
+    number = 0
+    while number < arguments.inputs:
+        ours, theirs = context.Pipe(duplex=False)
+        last = min(number + BATCH, arguments.inputs)
+        child = context.Process(target=decode, args=(number, last, arguments.seed, arguments.more, theirs))
+        child.start()
+        theirs.close()
+        which = 0
+        while number < last:
+            try:
+                if not ours.poll(20 * SECONDS):
+                    raise EOFError("it hangs")
+                _, which, said, seconds, memory = ours.recv()
+            except EOFError as error:
+                child.kill()
+                said, seconds, memory = f"FAILURE: the process died: {error}", 0.0, 0
+            if said is None:
+                continue
+            peak = max(peak, memory)
+            if not said.startswith("FAILURE") and (seconds > SECONDS or memory > MEGABYTES):
+                said = f"FAILURE: took {seconds:.1f} s, {memory} MB"
+            if said.startswith("FAILURE"):
+                failures.append({"input": number, "seed": names[which], "what": said})
+                print(failures[-1], flush=True)
+            answers[general(said)] += 1
+            images[names[which]] += said == "image"
+            slowest = sorted([*slowest, (round(seconds, 3), number, names[which])], reverse=True)[:5]
+            number += 1
+            if "died" in said:
+                break
+        child.join(30)
+        print(f"{number} inputs, {answers['image']} images, {len(failures)} failures", flush=True)
+    result = {
+        "command": f"python -m benchmarks.runtime.fuzz_reader --inputs {arguments.inputs} --seed {arguments.seed}",
+        "inputs": number,
+        "images": answers.pop("image", 0),
+        "failures": failures,
+        "largest_cpu_seconds": slowest,
+        "peak_megabytes": peak,
+        "minutes": round((time.monotonic() - begin) / 60, 1),
+        "python": platform.python_version(),
+        "libraries": {name: features.version(name) for name in features.get_supported()},
+        "reasons": dict(answers.most_common()),
+        "images_by_seed": dict(sorted(images.items())),
+    }
+    if arguments.output is not None:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Which images are learned from and which are held out; a training that is resumed keeps its own."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.anomaly.data.datasets import split_good
+from onlygood.anomaly.data.samples import Dataset
+from onlygood.anomaly.plan import plan_split
+from onlygood.anomaly.recipe import Recipe
+from onlygood.pretrain.data.store import ImageStore
+from onlygood.pretrain.training.checkpoint import FILE_NAME
+from onlygood.runtime.atomic import write_atomically
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.files import display
+from onlygood.runtime.model.calibration import minimum_n, rank, smallest_alpha
+
+SPLIT_FILE = "split.json"
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Images of a store to learn from and to calibrate on, and the false-alarm rate that these allow."""
+
+    train: Ids
+    calibration: Ids
+    rate: float
+    name_of: dict[int, str]  # of each image's group or content, which lies in one part
+
+
+def choose_parts(
+    recipe: Recipe,
+    good: Dataset,
+    store: ImageStore,
+    work: Path,
+    *,
+    rate: float | None,
+    resume: bool,
+    say: Callable[[str], None],
+) -> Parts:
+    """Split the good images as `plan_split` says, of copies one, groups together; kept in ``work``.
+
+    How many are held out depends on the rate. So a training that is resumed keeps those that it began with,
+    and another rate only moves the threshold among them.
+
+    Raises:
+        OnlygoodError: too few images for the rate, or of a resumed training too few that were held out.
+    """
+    unique = np.unique(store.hashes, return_index=True)[1]
+    if copies := len(store) - len(unique):
+        say(f"{copies} copies of other images (equal pixels), such as {store.duplicates[0][1]}, are left out")
+    groups = {sample.path: sample.group for sample in good.samples}
+    names = [groups[store.paths[i]] or store.hashes[i] for i in unique]
+    name_of = dict(zip(unique.tolist(), names, strict=True))
+    wish = rate if rate is not None else recipe.calibration.max_false_alarms
+    if resume and (work / FILE_NAME).exists():
+        id_of = {store.hashes[i]: int(i) for i in unique}
+        if earlier := _earlier(work / SPLIT_FILE, id_of, wish):
+            train, calibration, kept_rate = earlier
+            say(
+                f"as when the training began, {len(train)} images to learn from and {len(calibration)} held "
+                f"out, now to calibrate at {kept_rate:.3g} false alarms"
+            )
+            return Parts(train, calibration, kept_rate, name_of)
+    split = plan_split(recipe, len(unique), rate)
+    say(split.words)
+    margin = max(Counter(names).values()) - 1  # by which a part of the split may miss its count
+    if any(groups.values()):
+        say(f"{len(set(names))} groups stay together")
+    counts = [split.train - margin, split.calibration + margin]
+    train, calibration = (np.sort(unique[part]) for part in split_good(names, counts, recipe.training.seed))
+    if not (work / FILE_NAME).exists():
+        parts = {"train": train, "calibration": calibration}
+        hashes = {part: [store.hashes[i] for i in ids] for part, ids in parts.items()}
+        text = json.dumps({"rate": split.rate, **hashes}, indent=1, allow_nan=False)
+        work.mkdir(parents=True, exist_ok=True)
+        write_atomically(work / SPLIT_FILE, text.encode())
+    return Parts(train, calibration, split.rate, name_of)
+
+
+def _earlier(file: Path, id_of: dict[str, int], wish: float | None) -> tuple[Ids, Ids, float] | None:
+    """The parts that a training began with; None where they cannot be had, and the checkpoint tells why."""
+    try:
+        kept = json.loads(file.read_text("utf-8"))
+        train, calibration = (
+            np.sort(np.array([id_of[name] for name in kept[part]], dtype=np.int64))
+            for part in ("train", "calibration")
+        )
+        began = float(kept["rate"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    rate, held_out = began if wish is None else wish, len(calibration)
+    if rank(held_out, rate) == 0:
+        raise OnlygoodError(
+            f"--max-false-alarms {rate:g} needs {minimum_n(rate)} images held out, and the training to be "
+            f"resumed began at {began:.3g} and holds out {held_out}: resume it without that option or at "
+            f"{smallest_alpha(held_out) + 0.0005:.3f} or more, or start afresh without {display(file.parent)}"
+        )
+    return train, calibration, rate
