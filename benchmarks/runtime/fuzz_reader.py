@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from PIL import features
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 import pictures
 
 from onlygood.runtime.errors import ImageError
@@ -211,7 +211,8 @@ def main() -> None:
         child.join(30)
         print(f"{number} inputs, {answers['image']} images, {len(failures)} failures", flush=True)
     result = {
-        "command": f"python -m benchmarks.runtime.fuzz_reader --inputs {arguments.inputs} --seed {arguments.seed}",
+        "command": "python -m benchmarks.runtime.fuzz_reader"
+        f" --inputs {arguments.inputs} --seed {arguments.seed}",
         "inputs": number,
         "images": answers.pop("image", 0),
         "failures": failures,
