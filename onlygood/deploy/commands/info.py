@@ -44,7 +44,8 @@ def _verdicts(scores: calibration.Floats, rate: float) -> dict[str, Any]:
         return {"max_false_alarms": rate, "threshold": None, "reason": str(error)}
     low, mean, high = calibration.achieved_interval(len(scores), rate)
     achieved = {"low": low, "mean": mean, "high": high, "confidence": 0.95}
-    return {"max_false_alarms": rate, "threshold": threshold, "achieved": achieved}
+    k = calibration.rank(len(scores), rate)  # the threshold is the k-th largest score
+    return {"max_false_alarms": rate, "threshold": threshold, "rank": k, "achieved": achieved}
 
 
 def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
@@ -82,12 +83,15 @@ def _threshold_lines(
     max_false_alarms: float,
     threshold: float | None,
     achieved: Mapping[str, float] | None = None,
+    rank: int = 0,
     reason: str = "",
 ) -> Iterator[str]:
     if threshold is None or achieved is None:
         yield _line("threshold", reason)
         return
     yield _line("threshold", f"{threshold:.6g}, for at most {max_false_alarms:.2%} false alarms")
+    if rank == 1:
+        yield _line("", "it hangs on one image, the one with the largest score of these")
     yield _line("", f"achieved rate with 95 % confidence: {achieved['low']:.2%} … {achieved['high']:.2%}")
 
 

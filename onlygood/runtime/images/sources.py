@@ -97,12 +97,12 @@ def _plugin(name: str) -> Callable[[IO[bytes]], ImageFile.ImageFile]:
         return AvifImageFile
     if name == "HEIC":
         try:
-            import pi_heif  # noqa: PLC0415 - an extra
+            import pillow_heif  # noqa: PLC0415 - an extra
         except ImportError:
             raise ImageError(
                 "an HEIC picture, which needs an extra: pip install 'onlygood[heif]', or save it as JPEG"
             ) from None
-        return pi_heif.HeifImageFile  # type: ignore[no-any-return]
+        return pillow_heif.HeifImageFile  # type: ignore[no-any-return]
     return {"JPEG": JpegImageFile, "BMP": BmpImageFile, "WebP": WebPImageFile, "GIF": GifImageFile}[name]
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from typer.testing import Result
 
+from onlygood.runtime.model.metadata import Metadata
+
 Call = Callable[..., Result]
 Grey = Callable[[str, int], Path]
 
@@ -36,6 +38,29 @@ def test_info_in_json(call: Call, tiny: Path) -> None:
     assert facts["verdicts"]["achieved"]["mean"] == 0.05
     assert facts["metadata"]["input"]["width"] == 8
     assert (facts["bytes"], facts["opset"]) == (tiny.stat().st_size, 18)
+
+
+def test_info_says_where_a_threshold_hangs_on_one_image(call: Call, tiny: Path) -> None:
+    """Of 19 scores the second largest is the threshold at 10 %, the largest at 5 %."""
+    assert "hangs on one image" not in call("info", tiny).stdout
+    assert "hangs on one image" in call("info", tiny, "--max-false-alarms", "0.05").stdout
+    facts = json.loads(call("info", tiny, "--json").stdout)
+    assert facts["verdicts"]["rank"] == 2
+
+
+def test_info_names_suspects_and_the_threshold_without_them(
+    call: Call, make_tiny: Callable[..., Path], metadata_with: Callable[..., Metadata]
+) -> None:
+    suspects = [
+        {"path": "day/x.png", "part": "calibration", "score": 9.0},
+        {"path": "day/y.png", "part": "train", "score": 7.5},
+    ]
+    scores = [i / 20 for i in range(19)] + [9.0]  # at 10 % of 20 scores the second largest, 0.9
+    values = {"suspects": suspects, "calibration": {"scores": scores, "max_false_alarms": 0.1}}
+    told = call("info", make_tiny(metadata=metadata_with(**values))).stdout
+    assert "2 images with scores far outside the others'" in told
+    assert told.index("day/x.png, held out, score 9") < told.index("day/y.png, learned from, score 7.5")
+    assert "the threshold would be 0.85, at 0.1 false alarms; it is 0.9, at 0.1" in told
 
 
 def test_info_of_an_impossible_rate_says_so(call: Call, tiny: Path) -> None:

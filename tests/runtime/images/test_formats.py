@@ -1,5 +1,6 @@
 """Kinds of pictures: which are read, and what is said of those that are not."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from onlygood.runtime.images import sources
 from onlygood.runtime.images.formats import FORMATS, RAW_SUFFIXES, READ_SUFFIXES, UNREAD_SUFFIXES, format_of
 from onlygood.runtime.images.notes import NoteCounts
 from onlygood.runtime.images.reader import load_image, read_header
+from onlygood.runtime.images.reasons import in_words
 from onlygood.runtime.images.spec import InputSpec
 
 RGB = InputSpec(height=H, width=W, channels=3)
@@ -90,12 +92,22 @@ def heic(size: int = 64) -> bytes:
 
 
 def test_heic_without_its_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     assert "pip install 'onlygood[heif]'" in reason(heic())
 
 
+def test_heic_is_close_to_what_went_in() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    plain = Image.fromarray(np.full((64, 64, 3), (200, 90, 40), np.uint8))
+    pillow_heif.from_pillow(plain).save(buffer, quality=95)
+    loaded = load_image(buffer.getvalue(), RGB)
+    assert np.abs(loaded.pixels.astype(int) - (200, 90, 40)).max() <= 3
+    assert (loaded.width, loaded.height, loaded.notes) == (64, 64, ())
+
+
 def test_damaged_heic() -> None:
-    pytest.importorskip("pi_heif")
+    pytest.importorskip("pillow_heif")
     assert reason(heic()) == "a damaged HEIC file: its header cannot be read"
 
 
@@ -230,3 +242,25 @@ def test_decoders_print_nothing_when_told_so(tmp_path: Path, silent: bool) -> No
     assert ("APNG" in done.stderr) is not silent
     if silent:
         assert done.stderr == ""
+
+
+# --- reasons
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyError(272), "a damaged TIFF file: its header cannot be read"),
+        (IndexError("string index out of range"), "a damaged TIFF file: its header cannot be read"),
+        (OSError("could not create decoder object"), "a damaged TIFF file: its header cannot be read"),
+        (ZeroDivisionError(), "a damaged TIFF file: its header cannot be read"),
+        (OSError("image file is truncated (3 bytes not processed)"), "a TIFF file that is truncated"),
+        (SyntaxError("broken PNG file (bad header checksum in b'IHDR')"), "a damaged TIFF file: a checksum"),
+        (MemoryError(), "a TIFF file that needs more memory to decode than there is"),
+    ],
+)
+def test_what_decoders_say_becomes_words_for_people(error: Exception, words: str) -> None:
+    with pytest.raises(ImageError) as caught, in_words("TIFF", "header"):
+        raise error
+    assert str(caught.value).startswith(words)
+    assert caught.value.__cause__ is error
