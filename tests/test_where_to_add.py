@@ -30,7 +30,7 @@ from onlygood.runtime.strict import Strict
 class MirrorConfig(Strict):
     """Views before the flip."""
 
-    views: Views = Field(default_factory=lambda: Views(flip=False))
+    views: Views = Field(default_factory=lambda: Views(flip=False, brightness=0.2))
 
 
 class MirrorTask(Task):

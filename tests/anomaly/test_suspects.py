@@ -22,7 +22,7 @@ NOBODY = Judged(np.empty(0, dtype=np.int64), np.empty(0))
 class Plain(nn.Module):
     """What a detector takes of a task."""
 
-    encoder = classifier = None
+    encoder = view_classifier = None
     standardize, test_views = "fixed", "identity"
 
 

@@ -95,7 +95,7 @@ def test_an_unreadable_image_is_counted(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"encoder": "random:smal"}, "unknown encoder"),
+        ({"encoder": "random:smal"}, "no encoder"),
         ({"encoder": "absent.safetensors"}, "absent.safetensors"),
         ({"protocol": "kn"}, "did you mean 'knn'"),
         ({"overrides": ["k=3"]}, "begin with probe., input."),

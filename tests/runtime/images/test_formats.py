@@ -214,8 +214,8 @@ from onlygood.runtime.images.silence import silence_decoders
 if "silent" in sys.argv:
     silence_decoders()
 from pathlib import Path
-
-
+from onlygood.runtime.images.reader import load_image
+from onlygood.runtime.images.spec import InputSpec
 for path in sys.argv[1:3]:
     try:
         load_image(Path(path), InputSpec(height=16, width=24, channels=3))

@@ -202,12 +202,12 @@ def test_an_error_gives_the_memory_back() -> None:
 
 def test_large_images_are_decoded_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four threads, and memory for one and a half of these images."""
-    from onlygood.runtime import images  # noqa: PLC0415
+    from onlygood.runtime.images import reader  # noqa: PLC0415
 
     data = encode(np.zeros((400, 500, 3), np.uint8))
     options = ReadOptions(memory=Budget(int(400 * 500 * 16 * 1.5)))
     inside, most = [0], [0]
-    resize = images.resize
+    resize = reader.resize
 
     def watched(*arguments: object) -> object:
         inside[0] += 1
@@ -216,7 +216,7 @@ def test_large_images_are_decoded_one_after_another(monkeypatch: pytest.MonkeyPa
         inside[0] -= 1
         return result
 
-    monkeypatch.setattr(images, "resize", watched)
+    monkeypatch.setattr(reader, "resize", watched)
     threads = [threading.Thread(target=load_image, args=(data, RGB, options)) for _ in range(12)]
     for thread in threads:
         thread.start()
