@@ -89,14 +89,14 @@ def test_every_half_is_scored_by_the_other() -> None:
     values = torch.tensor([0.0, 10.0, 2.0, 12.0, 4.0, 14.0, 6.0, 16.0, 8.0, 18.0])
     outputs, judge = Outputs(values.reshape(10, 1, 1, 1)), detector(CenterDistance(1))
     judge.head.fit(outputs)
-    before = judge.head.centre.clone()
+    before = judge.head.center.clone()
     found = cross_fitted(judge, outputs, np.arange(20, 30), list("abcdefghij"))
     assert found.ids.tolist() == list(range(20, 30))
     even, odd = values[::2], values[1::2]
     expected = torch.empty(10)
     expected[::2], expected[1::2] = (even - odd.mean()) ** 2, (odd - even.mean()) ** 2
     assert found.scores == pytest.approx(expected.double().numpy())
-    assert torch.equal(judge.head.centre, before)
+    assert torch.equal(judge.head.center, before)
 
 
 def test_an_image_that_a_head_has_learned_is_seen_by_the_other_half() -> None:
