@@ -1,4 +1,4 @@
-"""`onlygood evaluate`: a model measured on labelled images, as a table for people or as one JSON object."""
+"""`onlygood evaluate`: a model measured on labeled images, as a table for people or as one JSON object."""
 
 import sys
 from collections.abc import Iterator

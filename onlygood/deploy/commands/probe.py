@@ -1,4 +1,4 @@
-"""`onlygood probe`: what a frozen encoder has learned, measured on labelled images."""
+"""`onlygood probe`: what a frozen encoder has learned, measured on labeled images."""
 
 import hashlib
 import json

@@ -44,7 +44,7 @@ class VerifyOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(Options):
-    """Measure a model on labelled images: AUROC with intervals, per defect, with pictures."""
+    """Measure a model on labeled images: AUROC with intervals, per defect, with pictures."""
 
     model: Model
     dataset: Annotated[Path, Argument(metavar="DATASET", help="Folder of good and anomalous images.")]

@@ -20,7 +20,7 @@ from onlygood.runtime.limits import LARGEST_SEED
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions(Options):
-    """Measure what a frozen encoder has learned, on labelled images."""
+    """Measure what a frozen encoder has learned, on labeled images."""
 
     encoder: Annotated[
         str,

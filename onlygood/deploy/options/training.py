@@ -58,9 +58,7 @@ class PretrainOptions(Options):
     encoder: Annotated[str, Option("--encoder", help="Encoder by name.")] = "small"
     labelled: Annotated[
         Path | None,
-        Option(
-            "--labelled", metavar="DIR", help="For s4l: labelled images, a folder a class, or a CSV list."
-        ),
+        Option("--labelled", metavar="DIR", help="For s4l: labeled images, a folder a class, or a CSV list."),
     ] = None
     steps: Steps = None
     minutes: Minutes = None
