@@ -1,6 +1,5 @@
 """`onlygood compare`: results of probes side by side, as a table and a picture."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ def run(options: CompareOptions) -> int:
     if not loaded:
         raise OnlygoodError("no results to compare")
     if options.format is MetricsFormat.JSON:
-        sys.stdout.write(jsontext.dumps([_plain(line) for line in lines(loaded)], indent=2) + "\n")
+        typer.echo(jsontext.dumps([_plain(line) for line in lines(loaded)], indent=2))
     else:
         print_table(loaded)
     for words in differences(loaded):

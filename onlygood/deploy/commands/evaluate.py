@@ -1,10 +1,10 @@
 """`onlygood evaluate`: a model measured on labeled images, as a table for people or as one JSON object."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 
 from onlygood.anomaly.evaluation import evaluate
@@ -44,12 +44,12 @@ def run(options: EvaluateOptions) -> int:
             reader=ReadOptions(memory=Budget.of(options.max_memory)),
         )
     if options.format is MetricsFormat.JSON:
-        sys.stdout.write(jsontext.dumps(result, indent=2) + "\n")
+        typer.echo(jsontext.dumps(result, indent=2))
     else:
         _print_text(result, stdout())
     if not options.quiet:
         for line in _remarks(result, options.output):
-            sys.stderr.write(line + "\n")
+            typer.echo(line, err=True)
     return 2 if result["unreadable"] else 0
 
 

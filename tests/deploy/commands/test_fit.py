@@ -185,7 +185,7 @@ def test_the_model_verifies_scores_and_knows_where_it_comes_from(
         (["--max-false-alarms", "0.001"], ["0.001", "good images"]),  # 999 would have to be held out
         (["--recipe", "surface"], ["surface", "surfaces"]),
         (["--set", "training.stepz=3"], ["stepz", "steps"]),
-        (["--set", "head.names=[oracle]"], ["head.names", "gaussian"]),
+        (["--set", "head.names=[oracle]"], ["oracle", "gaussian"]),
         (["--set", "task.name=simclr"], ["logprob", "classifier"]),
         (["--set", "encoder_weights=nowhere.safetensors"], ["nowhere.safetensors"]),
     ],
