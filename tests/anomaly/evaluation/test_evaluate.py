@@ -290,7 +290,7 @@ def test_command_prints_what_good_images_alone_can_tell(make_model, draw, capsys
 def test_what_the_reader_did_is_said(make_model, spots, capsys):
     deep = Image.fromarray(np.full((16, 16), 4000, np.uint16))
     deep.save(spots / "test/good/0.png")
-    run(make_model(), spots, format="json")
+    run(make_model(), spots, format=MetricsFormat.JSON)
     out, err = capsys.readouterr()
     (note,) = json.loads(out)["notes"]
     assert note.startswith("1 image: bit depth: no value of this 16-bit image reaches 4096")
