@@ -36,6 +36,7 @@ LADDER = (
     "anomaly",
     "anomaly.evaluation",
     "deploy.demo",
+    "deploy.options",
     "deploy",
     "deploy.commands",
 )

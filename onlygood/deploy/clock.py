@@ -1,4 +1,4 @@
-"""The time in files: where SOURCE_DATE_EPOCH is set, nothing that a second run would say otherwise."""
+"""The time in files: where SOURCE_DATE_EPOCH is set, a second run writes the same bytes."""
 
 import os
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ _LAST_MOMENT = 253_402_300_799  # the end of the year 9999
 
 
 def source_date() -> int | None:
-    """Seconds since 1970 that SOURCE_DATE_EPOCH sets, for files that do not tell when they were made.
+    """Seconds since 1970 that SOURCE_DATE_EPOCH gives, to be written as the time of making; None if unset.
 
     Raises:
-        OnlygoodError: it is no such number.
+        OnlygoodError: it is not such a number.
     """
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if text is None:
@@ -27,7 +27,7 @@ def source_date() -> int | None:
 
 
 def without_times(values: Mapping[str, Any]) -> dict[str, Any]:
-    """``values`` without what a clock has measured, at any depth."""
+    """``values`` without what a clock measures, at any depth."""
     return {
         key: without_times(value) if isinstance(value, Mapping) else value
         for key, value in values.items()

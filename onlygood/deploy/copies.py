@@ -1,9 +1,9 @@
-"""Copies of flagged images, each whole or not there."""
+"""Copies of flagged images; each is there whole or not at all."""
 
-import os
 import shutil
 from pathlib import Path
 
+from onlygood.runtime.atomic import replacing
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display, mark_output
 
@@ -19,31 +19,30 @@ class Copies:
         """Copy an image, in place of an earlier copy.
 
         Raises:
-            OnlygoodError: it cannot be read or written whole; what was there before is still there.
+            OnlygoodError: it cannot be read or written whole; an earlier copy stays.
         """
         target = self._target(image)
-        temporary = target.with_name(f".{os.getpid()}.tmp")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(image, temporary)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            written, wanted = temporary.stat().st_size, image.stat().st_size
-            if written != wanted:
-                raise OnlygoodError(
-                    f"{display(image)} changed while it was copied: {wanted:,} bytes, of which {written:,}"
-                    " arrived; is it still being written?"
-                )
-            temporary.replace(target)
+            with replacing(target) as temporary:
+                shutil.copy2(image, temporary)
+                written, wanted = temporary.stat().st_size, image.stat().st_size
+                if written != wanted:
+                    raise OnlygoodError(
+                        f"{display(image)} changed while it was copied: {wanted:,} bytes, of which"
+                        f" {written:,} arrived; is it still being written?"
+                    )
         except OSError as error:
             raise OnlygoodError(
                 f"{display(image)} cannot be copied to {display(target)}: {error.strerror or error}"
             ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def repair(self, image: Path) -> None:
-        """Copy an image that an earlier run flagged, unless its copy is there whole."""
+        """Copy an image that an earlier run flagged, unless its copy is whole.
+
+        Raises:
+            OnlygoodError: as of `add`.
+        """
         target = self._target(image)
         if not target.is_file() or target.stat().st_size != image.stat().st_size:
             self.add(image)

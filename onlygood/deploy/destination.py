@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from onlygood.runtime.atomic import replacing
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display
 
@@ -19,16 +20,16 @@ _DESCRIPTOR = re.compile(r"/dev/std(?:out|err)|(?:/dev|/proc/self)/fd/\d+")
 def check_output(
     output: Path, *, inputs: Iterable[Path] = (), device: bool = False, make_folders: bool = False
 ) -> None:
-    """Refuse, before any work is done, a file that could not be written in the end, or that is read.
+    """Refuse, before any work is done, a file that cannot be written, or that is read.
 
     Args:
-        output: what -o named.
-        inputs: files that the command reads; missing ones are no matter.
-        device: pipes and devices will do.
-        make_folders: folders that are missing on the way to it will be made.
+        output: what ``-o`` names.
+        inputs: files that the command reads; some may be missing.
+        device: whether pipes and devices may be written to.
+        make_folders: whether the command makes the folders that are missing on the way to it.
 
     Raises:
-        OnlygoodError: why not.
+        OnlygoodError: the file cannot be written, or is an input; the message says why.
     """
     name = display(output)
     if _DESCRIPTOR.fullmatch(str(output)) and device:
@@ -54,14 +55,22 @@ def check_output(
 
 
 def check_folder(output: Path) -> None:
-    """Refuse, before any work is done, a folder that could not be made or written into."""
+    """Refuse, before any work is done, a folder that cannot be made or written into.
+
+    Raises:
+        OnlygoodError: why not.
+    """
     if output.exists() and not output.is_dir():
         raise OnlygoodError(f"{display(output)} is a file; name a folder")
     _check_writable(output.resolve(), display(output))
 
 
 def work_folder(output: Path, work: Path | None, inputs: Iterable[Path]) -> Path:
-    """``work``, or the folder beside ``output`` where its training works; both are checked."""
+    """The folder of a training: ``work``, or else the one beside ``output``.
+
+    Raises:
+        OnlygoodError: the folder or ``output`` cannot be written, or ``output`` is one of the ``inputs``.
+    """
     check_output(output, inputs=inputs, make_folders=True)
     folder = work or output.with_suffix(".work")
     check_folder(folder)
@@ -69,13 +78,21 @@ def work_folder(output: Path, work: Path | None, inputs: Iterable[Path]) -> Path
 
 
 def check_not_among(output: Path, inputs: Iterable[Path]) -> None:
-    """Raise OnlygoodError if the existing file ``output`` is one of the ``inputs``, by whatever name."""
+    """Refuse an existing file that is read too, by whatever name.
+
+    Raises:
+        OnlygoodError: ``output`` is one of the ``inputs``.
+    """
     for _ in passed_on(inputs, output):
         pass
 
 
 def passed_on(inputs: Iterable[Path], output: Path | None) -> Iterator[Path]:
-    """The ``inputs`` one by one; raises OnlygoodError at one that is ``output``, if that exists."""
+    """The ``inputs`` one by one.
+
+    Raises:
+        OnlygoodError: one is ``output``, which exists.
+    """
     target = _identity(output) if output is not None else None
     for path in inputs:
         if target is not None and _identity(path) == target:
@@ -84,7 +101,7 @@ def passed_on(inputs: Iterable[Path], output: Path | None) -> Iterator[Path]:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What is the same under all names of a regular file; None where there is none."""
+    """Device and number of a regular file, which are the same under all its names; None if there is none."""
     try:
         found = path.stat()
     except (OSError, ValueError):
@@ -93,7 +110,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _check_writable(folder: Path, name: str) -> None:
-    """Try it: permissions do not tell of read-only disks, nor of root."""
+    """Write a file there: permissions do not tell of read-only disks, nor of root.
+
+    Raises:
+        OnlygoodError: nothing can be written there.
+    """
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
@@ -124,15 +145,11 @@ def destination(output: Path | None, format: str) -> Iterator[TextIO]:
                 yield stream
             return
         target = output.resolve()  # of a link, the file
-        temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("w", encoding="utf-8", errors=errors, newline="") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with (
+            replacing(target) as temporary,
+            temporary.open("w", encoding="utf-8", errors=errors, newline="") as stream,
+        ):
+            yield stream
     except OSError as error:
         if error.filename is None and not isinstance(error, BrokenPipeError):
             error.filename = str(output)  # else nobody knows which of the files is meant

@@ -3,6 +3,8 @@
 import sys
 from time import perf_counter
 
+import typer
+
 from onlygood.runtime.images.files import Findings, printable
 from onlygood.runtime.images.notes import NoteCounts
 from onlygood.runtime.rows.verdicts import Counts, Row
@@ -26,7 +28,7 @@ class Messages:
             self._print(text)
 
     def row(self, row: Row, counts: Counts) -> None:
-        """Take note of a row."""
+        """Say what is wrong with an image and what its reader noted, and how far we are."""
         if row.error and not self._quiet and not self._rows_on_terminal:
             self._print(f"{printable(row.path)}: {printable(row.error)}")
         for note in row.notes:
@@ -35,10 +37,10 @@ class Messages:
                 self._print(f"{printable(row.path)}: {printable(note)}")
         if self._progress and perf_counter() - self._shown > 0.2:
             self._shown = perf_counter()
-            print(f"\r\x1b[K{counts}", end="", file=sys.stderr, flush=True)  # noqa: T201
+            typer.echo(f"\r\x1b[K{counts}", nl=False, err=True)
 
     def summary(self, counts: Counts) -> None:
-        """Print the last line."""
+        """Say in the end how many images had what, and how fast it went."""
         if self._quiet or not counts.images:
             return
         for line in self._notes.lines():
@@ -59,4 +61,4 @@ class Messages:
             self._print(f"{printable(folder)}: no images in this folder")
 
     def _print(self, text: str) -> None:
-        print(f"\r\x1b[K{text}" if self._progress else text, file=sys.stderr)  # noqa: T201
+        typer.echo(f"\r\x1b[K{text}" if self._progress else text, err=True)

@@ -2,16 +2,18 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from typer.testing import CliRunner
 
 from onlygood import __version__
-from onlygood.deploy.cli import app
+from onlygood.deploy.cli import COMMANDS, app
 
 HEAVY = {
     "numpy",
@@ -25,8 +27,6 @@ HEAVY = {
     "cv2",
     "onnx",
 }
-COMMANDS = ["fit", "score", "check", "info", "verify", "evaluate", "pretrain", "probe", "compare", "tasks"]
-COMMANDS += ["demo"]
 Grey = Callable[[str, int], Path]
 
 
@@ -92,6 +92,38 @@ def test_every_command_has_help(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
     assert f"Usage: onlygood {command}" in result.stdout
+
+
+def taken(command: str) -> set[str]:
+    """Arguments and options with their words, as the help prints them."""
+    printed = CliRunner().invoke(app, [command, "--help"]).stdout.partition("Arguments:")[2]
+    return {" ".join(entry.split()) for entry in re.split(r"\n  (?=\S)", printed)}
+
+
+def test_check_takes_what_score_takes_and_exit_zero() -> None:
+    score, check = taken("score"), taken("check")
+    assert len(score) > 24
+    assert score - check == set()
+    assert check - score == {"--exit-zero Exit with 0 though anomalies were found."}
+
+
+def test_each_command_takes_the_options_that_the_table_says() -> None:
+    """mypy checks `run` against its own annotation and the dataclass against its fields: this joins them."""
+    for options, module in COMMANDS.values():
+        hints = get_type_hints(importlib.import_module(f"onlygood.deploy.commands.{module}").run)
+        assert issubclass(options, hints["options"])
+        assert hints["return"] is int
+
+
+def test_a_line_in_the_table_imports_the_command_that_is_typed_alone(tiny: Path) -> None:
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('@', *{name for name in sys.modules if '.commands.' in name}))\n"
+        "from onlygood.deploy.entry import main\n"
+        "main()\n"
+    )
+    result = python(code, "info", tiny)
+    assert result.stdout.rpartition("@")[2].split() == ["onlygood.deploy.commands.info"]
 
 
 def test_no_command_prints_the_help() -> None:

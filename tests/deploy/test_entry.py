@@ -117,7 +117,7 @@ def faulty(error: str, arguments: str = "tasks") -> subprocess.CompletedProcess[
     code = (
         "import sys, onlygood.deploy.commands.tasks as tasks\n"
         "from onlygood.deploy import entry\n"
-        f"def run(**typed): raise {error}\n"
+        f"def run(options): raise {error}\n"
         "tasks.run = run\n"
         f"sys.argv[1:] = {arguments.split()!r}\n"
         "entry.main()\n"

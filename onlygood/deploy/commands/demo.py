@@ -1,90 +1,57 @@
-"""`onlygood demo`: the whole path on a rendered data set, from good images to a report."""
+"""`onlygood demo`: the whole path on a rendered data set, from good images to a report.
 
-from __future__ import annotations
+It types `fit`, `score` and `evaluate` into the command line, in this process, so that an interrupt is heard
+once, by the command that works, which saves its checkpoint and says so. A process of its own would hear a
+Ctrl-C of the terminal and then what we pass on, and a training ends at the second signal before it has saved.
+"""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
-from onlygood.deploy.commands import evaluate, fit, score
+from onlygood.deploy.cli import invoke
 from onlygood.deploy.demo.dataset import Counts, write
 from onlygood.deploy.demo.defects import KINDS
 from onlygood.deploy.demo.folder import prepare
-from onlygood.deploy.options import Color, MetricsFormat, OnError, RowFormat
+from onlygood.deploy.options.demo import DemoOptions
 from onlygood.runtime.errors import OnlygoodError
 
-FEWEST_IMAGES = 40
-"""With fewer good images nothing is left to calibrate on after training."""
+FEWEST_IMAGES = 40  # with fewer good images nothing is left to calibrate on after training
 
 
-def run(directory: Path, seed: int, images: int) -> int:
-    """Render a data set into `directory`, fit, score and evaluate on it, and say what to look at.
+def run(options: DemoOptions) -> int:
+    """Render a data set, fit, score and evaluate on it, and say what to look at.
 
-    `images` is the number of good training images. An earlier demo in `directory` is replaced.
+    An earlier demo in the folder is replaced. A step that fails has said why, and its exit code is returned.
     """
+    directory, images = options.directory, options.images
     if images < FEWEST_IMAGES:
         raise OnlygoodError(f"--images {images} is too few to learn from: give at least {FEWEST_IMAGES}.")
     counts = Counts.for_training_images(images)
-    prepare(directory, seed, images)
-    data, model = directory / "data", directory / "model.onnx"
-
-    _step(f"1/4 Rendering {images} good plates to learn from and {counts.tested} to test on: {data}")
-    write(data, seed, counts)
-    _step("2/4 Learning what good looks like (fit)")
-    fit.run(
-        good_dir=data / "train" / "good",
-        output=model,
-        recipe="fast",
-        minutes=None,
-        steps=None,
-        max_false_alarms=None,
-        seed=seed,
-        resume=False,
-        work=directory / "work",
-        overrides=None,
-        quiet=False,
-    )
-    _step("3/4 Scoring the test images (score)")
-    score.run(
-        judge=False,
-        model=model,
-        paths=[data / "test"],
-        format=RowFormat.CSV,
-        output=directory / "scores.csv",
-        resume=False,
-        threshold=None,
-        max_false_alarms=None,
-        files_from=None,
-        null=False,
-        no_recursive=False,
-        follow_symlinks=False,
-        exclude=None,
-        max_pixels=None,
-        max_memory=None,
-        bit_depth=None,
-        on_error=OnError.FAIL,
-        workers=None,
-        threads=1,
-        provider="cpu",
-        copy_flagged=None,
-        sha256=None,
-        color=Color.AUTO,
-        quiet=True,
-        verbose=False,
-    )
-    _step("4/4 Comparing the verdicts with the truth (evaluate)")
-    evaluate.run(
-        model=model,
-        dataset=data,
-        format=MetricsFormat.TEXT,
-        output=directory / "report",
-        threads=1,
-        max_memory=None,
-        seed=seed,
-        quiet=True,
-    )
+    prepare(directory, options.seed, images)
+    data = directory / "data"
+    _say(f"1/4 Rendering {images} good plates to learn from and {counts.tested} to test on: {data}")
+    write(data, options.seed, counts)
+    for title, line in _steps(directory, options.seed):
+        _say(title)
+        if code := invoke(line):
+            return code
     typer.echo(closing_words(directory, counts))
     return 0
+
+
+def _steps(directory: Path, seed: int) -> Iterator[tuple[str, list[str]]]:
+    """What to do on the rendered data: in words, and as a line of the command line."""
+    data, model = str(directory / "data"), str(directory / "model.onnx")
+    good, test = str(directory / "data/train/good"), str(directory / "data/test")
+    work, rows, report = (str(directory / name) for name in ("work", "scores.csv", "report"))
+    fit = ["fit", "-o", model, "--recipe", "fast", f"--seed={seed}", "--work", work, "--", good]
+    score = ["score", "-f", "csv", "-o", rows, "-q", "--", model, test]
+    evaluate = ["evaluate", "-o", report, f"--seed={seed}", "-q", "--", model, data]
+    yield "2/4 Learning what good looks like (fit)", fit
+    yield "3/4 Scoring the test images (score)", score
+    yield "4/4 Comparing the verdicts with the truth (evaluate)", evaluate
 
 
 def closing_words(directory: Path, counts: Counts) -> str:
@@ -112,5 +79,5 @@ What to do with your own images (a folder of good ones is all it takes)
       measures, if you have defective images too: lay them out as in {data}"""
 
 
-def _step(words: str) -> None:
+def _say(words: str) -> None:
     typer.echo(words, err=True)

@@ -1,19 +1,18 @@
-"""`onlygood evaluate`: a model measured on labelled images, as a table for people or as one JSON object."""
+"""`onlygood evaluate`: a model measured on labeled images, as a table for people or as one JSON object."""
 
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
+import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from onlygood.anomaly.evaluation import evaluate
-from onlygood.anomaly.evaluation.scores import OnProgress
 from onlygood.deploy.destination import check_folder
+from onlygood.deploy.options.models import EvaluateOptions
+from onlygood.deploy.options.shared import MetricsFormat
+from onlygood.deploy.tables import stdout, table
+from onlygood.pretrain.progress import Bar
 from onlygood.runtime import jsontext
 from onlygood.runtime.images.files import printable
 from onlygood.runtime.images.memory import Budget
@@ -27,52 +26,31 @@ _METRICS = {
     "pixel AUROC": "pixel_auroc",
     "AUPRO to 30 %": "aupro",
 }
+_WIDTH = 30  # of the first column, so that the tables stand in line
 
 
-def run(
-    *,
-    model: Path,
-    dataset: Path,
-    format: str,
-    output: Path | None,
-    threads: int,
-    max_memory: int | None,
-    seed: int,
-    quiet: bool,
-) -> int:
+def run(options: EvaluateOptions) -> int:
     """Print the metrics; returns 2 if an image could not be read, because the rest is not the whole."""
-    if output is not None:
-        check_folder(output)
-    with _progress(quiet) as progress:
+    if options.output is not None:
+        check_folder(options.output)
+    with Bar("scoring", shown=not options.quiet) as bar:
         result = evaluate.evaluate(
-            model,
-            dataset,
-            output=output,
-            threads=threads,
-            seed=seed,
-            progress=progress,
-            reader=ReadOptions(memory=Budget.of(max_memory)),
+            options.model,
+            options.dataset,
+            output=options.output,
+            threads=options.threads,
+            seed=options.seed,
+            progress=bar.move,
+            reader=ReadOptions(memory=Budget.of(options.max_memory)),
         )
-    if format == "json":
-        sys.stdout.write(jsontext.dumps(result, indent=2) + "\n")
+    if options.format is MetricsFormat.JSON:
+        typer.echo(jsontext.dumps(result, indent=2))
     else:
-        _print_text(result, Console(file=sys.stdout, markup=False, emoji=False, highlight=False))
-    if not quiet:
-        for line in _remarks(result, output):
-            sys.stderr.write(line + "\n")
+        _print_text(result, stdout())
+    if not options.quiet:
+        for line in _remarks(result, options.output):
+            typer.echo(line, err=True)
     return 2 if result["unreadable"] else 0
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[OnProgress | None]:
-    """A progress bar on stderr, on a terminal only."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scoring", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print_text(result: dict[str, Any], console: Console) -> None:
@@ -80,13 +58,15 @@ def _print_text(result: dict[str, Any], console: Console) -> None:
     console.print(printable(result["dataset_description"]), soft_wrap=True)
     console.print(f"{result['n_good']} good and {result['n_anomalous']} anomalous images scored", end="")
     console.print(f", {result['images_per_second']:.0f} a second")
-    metrics = _table("metric", "value", "95 % interval")
+    metrics = table(["metric"], ["value", "95 % interval"], least=_WIDTH)
     for name, key in _METRICS.items():
         if (found := result[key]) is not None:
             metrics.add_row(name, f"{found['value']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}")
     if metrics.row_count:
         console.print(metrics)
-    verdicts = _table(f"at the threshold {result['threshold']:.6g}", "share", "95 % interval")
+    verdicts = table(
+        [f"at the threshold {result['threshold']:.6g}"], ["share", "95 % interval"], least=_WIDTH
+    )
     for name, key in (("good images flagged", "false_alarms"), ("anomalous images flagged", "detected")):
         found = result[key]
         if found["achieved"] is not None:
@@ -95,20 +75,12 @@ def _print_text(result: dict[str, Any], console: Console) -> None:
         if "promised" in found and found["achieved"] is not None:
             verdicts.add_row("  promised at most", f"{found['promised']:.1%}", "")
     console.print(verdicts)
-    defects = _table("defect type", "AUROC", "95 % interval", "images")
+    defects = table(["defect type"], ["AUROC", "95 % interval", "images"], least=_WIDTH)
     for name, found in result["per_defect"].items():
         spread = f"{found['low']:.3f} to {found['high']:.3f}"
         defects.add_row(printable(name), f"{found['auroc']:.3f}", spread, str(found["n"]))
     if defects.row_count:
         console.print(defects)
-
-
-def _table(first: str, *numbers: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column(first, min_width=30)
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
 
 
 def _remarks(result: dict[str, Any], output: Path | None) -> Iterator[str]:

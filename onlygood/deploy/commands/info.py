@@ -1,12 +1,12 @@
 """`onlygood info`: what a model file says of itself, for people or as JSON."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import typer
 
+from onlygood.deploy.options.models import InfoOptions
 from onlygood.deploy.suspicion import suspicion
 from onlygood.runtime import jsontext
 from onlygood.runtime.errors import OnlygoodError
@@ -17,13 +17,14 @@ from onlygood.runtime.model.modelfile import ModelFile, load_model
 from onlygood.runtime.model.session import available_providers
 
 
-def run(model: Path, max_false_alarms: float | None, json: bool) -> int:
-    """Print the summary; needs neither an image nor a session."""
-    file = load_model(model)
-    own = file.metadata.calibration.max_false_alarms
-    rate = own if max_false_alarms is None else max_false_alarms
+def run(options: InfoOptions) -> int:
+    """Print the summary, for which neither an image nor a session is needed."""
+    file = load_model(options.model)
+    rate = options.max_false_alarms
+    if rate is None:
+        rate = file.metadata.calibration.max_false_alarms
     facts = {
-        "path": str(model),
+        "path": str(options.model),
         "sha256": file.sha256,
         "bytes": len(file.data),
         "opset": file.opset,
@@ -32,7 +33,7 @@ def run(model: Path, max_false_alarms: float | None, json: bool) -> int:
         "verdicts": _verdicts(np.asarray(file.metadata.calibration.scores), rate),
         "metadata": file.metadata.model_dump(mode="json"),
     }
-    typer.echo(jsontext.dumps(facts, indent=2) if json else "\n".join(_lines(file, facts)))
+    typer.echo(jsontext.dumps(facts, indent=2) if options.json else "\n".join(_lines(file, facts)))
     return 0
 
 
@@ -55,7 +56,7 @@ def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield _line("checked", "structure, metadata, and by the seal that no byte changed since it was set")
     yield _line("", "not run: `onlygood verify` tells whether this device computes the same scores")
-    color = "RGB" if spec.channels == 3 else "grey"
+    color = "RGB" if spec.channels == 3 else "gray"
     yield _line("input", f"{spec.width} × {spec.height} {color}, {spec.resize}")
     yield _line("", f"16-bit images that do not say their own depth are {spec.bit_depth} bits deep")
     if spec.jpeg == "reduced":

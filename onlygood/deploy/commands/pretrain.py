@@ -1,16 +1,15 @@
 """`onlygood pretrain`: one pretext task on a folder of images, for an encoder alone."""
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from onlygood.deploy.commands.fit import calm_openmp
+from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections, speaker
 from onlygood.deploy.destination import work_folder
-from onlygood.pretrain.overrides import parse_overrides, set_key
+from onlygood.deploy.options.training import PretrainOptions
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, display, find_images, mark_output
@@ -22,28 +21,13 @@ if TYPE_CHECKING:
     from onlygood.pretrain.video.tracking import Summary, TracksConfig
     from onlygood.runtime.images.spec import InputSpec
 
-SIDE = 224  # the shorter side of the images, at most
 
-
-def run(
-    *,
-    task: str,
-    directory: Path,
-    output: Path,
-    encoder: str,
-    labelled: Path | None,
-    steps: int | None,
-    minutes: float | None,
-    seed: int,
-    resume: bool,
-    overrides: list[str] | None,
-    quiet: bool,
-) -> None:
+def run(options: PretrainOptions) -> int:
     """Train and write the encoder; labels, if the folder has any, are not looked at.
 
     ``--set training.KEY=…`` changes the training, ``--set task.KEY=…`` the task's options,
     ``--set input.KEY=…`` the size and channels of the images, ``--set tracks.KEY=…`` what is cut out of a
-    video. Tasks on video take a video file or a folder of its frames. ``labelled`` is for tasks that learn
+    video. Tasks on video take a video file or a folder of its frames. ``--labelled`` is for tasks that learn
     from a few labels too.
     """
     calm_openmp()
@@ -56,60 +40,44 @@ def run(
     from onlygood.pretrain.training.checkpoint import FILE_NAME  # noqa: PLC0415
     from onlygood.pretrain.training.trainer import train  # noqa: PLC0415
 
-    def say(words: str) -> None:
-        if not quiet:
-            typer.echo(words, err=True)
-
-    entry = TASKS.find(task)
+    say, progress = speaker(quiet=options.quiet), not options.quiet
+    directory, output, labelled = options.directory, options.output, options.labelled
+    takes = TASKS.find(options.task).takes
     work = work_folder(output, None, find_images([directory] if labelled is None else [directory, labelled]))
     sections: dict[str, dict[str, Any]] = {"training": {}, "task": {}, "input": {"side": SIDE}}
-    if entry.takes is Takes.TRACKS:
+    if takes is Takes.TRACKS:
         sections["tracks"] = {}
-    for key, value in parse_overrides(overrides or []).items():
-        section, _, name = key.partition(".")
-        if section not in sections or not name:
-            raise OnlygoodError(f"--set {key}: begin with {', '.join(f'{section}.' for section in sections)}")
-        set_key(sections, key, value)
-    training = {"seed": seed, **sections["training"]}
-    if steps is not None or minutes is not None:
-        training |= {"steps": steps, "minutes": minutes}
-    config = TrainConfig.parse(training, "--set training")
-    progress = not quiet and sys.stderr.isatty()
+    fill_sections(sections, options.overrides)
+    config = _training(options, sections["training"])
     mark_output(work, "work of a training")
-    if entry.takes is Takes.TRACKS:
+    if takes is Takes.TRACKS:
         from onlygood.pretrain.video.tracking import TracksConfig  # noqa: PLC0415
 
         wanted = TracksConfig.parse(sections["tracks"], "--set tracks")
         tracks = work / "tracks"
-        if not (resume and tracks.is_dir()):
+        if not (options.resume and tracks.is_dir()):
             found = _cut_tracks(directory, tracks, wanted, config.batch_size, progress)
             say(f"{found.tracks} tracks in {found.frames} frames; {found.skipped} frames are unreadable")
         directory, sections["input"]["size"] = tracks, [wanted.size, 2 * wanted.size]
     paths = _images(directory, say)
-    spec, words = plan_input(
-        InputConfig.parse(sections["input"], "--set input"), probe_images(paths), tile=32, stride=32
-    )
+    size = InputConfig.parse(sections["input"], "--set input")
+    spec, words = plan_input(size, probe_images(paths, progress=progress), tile=32, stride=32)
     if note := find_cache().note:
         say(note)
     store = ImageStore.build(paths, spec, progress=progress)
-    say(
-        "\n".join(
-            [
-                f"{len(store)} images, {len(store.bad)} unreadable; {words}",
-                *counted(note for _, note in store.notes),
-            ]
-        )
-    )
+    say(f"{len(store)} images, {len(store.bad)} unreadable; {words}")
+    for note in counted(note for _, note in store.notes):
+        say(note)
     pretext = create_task(
-        task,
-        create_encoder(encoder, spec.channels, seed=config.seed),
+        options.task,
+        create_encoder(options.encoder, spec.channels, seed=config.seed),
         sections["task"],
         images=len(store),
         seed=config.seed,
         labelled=_read_labelled(labelled, spec, progress) if labelled is not None else None,
     )
     fitting = config.fitted_to(len(store), say=say)
-    result = train(pretext, store, fitting, work, resume=resume, progress=progress)
+    result = train(pretext, store, fitting, work, resume=options.resume, progress=progress)
     save_weights(pretext.encoder, output, standardize=pretext.standardize)
     (work / FILE_NAME).unlink(missing_ok=True)
     for warning in result.warnings:
@@ -117,8 +85,17 @@ def run(
     typer.echo(
         f"wrote {output} after {result.steps} steps in {result.precision} ({result.precision_reason}); "
         f"log in {result.log}",
-        err=quiet,
+        err=options.quiet,
     )
+    return 0
+
+
+def _training(options: PretrainOptions, changes: dict[str, Any]) -> TrainConfig:
+    """What ``--set training`` changes; ``--steps`` and ``--minutes`` win over it."""
+    training: dict[str, Any] = {"seed": options.seed, **changes}
+    if options.steps is not None or options.minutes is not None:
+        training |= {"steps": options.steps, "minutes": options.minutes}
+    return TrainConfig.parse(training, "--set training")
 
 
 def _images(directory: Path, say: Callable[[str], None]) -> list[Path]:
@@ -155,7 +132,7 @@ def _cut_tracks(
 
 
 def _read_labelled(source: Path, spec: "InputSpec", progress: bool) -> "tuple[Tensor, Tensor]":
-    """Images uint8 (M, C, H, W) and the numbers (M,) of their classes, in the order of the names."""
+    """Images uint8 ``(M, C, H, W)`` and the numbers ``(M,)`` of their classes, in the order of the names."""
     import numpy as np  # noqa: PLC0415
     import torch  # noqa: PLC0415
 

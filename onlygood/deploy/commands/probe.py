@@ -1,4 +1,4 @@
-"""`onlygood probe`: what a frozen encoder has learned, measured on labelled images."""
+"""`onlygood probe`: what a frozen encoder has learned, measured on labeled images."""
 
 import hashlib
 import json
@@ -7,13 +7,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from onlygood.deploy.commands.compare import print_table
-from onlygood.deploy.commands.fit import calm_openmp
-from onlygood.deploy.commands.pretrain import SIDE
+from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections, speaker
+from onlygood.deploy.comparison import print_table
 from onlygood.deploy.destination import check_output
-from onlygood.pretrain.overrides import parse_overrides, set_key
+from onlygood.deploy.options.probes import ProbeOptions
+from onlygood.deploy.options.shared import MetricsFormat
+from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display, find_images
 from onlygood.runtime.threads import available_cpus
@@ -23,31 +22,17 @@ if TYPE_CHECKING:
     from onlygood.pretrain.probe.result import EncoderInfo
     from onlygood.pretrain.views.views import Standardize
 
-RANDOM = "random:"  # random:NAME is an encoder that nobody has trained, to compare with
+RANDOM = "random:"  # random:NAME is an untrained encoder, to compare with
 
 
-def run(
-    *,
-    encoder: str,
-    labelled: Path,
-    protocol: str,
-    output: Path | None,
-    name: str | None,
-    stages: str | None,
-    standardize: str | None,
-    test_fraction: float,
-    split_seed: int,
-    seed: int,
-    overrides: list[str] | None,
-    format: str,
-    quiet: bool,
-) -> int:
-    """Run one protocol, print its numbers and write them with all settings to ``output``.
+def run(options: ProbeOptions) -> int:
+    """Run one protocol, print its numbers and write them with all settings to ``-o``.
 
-    ``encoder`` is a file that `pretrain` or `fit` wrote (``name`` says which network it is, where the file
-    does not), or ``random:NAME``. ``--set probe.KEY=…`` changes the protocol, ``--set input.KEY=…`` the size
-    and channels of the images. Where the data are not split, ``split_seed`` splits them: another ``seed`` is
-    tested on the same images. Returns 2 if an image could not be read, because the rest is not the whole.
+    The encoder is a file that `pretrain` or `fit` wrote (``--encoder`` says which network it is, where the
+    file does not), or ``random:NAME``. ``--set probe.KEY=…`` changes the protocol, ``--set input.KEY=…`` the
+    size and channels of the images. Where the data are not split, ``--split-seed`` splits them: another
+    ``--seed`` is tested on the same images. Returns 2 if an image could not be read, because the rest is not
+    the whole.
     """
     calm_openmp()
     import torch  # noqa: PLC0415
@@ -58,54 +43,62 @@ def run(
     from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
     from onlygood.pretrain.probe.features import FrozenEncoder  # noqa: PLC0415
     from onlygood.pretrain.probe.protocols import protocol_config, run_probe  # noqa: PLC0415
-    from onlygood.runtime.atomic import write_atomically  # noqa: PLC0415
 
-    def say(words: str) -> None:
-        if not quiet:
-            typer.echo(words, err=True)
-
+    say, progress = speaker(quiet=options.quiet), not options.quiet
+    encoder, labelled, output = options.encoder, options.labelled, options.output
     sections: dict[str, dict[str, Any]] = {"probe": {}, "input": {"side": SIDE}}
-    for key, value in parse_overrides(overrides or []).items():
-        section, _, rest = key.partition(".")
-        if section not in sections or not rest:
-            raise OnlygoodError(f"--set {key}: begin with {', '.join(f'{section}.' for section in sections)}")
-        set_key(sections, key, value)
+    fill_sections(sections, options.overrides)
     if output is not None:
         check_output(output, inputs=chain([Path(encoder)], find_images([labelled])))
-    config = protocol_config(protocol, sections["probe"])
-    if standardize not in (None, "image", "fixed"):
-        raise OnlygoodError(f"--standardize is image or fixed, not {standardize!r}")
+    config = protocol_config(options.protocol, sections["probe"])
+    wished = _standardize(options.standardize)
     torch.set_num_threads(available_cpus())
-    network, info, trained = _load(encoder, name, seed, sections["input"].get("channels"))
-    if standardize and trained and standardize != trained:
+    network, info, trained = _load(encoder, options.name, options.seed, sections["input"].get("channels"))
+    if wished and trained and wished != trained:
         raise OnlygoodError(f"{encoder} was trained with --standardize {trained}; leave the option out")
-    eye = FrozenEncoder(network, trained or standardize or "fixed", _numbers(stages))  # type: ignore[arg-type]
+    frozen = FrozenEncoder(network, trained or wished or "fixed", _numbers(options.stages))
     found = read_labelled(labelled)
     wanted = InputConfig.parse({"channels": info.channels, **sections["input"]}, "--set input")
-    spec, words = plan_input(wanted, probe_images(found.paths, progress=not quiet), tile=32, stride=32)
+    spec, words = plan_input(wanted, probe_images(found.paths, progress=progress), tile=32, stride=32)
     if spec.channels != info.channels:
         raise OnlygoodError(
             f"{encoder} takes {info.channels} channel(s), --set input.channels another number"
         )
     if note := find_cache().note:
         say(note)
-    store = ImageStore.build(found.paths, spec, progress=not quiet)
-    data = arrange(found, store, seed=split_seed, test_fraction=test_fraction)
+    store = ImageStore.build(found.paths, spec, progress=progress)
+    data = arrange(found, store, seed=options.split_seed, test_fraction=options.test_fraction)
     say(f"{data.description}; {len(data.classes)} classes")
     say(f"{len(data.train)} images to train, {len(data.test)} to test, {len(store.bad)} unreadable; {words}")
     for note in data.notes:
         say(f"warning: {note}")
-    result = run_probe(protocol, config, eye, data, info=info, source=display(labelled), seed=seed, say=say)
+    result = run_probe(
+        options.protocol,
+        config,
+        frozen,
+        data,
+        info=info,
+        source=display(labelled),
+        seed=options.seed,
+        say=say,
+    )
     if output is not None:
         write_atomically(output, result.to_json().encode("utf-8", "surrogateescape"))
         say(f"wrote {display(output)} after {result.seconds:.0f} s")
-    if format == "json":
+    if options.format is MetricsFormat.JSON:
         sys.stdout.write(result.to_json())
     else:
         print_table([result])
     for path, reason in store.bad:
         say(f"unreadable: {display(path)}: {reason}")
     return 2 if store.bad else 0
+
+
+def _standardize(wished: str | None) -> "Standardize | None":
+    match wished:
+        case None | "image" | "fixed":
+            return wished
+    raise OnlygoodError(f"--standardize is image or fixed, not {wished!r}")
 
 
 def _numbers(stages: str | None) -> list[int] | None:

@@ -4,14 +4,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from onlygood.deploy.copies import Copies
 from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.messages import Messages
+from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, as_on_disk, find_images, read_list
 from onlygood.runtime.images.memory import Budget
@@ -20,7 +20,14 @@ from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.ledger import Ledger
 from onlygood.runtime.rows.stream import score_images
-from onlygood.runtime.rows.verdicts import Counts, Row, Settings, Status, exit_code, make_writer
+from onlygood.runtime.rows.verdicts import (
+    Counts,
+    Row,
+    Settings,
+    Status,
+    exit_code,
+    make_writer,
+)
 from onlygood.runtime.threads import available_cpus
 
 _STDIN = Path("-")
@@ -28,43 +35,8 @@ _FLAGGED = (Status.ANOMALOUS, Status.UNUSABLE)
 _FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "text"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What was typed; each field is explained in ``deploy/options.py``."""
-
-    judge: bool  # check, not score
-    model: Path
-    paths: list[Path] | None
-    format: str
-    output: Path | None
-    resume: bool
-    threshold: float | None
-    max_false_alarms: float | None
-    files_from: Path | None
-    null: bool
-    no_recursive: bool
-    follow_symlinks: bool
-    exclude: list[str] | None
-    max_pixels: int | None
-    max_memory: int | None
-    bit_depth: int | None
-    on_error: str
-    workers: int | None
-    threads: int
-    provider: str
-    any_frame: bool
-    copy_flagged: Path | None
-    sha256: str | None
-    color: str
-    quiet: bool
-    verbose: bool
-    exit_zero: bool = False
-    spreadsheet_safe: bool = False
-
-
-def run(**typed: Any) -> int:
+def run(options: ScoreOptions) -> int:
     """Score or check; returns the exit code."""
-    options = Options(**typed)
     format = _format(options)
     detector = Detector.load(
         options.model, threads=options.threads, sha256=options.sha256, provider=options.provider
@@ -118,13 +90,19 @@ def run(**typed: Any) -> int:
             raise
     say.summary(counts)
     say.findings(findings)
-    skip = options.on_error == "skip"
-    code = exit_code(counts, judge=options.judge, skip_errors=skip, exit_zero=options.exit_zero)
+    code = exit_code(
+        counts,
+        judge=options.judge,
+        skip_errors=options.on_error is OnError.SKIP,
+        exit_zero=isinstance(options, CheckOptions) and options.exit_zero,
+    )
     return 2 if findings.empty else code  # a mistyped folder beside others must not pass a gate
 
 
 @contextmanager
-def _rows_file(options: Options, format: str, settings: Settings) -> Iterator[tuple[TextIO, Ledger | None]]:
+def _rows_file(
+    options: ScoreOptions, format: str, settings: Settings
+) -> Iterator[tuple[TextIO, Ledger | None]]:
     """Where rows go, and with --resume what is known already."""
     if options.resume and options.output is not None:
         with Ledger(options.output, settings) as ledger:
@@ -134,7 +112,7 @@ def _rows_file(options: Options, format: str, settings: Settings) -> Iterator[tu
         yield stream, None
 
 
-def _wanted(row: Row, options: Options, ledger: Ledger | None) -> bool:
+def _wanted(row: Row, options: ScoreOptions, ledger: Ledger | None) -> bool:
     """Whether the row is written: `check` leaves out the normal ones, a ledger what it has already."""
     if ledger is not None:
         return ledger.find(row.path) is not row.status
@@ -144,14 +122,18 @@ def _wanted(row: Row, options: Options, ledger: Ledger | None) -> bool:
 # --- what was typed
 
 
-def _format(options: Options) -> str:
-    """The format of rows; raises OnlygoodError for options that contradict each other."""
+def _format(options: ScoreOptions) -> str:
+    """The format of rows.
+
+    Raises:
+        OnlygoodError: options contradict each other.
+    """
     if options.threshold is not None and options.max_false_alarms is not None:
         raise OnlygoodError("give either --threshold or --max-false-alarms: each sets the same limit")
-    if options.resume and (options.output is None or options.format not in ("auto", "jsonl")):
+    if options.resume and (options.output is None or options.format not in (RowFormat.AUTO, RowFormat.JSONL)):
         raise OnlygoodError("--resume appends to a JSONL file: give it with -o rows.jsonl (and -f jsonl)")
-    if options.format != "auto":
-        return str(options.format)
+    if options.format is not RowFormat.AUTO:
+        return options.format
     if options.resume:
         return "jsonl"
     if options.output is not None:
@@ -159,7 +141,7 @@ def _format(options: Options) -> str:
     return "text" if sys.stdout.isatty() else "csv"
 
 
-def _threshold(detector: Detector, options: Options) -> float:
+def _threshold(detector: Detector, options: ScoreOptions) -> float:
     if options.threshold is not None:
         return options.threshold
     return detector.threshold(options.max_false_alarms)
@@ -172,7 +154,7 @@ def _input_spec(detector: Detector, bit_depth: int | None) -> InputSpec:
     return InputSpec.parse(spec.model_dump() | {"bit_depth": bit_depth}, "--bit-depth")
 
 
-def _paths(options: Options, findings: Findings) -> Iterator[Path]:
+def _paths(options: ScoreOptions, findings: Findings) -> Iterator[Path]:
     """Images of the arguments, then of the lists."""
     given = options.paths or []
     lists = [_STDIN for path in given if path == _STDIN][:1]
@@ -193,7 +175,11 @@ def _paths(options: Options, findings: Findings) -> Iterator[Path]:
 
 
 def _at_least_one(paths: Iterator[Path]) -> Iterator[Path]:
-    """The same paths; raises OnlygoodError if there are none: a mistyped folder must not pass a gate."""
+    """The same paths.
+
+    Raises:
+        OnlygoodError: there are none; a mistyped folder must not pass a gate.
+    """
     first = next(paths, None)
     if first is None:
         raise OnlygoodError("no images found; give image files or folders, or a list with --files-from")
@@ -203,9 +189,9 @@ def _at_least_one(paths: Iterator[Path]) -> Iterator[Path]:
 def _not_done(
     paths: Iterator[Path], ledger: Ledger | None, counts: Counts, copies: Copies | None
 ) -> Iterator[Path]:
-    """Paths that no earlier run has a verdict on, to be tried again; the others are counted.
+    """Paths that no earlier run has a verdict on, or none that stands; the others are counted.
 
-    Of those the flagged ones get a copy, where an earlier run could not finish it.
+    Of these, the flagged ones get a copy where an earlier run did not finish it.
     """
     for path in paths:
         status = None if ledger is None else ledger.find(path)
@@ -217,7 +203,7 @@ def _not_done(
             copies.repair(path)
 
 
-def _colored(when: str, stream: TextIO) -> bool:
-    if when == "auto":
+def _colored(when: Color, stream: TextIO) -> bool:
+    if when is Color.AUTO:
         return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return when == "always"
+    return when is Color.ALWAYS

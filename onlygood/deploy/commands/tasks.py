@@ -2,16 +2,17 @@
 
 import typer
 
+from onlygood.deploy.options.training import TasksOptions
 from onlygood.pretrain.tasks.registry import TASKS
 from onlygood.runtime import jsontext
 
 
-def run(json: bool) -> int:
+def run(options: TasksOptions) -> int:
     """Print two lines a task, or JSON; imports no task.
 
-    The cost is CPU time for each training image, in times of rotation's.
+    The cost is the CPU time of a training image, in times of rotation's.
     """
-    if json:
+    if options.json:
         facts = {
             name: {
                 "paper": entry.paper,

@@ -1,16 +1,15 @@
-"""`onlygood verify`: the checks of ``runtime/verify.py``, one a line."""
-
-from pathlib import Path
+"""`onlygood verify`: the checks of ``runtime/model/verify.py``, one a line."""
 
 import typer
 
+from onlygood.deploy.options.models import VerifyOptions
 from onlygood.runtime.model.verify import verify
 
 
-def run(model: Path, sha256: str | None, golden: Path | None) -> int:
+def run(options: VerifyOptions) -> int:
     """Print each check; 0 if all passed, else 2."""
     passed = True
-    for check in verify(model, sha256=sha256, golden=golden):
+    for check in verify(options.model, sha256=options.sha256, golden=options.golden):
         typer.echo(f"{'ok' if check.passed else 'FAILED':<6}  {check.name:<9}  {check.detail}")
         passed &= check.passed
     return 0 if passed else 2

@@ -1,9 +1,8 @@
 """The demo's images on disk, in the MVTec layout that public inspection data sets use."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +14,15 @@ from onlygood.deploy.demo.plate import expose, make_plate, shade
 
 @dataclass(frozen=True)
 class Counts:
-    """How many images of which sort; `defects` is per kind."""
+    """How many images of which sort."""
 
     train: int = 240
     test_good: int = 60
-    defects: int = 20
+    defects: int = 20  # of each kind
 
     @classmethod
-    def for_training_images(cls, train: int) -> Counts:
-        """A test set in proportion to the training images: 240 give 60 good ones and 20 of each defect."""
+    def for_training_images(cls, train: int) -> Self:
+        """With a test set in proportion: 240 training images give 60 good ones and 20 of each defect."""
         return cls(train, max(1, train // 4), max(1, train // 12))
 
     @property
@@ -33,20 +32,20 @@ class Counts:
 
 
 def mask_path(image: Path) -> Path:
-    """Where the mask of `test/<defect>/<stem>.png` lies: `ground_truth/<defect>/<stem>_mask.png`."""
+    """The mask of ``test/<defect>/<stem>.png``: ``ground_truth/<defect>/<stem>_mask.png``."""
     root = image.parents[2]
     return root / "ground_truth" / image.parent.name / f"{image.stem}_mask.png"
 
 
 def image_paths(root: Path, counts: Counts) -> list[Path]:
-    """Every image that `write` renders for `counts`, in that order, without the masks."""
+    """Every image that `write` renders for ``counts``, in that order, without the masks."""
     folders = [("train/good", counts.train), ("test/good", counts.test_good)]
     folders += [(f"test/{kind}", counts.defects) for kind in KINDS]
     return [root / folder / f"{index:03}.png" for folder, count in folders for index in range(count)]
 
 
 def write(root: Path, seed: int, counts: Counts) -> None:
-    """Render all images and masks under `root`, 8-bit grey PNG; the same seed gives the same files."""
+    """Render all images and masks under ``root``, 8-bit gray PNG; the same seed gives the same files."""
     rng = np.random.default_rng(seed)
     for path in image_paths(root, counts):
         plate = make_plate(rng)

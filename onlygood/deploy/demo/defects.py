@@ -1,11 +1,9 @@
 """What goes wrong with the plate of the demo: five kinds of defect, each with its pixel mask.
 
-A defect is a change of the plate's height, reflectance or cover, drawn from the generator with a severity
-between "needs a second look" and "plain". `spoil` shades the plate with and without it and deepens it until
-the difference inside the mask can be seen, so that no image is called defective for something invisible.
+A defect changes the plate's height, reflectance or cover, with a random severity between "needs a second
+look" and "plain". `spoil` shades the plate with and without it and deepens it until the difference inside the
+mask can be seen, so that no image is called defective for something invisible.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,8 +13,8 @@ from numpy.typing import NDArray
 
 from onlygood.deploy.demo.plate import CHAMFER, HOLES, SIZE, Field, Plate, shade, smooth_noise
 
+# Gray levels: the least mean difference, over the mask, between the defective and the good plate.
 VISIBLE = 14.0
-"""Least mean grey-level difference, over the mask, between the defective and the good plate."""
 
 _MARGIN = 14.0  # pixels from the picture's border
 _REACH = 7  # pixels around a path within which its distance matters
@@ -26,14 +24,14 @@ _ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class Damage:
-    """A defect's footprint and effect; fields `(SIZE, SIZE)`, effects for severity 1."""
+    """A defect's footprint ``(SIZE, SIZE)``, and what it does to a plate at a severity."""
 
     mask: NDArray[np.bool_]
     apply: Callable[[Plate, float], Plate]
 
 
 def _spot(rng: np.random.Generator, plate: Plate, room: float) -> tuple[float, float]:
-    """A place (column, row) on bare metal, `room` pixels from every hole and from the border."""
+    """A place (column, row) on bare metal, ``room`` pixels from every hole and from the border."""
     low, high = _MARGIN + room, SIZE - 1 - _MARGIN - room
     while True:
         column, row = rng.uniform(low, high, 2)
@@ -61,13 +59,13 @@ def _outline(rng: np.random.Generator, angle: Field, roughness: float) -> Field:
 def _wander(
     rng: np.random.Generator, start: tuple[float, float], length: float, bend: float
 ) -> NDArray[np.float64]:
-    """Points `(n, 2)` (column, row), 1 pixel apart, of a curve whose curvature drifts; centred on `start`."""
+    """Points ``(N, 2)`` (column, row), 1 pixel apart, of a curve whose curvature drifts, around ``start``."""
     steps = max(8, int(length))
     curvature = np.cumsum(rng.normal(0, 1.6 * bend / np.sqrt(steps), steps)) + rng.normal(0, 0.6 * bend)
     heading = rng.uniform(0, 2 * np.pi) + np.cumsum(curvature) / steps
     path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
-    centred: NDArray[np.float64] = path - path.mean(axis=0) + np.asarray(start)
-    return centred
+    centered: NDArray[np.float64] = path - path.mean(axis=0) + np.asarray(start)
+    return centered
 
 
 def _from_path(path: NDArray[np.float64]) -> tuple[Field, Field]:
@@ -209,7 +207,7 @@ KINDS: dict[str, Callable[[np.random.Generator, Plate], Damage]] = {
 
 
 def spoil(rng: np.random.Generator, plate: Plate, kind: str) -> tuple[Field, NDArray[np.bool_]]:
-    """The shaded picture `(SIZE, SIZE)` of `plate` with one defect of `kind`, and the defect's mask."""
+    """The shaded picture ``(SIZE, SIZE)`` of ``plate`` with one defect of ``kind``, and the defect's mask."""
     good = shade(plate)
     damage = KINDS[kind](rng, plate)
     severity = rng.uniform(0.5, 1.4)

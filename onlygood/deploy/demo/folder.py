@@ -1,7 +1,5 @@
 """The demo's folder: whose it is, and what may be deleted in it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -10,14 +8,15 @@ from onlygood.deploy.demo.dataset import Counts, image_paths, mask_path
 from onlygood.deploy.demo.defects import KINDS
 from onlygood.runtime.errors import OnlygoodError
 
+# Tells a folder that the demo made, with what seed and how many images, from any other.
 MARKER = "onlygood-demo.json"
-"""Tells a folder that the demo made (with what seed and how many images) from any other."""
 
 
 def prepare(directory: Path, seed: int, images: int) -> None:
-    """Make `directory` ready for a demo; remove what an earlier demo left in it, and nothing else.
+    """Make ``directory`` ready for a demo; remove what an earlier demo left in it, and nothing else.
 
-    Raises OnlygoodError when something is there that no demo wrote.
+    Raises:
+        OnlygoodError: something is there that no demo wrote.
     """
     marker = directory / MARKER
     if directory.exists() and not directory.is_dir():
@@ -38,7 +37,11 @@ def prepare(directory: Path, seed: int, images: int) -> None:
 
 
 def _refuse_strangers(data: Path, marker: Path) -> None:
-    """Raise when `data` holds files that the demo described by `marker` did not write."""
+    """Leave ``data`` alone if it holds more than what the demo of ``marker`` wrote.
+
+    Raises:
+        OnlygoodError: a file there is somebody's own, or the marker cannot be read.
+    """
     try:
         counts = Counts.for_training_images(int(json.loads(marker.read_text(encoding="utf-8"))["images"]))
     except (ValueError, KeyError, TypeError) as error:

@@ -5,22 +5,18 @@ by one directional lamp and a diffuse dome with the Lambert and Blinn-Phong term
 reflectance or what lies on top *before* shading, so that it catches the light as the plate does.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Field: TypeAlias = NDArray[np.float32]
-"""One number per pixel, `(SIZE, SIZE)`."""
+Field: TypeAlias = NDArray[np.float32]  # one number per pixel, ``(SIZE, SIZE)``
 
 SIZE = 256
+# Center (across, down) and radius, in pixels from the plate's center.
 BORE = (0.0, 0.0, 30.0)
 HOLES = (BORE, (-84.0, -84.0, 10.0), (84.0, -84.0, 10.0), (-84.0, 84.0, 10.0), (84.0, 84.0, 10.0))
-"""Centre (across, down) and radius in pixels from the plate's centre."""
-
 CHAMFER = 4.0
 GROOVE_RADIUS = 54.0
 _GROOVE_WIDTH = 2.6
@@ -28,8 +24,8 @@ _CUTTER = 330.0  # radius of the milling arcs
 _FULL_SCALE = 255.0
 
 _rows, _columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
-_centred_x: Field = _columns - (SIZE - 1) / 2
-_centred_y: Field = _rows - (SIZE - 1) / 2
+_centered_x: Field = _columns - (SIZE - 1) / 2
+_centered_y: Field = _rows - (SIZE - 1) / 2
 _frequency_y = np.fft.fftfreq(SIZE).astype(np.float32)[:, None]
 _frequency_x = np.fft.rfftfreq(SIZE).astype(np.float32)[None, :]
 
@@ -38,27 +34,27 @@ _frequency_x = np.fft.rfftfreq(SIZE).astype(np.float32)[None, :]
 class Light:
     """Lamp and camera settings of one shot."""
 
-    direction: NDArray[np.float32]  # unit vector to the lamp: right, down, towards the camera
+    direction: NDArray[np.float32]  # unit vector to the lamp: right, down, toward the camera
     exposure: float
     field: Field  # relative illumination: slope across the plate and vignette
 
 
 @dataclass(frozen=True)
 class Plate:
-    """One plate in front of the camera, before it is lit. Fields are `(SIZE, SIZE)`."""
+    """One plate in front of the camera, before it is lit. Fields are ``(SIZE, SIZE)``."""
 
     x: Field  # plate coordinates of each pixel, origin at the bore
     y: Field
     height: Field  # pixels
     albedo: Field  # 1 is bare metal
-    gloss: Field  # 1 is bare metal, 0 is matt
+    gloss: Field  # 1 is bare metal, 0 is matte
     cover: Field  # opacity of what lies on the plate, 0 to 1
     cover_tone: Field  # reflectance of what lies on it
     light: Light
 
 
 def spectrum_noise(rng: np.random.Generator, envelope: Field) -> Field:
-    """White noise shaped by `envelope` `(SIZE, SIZE // 2 + 1)` by frequency; mean 0, deviation 1."""
+    """White noise shaped by ``envelope`` ``(SIZE, SIZE // 2 + 1)`` by frequency; mean 0, deviation 1."""
     white = rng.standard_normal((SIZE, SIZE), dtype=np.float32)
     field: Field = np.fft.irfft2(np.fft.rfft2(white) * envelope, s=(SIZE, SIZE)).astype(np.float32)
     field -= field.mean()
@@ -67,13 +63,13 @@ def spectrum_noise(rng: np.random.Generator, envelope: Field) -> Field:
 
 
 def smooth_noise(rng: np.random.Generator, scale: float) -> Field:
-    """Cloudy noise whose features are about `scale` pixels wide; mean 0, deviation 1."""
+    """Cloudy noise whose features are about ``scale`` pixels wide; mean 0, deviation 1."""
     squared = _frequency_x**2 + _frequency_y**2
     return spectrum_noise(rng, np.exp(-2.0 * (np.pi * scale / 2) ** 2 * squared).astype(np.float32))
 
 
 def _grain(rng: np.random.Generator, angle: float) -> Field:
-    """Streaks along the brushing direction `angle` (radians): fine ones, and a few broad ones."""
+    """Streaks along the brushing direction ``angle`` (radians): fine ones, and a few broad ones."""
     along = _frequency_x * np.cos(angle) + _frequency_y * np.sin(angle)
     across = _frequency_y * np.cos(angle) - _frequency_x * np.sin(angle)
     fine = np.exp(-((along * 70) ** 2) - (across * 2.0) ** 2)
@@ -84,13 +80,11 @@ def _grain(rng: np.random.Generator, angle: float) -> Field:
 
 def _milling(rng: np.random.Generator, x: Field, y: Field) -> Field:
     """Scallops that a face mill leaves: arcs one feed apart, each tooth cutting a little differently."""
-    centre = rng.uniform(-40, 40)
-    sagitta = np.sqrt(_CUTTER**2 - (y - centre) ** 2)
+    center = rng.uniform(-40, 40)
+    sagitta = np.sqrt(_CUTTER**2 - (y - center) ** 2)
     height = np.zeros_like(x)
-    for sign, strength in (
-        (1.0, 1.0),
-        (-1.0, rng.uniform(0.15, 0.4)),
-    ):  # the front and the back of the cutter
+    front, back = (1.0, 1.0), (-1.0, rng.uniform(0.15, 0.4))  # of the cutter: direction and depth
+    for sign, strength in (front, back):
         feed = rng.uniform(6.6, 7.4)
         turns = (x + sign * (sagitta - _CUTTER)) / feed + rng.uniform(0, 1)
         first = int(np.floor(turns.min()))
@@ -112,10 +106,10 @@ def _light(rng: np.random.Generator) -> Light:
     )
     slope = rng.uniform(0, 2 * np.pi)
     fall = rng.uniform(0.0, 0.16) / (SIZE / 2)
-    radius = (_centred_x**2 + _centred_y**2) / (SIZE / 2) ** 2
+    radius = (_centered_x**2 + _centered_y**2) / (SIZE / 2) ** 2
     field = (
         1
-        + fall * (np.cos(slope) * _centred_x + np.sin(slope) * _centred_y)
+        + fall * (np.cos(slope) * _centered_x + np.sin(slope) * _centered_y)
         - rng.uniform(0.02, 0.12) * radius
     )
     return Light(direction, rng.uniform(0.82, 1.14), field.astype(np.float32))
@@ -151,7 +145,7 @@ def make_plate(rng: np.random.Generator) -> Plate:
     angle = np.deg2rad(rng.uniform(-3.0, 3.0))
     shift_x, shift_y = rng.uniform(-5, 5, 2)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    moved_x, moved_y = _centred_x - np.float32(shift_x), _centred_y - np.float32(shift_y)
+    moved_x, moved_y = _centered_x - np.float32(shift_x), _centered_y - np.float32(shift_y)
     x, y = cos * moved_x + sin * moved_y, cos * moved_y - sin * moved_x
     light = _light(rng)
     carved, opening = _carve_holes(x, y)
@@ -171,7 +165,7 @@ def make_plate(rng: np.random.Generator) -> Plate:
 
 
 def _blur(image: Field, tap: float) -> Field:
-    """Optical blur with the kernel (tap, 1 - 2 tap, tap) along both axes."""
+    """Optical blur with the kernel ``(tap, 1 - 2 * tap, tap)`` along both axes."""
     for axis in (0, 1):
         padded = np.pad(image, [(1, 1) if axis == a else (0, 0) for a in (0, 1)], mode="edge")
         low, high = (padded[:-2], padded[2:]) if axis == 0 else (padded[:, :-2], padded[:, 2:])
@@ -180,7 +174,7 @@ def _blur(image: Field, tap: float) -> Field:
 
 
 def shade(plate: Plate) -> Field:
-    """The picture before sensor noise, in grey levels, not yet clipped to 0 … 255."""
+    """The picture before sensor noise, in gray levels, not yet clipped to 0 … 255."""
     slope_y, slope_x = np.gradient(plate.height)
     length = np.sqrt(1 + slope_x**2 + slope_y**2)
     lamp = plate.light.direction

@@ -18,10 +18,9 @@ from typing import Any, Literal, Protocol, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress
 
 from onlygood.pretrain.data.cachedir import REMEDY, find_cache
+from onlygood.pretrain.progress import Bar
 from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError, OnlygoodError
 from onlygood.runtime.images.files import display
@@ -194,13 +193,9 @@ def _map(
     function: Callable[[In], Out], items: Sequence[In], workers: int, title: str, progress: bool
 ) -> Iterator[Out]:
     """Apply ``function`` in threads, in order, with a bar on stderr if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    quiet = not (progress and console.is_terminal)
-    with Progress(*columns, console=console, disable=quiet) as bar:
-        task = bar.add_task(title, total=len(items))
+    with Bar(title, len(items), shown=progress) as bar:
         for result in map_ahead(function, items, workers=workers, ahead=_AHEAD * workers):
-            bar.advance(task)
+            bar.advance()
             yield result
 
 

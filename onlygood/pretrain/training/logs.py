@@ -6,10 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from onlygood.pretrain.progress import Bar
 from onlygood.runtime.atomic import write_atomically
 
 FILE_NAME = "log.csv"
@@ -36,32 +35,22 @@ class TrainLog:
             self.rows = [row for row in read_rows(self.path) if row["step"] <= step]
             self._rewrite()
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
-        self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            refresh_per_second=4,
-            disable=not (show and write),
-        )
-        self._shown = self._bar.add_task("training", total=1.0, status="")
+        self._bar = Bar("training", 1.0, shown=show and write, counted=False)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._bar.__exit__(kind, error, trace)
         if self._board is not None:
             self._board.close()
 
     def advance(self, progress: float) -> None:
         """Move the bar to ``progress`` in [0, 1]."""
-        self._bar.update(self._shown, completed=progress)
+        self._bar.move(progress)
 
     def write(self, step: int, seconds: float, waited: float, numbers: dict[str, float]) -> None:
         """Append ``numbers``, with ``loss``; ``waited`` counts the seconds without data since the start."""
@@ -75,7 +64,7 @@ class TrainLog:
             **numbers,
         }
         self.rows.append(row)
-        self._bar.update(self._shown, status=status(row))
+        self._bar.say(status(row))
         if self._board is None:
             return
         if set(row) <= set(self._columns):

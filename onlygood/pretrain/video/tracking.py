@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, model_validator
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress
 
+from onlygood.pretrain.progress import Bar
 from onlygood.pretrain.video.flow import (
     FEWEST,
     MOVING,
@@ -174,12 +173,9 @@ def _refuse(source: Path, out: Path, name: str) -> None:
 
 def _shown(frames: Frames, progress: bool) -> Iterator[Frame]:
     """The frames, with a bar on stderr if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=not (progress and console.is_terminal)) as bar:
-        task = bar.add_task("tracking", total=frames.expected)
+    with Bar("tracking", frames.expected, shown=progress) as bar:
         for frame in frames:
-            bar.update(task, advance=1, total=frames.expected)
+            bar.advance(total=frames.expected)
             yield frame
 
 

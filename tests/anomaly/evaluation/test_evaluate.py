@@ -9,6 +9,8 @@ from sklearn.metrics import roc_auc_score
 
 from onlygood.anomaly.evaluation.evaluate import evaluate
 from onlygood.deploy.commands import evaluate as command
+from onlygood.deploy.options.models import EvaluateOptions
+from onlygood.deploy.options.shared import MetricsFormat
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.model.detector import Detector
 
@@ -248,12 +250,11 @@ def test_anomalous_images_alone_give_the_rate_of_detections(make_model, draw, tm
 
 
 def run(model, dataset, **changes) -> int:
-    options = {"format": "text", "output": None, "threads": 1, "max_memory": None, "seed": 0, "quiet": False}
-    return command.run(model=model, dataset=dataset, **(options | changes))
+    return command.run(EvaluateOptions(model=model, dataset=dataset, **changes))
 
 
 def test_command_prints_one_json_object(make_model, spots, capsys):
-    assert run(make_model(), spots, format="json") == 0
+    assert run(make_model(), spots, format=MetricsFormat.JSON) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["image_auroc"]["value"] == 0.875
     assert "lists no training images" in err
@@ -289,7 +290,7 @@ def test_command_prints_what_good_images_alone_can_tell(make_model, draw, capsys
 def test_what_the_reader_did_is_said(make_model, spots, capsys):
     deep = Image.fromarray(np.full((16, 16), 4000, np.uint16))
     deep.save(spots / "test/good/0.png")
-    run(make_model(), spots, format="json")
+    run(make_model(), spots, format=MetricsFormat.JSON)
     out, err = capsys.readouterr()
     (note,) = json.loads(out)["notes"]
     assert note.startswith("1 image: bit depth: no value of this 16-bit image reaches 4096")

@@ -19,7 +19,7 @@ def test_info_tells_what_the_model_is(call: Call, tiny: Path) -> None:
     for expected in (
         "tiny: an onlygood detector",
         "not run: `onlygood verify` tells whether this device computes the same scores",
-        "8 × 8 grey, stretch",
+        "8 × 8 gray, stretch",
         "19 good images",
         "scores 0 … 0.9, median 0.45",
         "0.85, for at most 10.00% false alarms",

@@ -1,9 +1,9 @@
 """Numbers that can be typed: each is in range and finite, or refused at once, in words, with exit code 2."""
 
-import inspect
 import json
 import math
 from collections.abc import Callable, Iterator
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,8 +16,8 @@ from typer.models import OptionInfo
 from typer.testing import CliRunner, Result
 
 from onlygood.anomaly.recipe import RECIPES, Recipe, load_recipe
-from onlygood.deploy import options as opt
 from onlygood.deploy.cli import app
+from onlygood.deploy.options.shared import number
 from onlygood.pretrain.overrides import parse_overrides
 from onlygood.pretrain.tasks.registry import TASKS
 from onlygood.pretrain.training.config import TrainConfig
@@ -99,32 +99,37 @@ def test_numbers_out_of_range_are_usage_errors(
         assert list(tmp_path.iterdir()) == []
 
 
-def numeric_options() -> Iterator[tuple[str, OptionInfo]]:
-    for name, annotated in vars(opt).items():
-        declared = get_args(annotated)
-        if len(declared) == 2 and isinstance(declared[1], OptionInfo):
-            kinds = {declared[0], *get_args(declared[0])}
-            if kinds & {int, float}:
-                yield name, declared[1]
+def parameters() -> Iterator[tuple[str, Parameter]]:
+    """What can be typed, by the command's name."""
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert command.name is not None
+        for parameter in signature(command.callback).parameters.values():
+            yield command.name, parameter
 
 
 def test_every_numeric_option_has_limits() -> None:
-    found = dict(numeric_options())
-    assert len(found) >= 12
-    unlimited = [
+    found: dict[tuple[str, str], OptionInfo] = {}
+    for command, parameter in parameters():
+        kind, declared = get_args(parameter.annotation)
+        if isinstance(declared, OptionInfo) and {kind, *get_args(kind)} & {int, float}:
+            found[command, parameter.name] = declared
+    assert len(found) >= 24
+    unlimited = {
         name
-        for name, option in found.items()
-        if option.callback is None and (option.min is None or option.max is None) and name != "BitDepth"
-    ]
-    assert unlimited == []  # the depth is one of five numbers, which `InputSpec` knows
+        for (_, name), option in found.items()
+        if option.callback is None and (option.min is None or option.max is None)
+    }
+    assert unlimited == {"bit_depth"}  # one of five numbers, which `InputSpec` knows
 
 
-def test_every_option_of_a_command_is_declared_in_one_place() -> None:
-    declared = {id(value) for value in vars(opt).values()}
-    for command in app.registered_commands:
-        assert command.callback is not None
-        for parameter in inspect.signature(command.callback).parameters.values():
-            assert id(parameter.annotation) in declared, parameter
+def test_what_several_commands_take_is_declared_once() -> None:
+    declared: dict[tuple[object, ...], set[int]] = {}
+    for _, parameter in parameters():
+        kind, info = get_args(parameter.annotation)
+        said = (kind, info.default, *(info.param_decls or ()), info.help)
+        declared.setdefault(said, set()).add(id(info))
+    assert [said for said, places in declared.items() if len(places) > 1] == []
 
 
 # --- numbers of --set, recipes and metadata
@@ -180,7 +185,7 @@ def test_recipes_that_travel_along_are_within_the_limits() -> None:
 
 
 def test_the_message_says_what_would_be_right() -> None:
-    check = opt._number(above=0, most=5)
+    check = number(above=0, most=5)
     assert (check(None), check(5.0), check(1e-300)) == (None, 5.0, 1e-300)
     for value in (0.0, -1.0, 5.1, math.nan, math.inf):
         with pytest.raises(typer.BadParameter, match=r"is not a number above 0 and at most 5$"):

@@ -1,4 +1,4 @@
-"""`probe` and `compare` as they are called, on a few coloured images."""
+"""`probe` and `compare` as they are called, on a few colored images."""
 
 import hashlib
 import json
@@ -11,6 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from onlygood.deploy.commands import compare, probe
+from onlygood.deploy.options.probes import CompareOptions, ProbeOptions
+from onlygood.deploy.options.shared import MetricsFormat
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.networks.weights import save_weights
 from onlygood.pretrain.probe.result import ProbeResult
@@ -35,21 +37,12 @@ def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def call(labelled: Path, **changes: Any) -> int:
-    options: dict[str, Any] = {
-        "encoder": "random:small",
-        "protocol": "knn",
-        "output": None,
-        "name": None,
-        "stages": None,
-        "standardize": None,
-        "test_fraction": 0.2,
-        "split_seed": 0,
-        "seed": 0,
-        "overrides": ["probe.k=3"],
-        "format": "text",
-        "quiet": True,
-    }
-    return probe.run(labelled=labelled, **{**options, **changes})
+    options = {"encoder": "random:small", "protocol": "knn", "overrides": ["probe.k=3"], "quiet": True}
+    return probe.run(ProbeOptions(labelled=labelled, **{**options, **changes}))
+
+
+def compared(*results: Path, **changes: Any) -> int:
+    return compare.run(CompareOptions(results=list(results), quiet=True, **changes))
 
 
 def test_a_result_has_every_setting(
@@ -77,7 +70,7 @@ def test_a_result_has_every_setting(
 
 
 def test_json_on_stdout(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    call(labelled, format="json", protocol="linear", overrides=["probe.epochs=2"])
+    call(labelled, format=MetricsFormat.JSON, protocol="linear", overrides=["probe.epochs=2"])
     found = ProbeResult.parse(json.loads(capsys.readouterr().out), "stdout")
     assert found.settings["epochs"] == 2
     assert len(found.rows) == 4
@@ -127,7 +120,7 @@ def test_seeds_become_one_line_with_their_spread(
     values = [ProbeResult.load(path).rows[3].value for path in paths]
     capsys.readouterr()
     plot = tmp_path / "plot.png"
-    compare.run(results=paths, output=plot, format="json", quiet=True)
+    compared(*paths, output=plot, format=MetricsFormat.JSON)
     out, err = capsys.readouterr()
     (line,) = json.loads(out)
     assert line["encoder"] == "random:small"
@@ -138,10 +131,10 @@ def test_seeds_become_one_line_with_their_spread(
     assert (last["low"], last["high"]) == (min(values), max(values))
     assert err == ""
     assert Image.open(plot).size[0] > 400
-    compare.run(results=paths, output=None, format="text", quiet=True)
+    compared(*paths)
     assert "(3 seeds)" in capsys.readouterr().out
     with pytest.raises(OnlygoodError, match="given twice"):
-        compare.run(results=[*paths, paths[0]], output=None, format="text", quiet=True)
+        compared(*paths, paths[0])
 
 
 def test_what_does_not_compare_is_named(
@@ -152,8 +145,7 @@ def test_what_does_not_compare_is_named(
     (labelled / "train/red/0.png").unlink()
     call(labelled, output=tmp_path / "c.json", overrides=["probe.k=5"], encoder="random:lenet")
     capsys.readouterr()
-    results = [tmp_path / f"{name}.json" for name in "abc"]
-    compare.run(results=results, output=None, format="text", quiet=True)
+    compared(*(tmp_path / f"{name}.json" for name in "abc"))
     out, err = capsys.readouterr()
     assert out.count("random:small") == 2
     assert "knn: results with different images and settings do not compare" in err
@@ -168,7 +160,7 @@ def test_two_files_of_one_name_are_told_apart(
         save_weights(create_encoder("small", 3, seed=number), weights, standardize="fixed")
         call(labelled, encoder=str(weights), output=tmp_path / f"{number}.json")
     capsys.readouterr()
-    compare.run(results=[tmp_path / "1.json", tmp_path / "2.json"], output=None, format="json", quiet=True)
+    compared(tmp_path / "1.json", tmp_path / "2.json", format=MetricsFormat.JSON)
     labels = [line["encoder"] for line in json.loads(capsys.readouterr().out)]
     assert labels[0] != labels[1]
     assert all(label.startswith("encoder ") for label in labels)
@@ -176,4 +168,4 @@ def test_two_files_of_one_name_are_told_apart(
 
 def test_pictures_have_known_formats(tmp_path: Path) -> None:
     with pytest.raises(OnlygoodError, match=r"\.png"):
-        compare.run(results=[], output=tmp_path / "plot.gif", format="text", quiet=True)
+        compared(output=tmp_path / "plot.gif")

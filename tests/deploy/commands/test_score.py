@@ -260,7 +260,7 @@ def test_output_through_a_link_keeps_the_link_and_a_device_stays_one(
     assert Path("/dev/null").is_char_device()
 
 
-def test_colour_is_off_in_pipes_and_on_when_asked(tiny: Path, parts: Path) -> None:
+def test_color_is_off_in_pipes_and_on_when_asked(tiny: Path, parts: Path) -> None:
     def colored(*options: str) -> bool:
         return "\x1b[31m" in call("score", tiny, parts, "-f", "text", *options).stdout
 

@@ -1,0 +1,45 @@
+"""What several commands do alike. No command imports another."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from onlygood.pretrain.overrides import parse_overrides, set_key
+from onlygood.runtime.errors import OnlygoodError
+
+SIDE = 224  # px, the shorter side at most of images for an encoder alone
+
+
+def calm_openmp() -> None:
+    """Let waiting OpenMP threads sleep: spinning on shared cores costs 10 to 30 times.
+
+    Only works before torch is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def speaker(*, quiet: bool) -> Callable[[str], None]:
+    """A function that says a line on stderr, or nothing at all."""
+
+    def say(words: str) -> None:
+        if not quiet:
+            typer.echo(words, err=True)
+
+    return say
+
+
+def fill_sections(sections: dict[str, dict[str, Any]], overrides: list[str] | None) -> None:
+    """Set ``SECTION.KEY=VALUE`` of ``--set`` in these sections.
+
+    Raises:
+        OnlygoodError: another section, or no key.
+    """
+    for key, value in parse_overrides(overrides or []).items():
+        section, _, name = key.partition(".")
+        if section not in sections or not name:
+            raise OnlygoodError(f"--set {key}: begin with {', '.join(f'{section}.' for section in sections)}")
+        set_key(sections, key, value)

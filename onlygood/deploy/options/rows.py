@@ -1,0 +1,138 @@
+"""What the commands take that write a row for each image: `score` and `check`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from typer import Argument, Option
+
+from onlygood.deploy.options.shared import MaxMemory, Model, Options, Quiet, Rate, Sha256, Threads, number
+from onlygood.runtime.limits import LARGEST_IMAGE, MOST_THREADS
+
+
+class RowFormat(StrEnum):
+    """How rows are written; ``auto`` is text on a terminal, else by the output's suffix, else csv."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    CSV = "csv"
+    JSONL = "jsonl"
+    JSON = "json"
+
+
+class OnError(StrEnum):
+    """What an unreadable image does to the exit code."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+class Color(StrEnum):
+    """When text is colored."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(Options):
+    """Score images: one row each on stdout."""
+
+    judge: ClassVar[bool] = False  # leave normal images out, and let anomalies make the exit code 1
+
+    model: Model
+    paths: Annotated[
+        list[Path] | None,
+        Argument(metavar="PATH", help="Images and folders; - reads a list of paths from stdin."),
+    ] = None
+    format: Annotated[
+        RowFormat,
+        Option("-f", "--format", help="auto: table on a terminal, else by the suffix of -o, else csv."),
+    ] = RowFormat.AUTO
+    output: Annotated[
+        Path | None, Option("-o", "--output", help="Write rows to this file, which appears once complete.")
+    ] = None
+    spreadsheet_safe: Annotated[
+        bool,
+        Option(
+            "--spreadsheet-safe",
+            help="CSV: put a ' before names that begin with = + - @, which spreadsheets run as formulas.",
+        ),
+    ] = False
+    resume: Annotated[
+        bool, Option("--resume", help="Go on with the JSONL file of -o, which gets a row for every image.")
+    ] = False
+    threshold: Annotated[
+        float | None,
+        Option("--threshold", metavar="SCORE", callback=number(), help="Flag scores above this."),
+    ] = None
+    max_false_alarms: Rate = None
+    files_from: Annotated[
+        Path | None,
+        Option("--files-from", metavar="FILE", help="Read a list of paths from a file; - is stdin."),
+    ] = None
+    null: Annotated[
+        bool, Option("-0", "--null", help="Paths in lists end with a null byte, not a newline.")
+    ] = False
+    no_recursive: Annotated[bool, Option("--no-recursive", help="Leave folders inside folders alone.")] = (
+        False
+    )
+    follow_symlinks: Annotated[bool, Option("--follow-symlinks", help="Enter linked folders.")] = False
+    exclude: Annotated[
+        list[str] | None,
+        Option("--exclude", metavar="GLOB", help="Leave matching names alone; repeatable."),
+    ] = None
+    max_pixels: Annotated[
+        int | None,
+        Option(
+            "--max-pixels",
+            min=1,
+            max=LARGEST_IMAGE,
+            help="Refuse larger images unread. Default: 100 million.",
+        ),
+    ] = None
+    max_memory: MaxMemory = None
+    bit_depth: Annotated[
+        int | None,
+        Option(
+            "--bit-depth",
+            metavar="8|10|12|14|16",
+            help="Depth of 16-bit images that do not say their own. Default: the model's.",
+        ),
+    ] = None
+    on_error: Annotated[
+        OnError, Option("--on-error", help="Whether an unreadable image makes the exit code 2.")
+    ] = OnError.FAIL
+    workers: Annotated[
+        int | None,
+        Option("-j", "--workers", min=1, max=MOST_THREADS, help="Decoding threads. Default: the CPUs."),
+    ] = None
+    threads: Threads = 1
+    provider: Annotated[
+        str, Option("--provider", help="onnxruntime execution provider; `info` lists yours.")
+    ] = "cpu"
+    any_frame: Annotated[
+        bool,
+        Option("--any-frame", help="Judge frames too that are blank, dark, blurred beyond the good ones."),
+    ] = False
+    copy_flagged: Annotated[
+        Path | None,
+        Option("--copy-flagged", metavar="DIR", help="Copy anomalous and unusable images here."),
+    ] = None
+    sha256: Sha256 = None
+    color: Annotated[Color, Option("--color", help="Color of text; auto honors NO_COLOR.")] = Color.AUTO
+    quiet: Quiet = False
+    verbose: Annotated[
+        bool, Option("-v", "--verbose", help="Say on stderr how it runs and what images had.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(ScoreOptions):
+    """Judge images: print the anomalous and the unreadable ones; exit with 1 if any is anomalous."""
+
+    judge: ClassVar[bool] = True
+
+    exit_zero: Annotated[bool, Option("--exit-zero", help="Exit with 0 though anomalies were found.")] = False

@@ -1,0 +1,101 @@
+"""What several commands take, each declared once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from math import isfinite
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, BadParameter, Option
+
+from onlygood.runtime.limits import (
+    LARGEST_SEED,
+    MOST_MEMORY,
+    MOST_MINUTES,
+    MOST_STEPS,
+    MOST_THREADS,
+    SMALLEST_RATE,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What was typed after a command's name; its docstring is the command's help.
+
+    A field's annotation says how it is typed, its default what it is where it is not typed.
+    """
+
+
+def number(
+    above: float | None = None, below: float | None = None, most: float | None = None
+) -> Callable[[float | None], float | None]:
+    """A check for an option: a finite number, and within these limits. click's own let NaN through."""
+    words = [
+        f"{word} {limit:g}"
+        for word, limit in (("above", above), ("below", below), ("at most", most))
+        if limit is not None
+    ]
+    wanted = f"a number {' and '.join(words)}" if words else "a finite number"
+
+    def check(value: float | None) -> float | None:
+        if value is None:
+            return None
+        if (
+            not isfinite(value)
+            or (above is not None and value <= above)
+            or (below is not None and value >= below)
+            or (most is not None and value > most)
+        ):
+            raise BadParameter(f"{value:g} is not {wanted}")
+        return value
+
+    return check
+
+
+class MetricsFormat(StrEnum):
+    """How `evaluate`, `probe` and `compare` print their results."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Model = Annotated[Path, Argument(metavar="MODEL", help="Model file (.onnx) that `onlygood fit` wrote.")]
+Rate = Annotated[
+    float | None,
+    Option(
+        "--max-false-alarms",
+        metavar="RATE",
+        callback=number(above=SMALLEST_RATE, below=1),
+        help="Highest rate of false alarms on good images, e.g. 0.01. Default: the recipe's or the model's.",
+    ),
+]
+Sha256 = Annotated[
+    str | None, Option("--sha256", metavar="HEX", help="Refuse the model unless its SHA-256 is this.")
+]
+Threads = Annotated[int, Option("--threads", min=1, max=MOST_THREADS, help="Threads of one inference.")]
+MaxMemory = Annotated[
+    int | None,
+    Option(
+        "--max-memory",
+        min=1,
+        max=MOST_MEMORY,
+        metavar="MB",
+        help="Decode fewer large images at once to stay within this. Default: 2000.",
+    ),
+]
+Quiet = Annotated[bool, Option("-q", "--quiet", help="No progress and no summary on stderr.")]
+Json = Annotated[bool, Option("--json", help="Print JSON.")]
+MetricsRows = Annotated[MetricsFormat, Option("-f", "--format", help="How results are printed.")]
+Minutes = Annotated[
+    float | None,
+    Option("--minutes", callback=number(above=0, most=MOST_MINUTES), help="Train for about this long."),
+]
+Steps = Annotated[int | None, Option("--steps", min=1, max=MOST_STEPS, help="Train for this many steps.")]
+Seed = Annotated[
+    int, Option("--seed", min=0, max=LARGEST_SEED, help="Same seed, same machine, same numbers.")
+]
+ResumeTraining = Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")]
+Overrides = Annotated[
+    list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; repeatable.")
+]

@@ -1,0 +1,75 @@
+"""What the commands take that train, and the one that lists what to train by: `fit`, `pretrain`, `tasks`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from onlygood.deploy.options.shared import (
+    Json,
+    Minutes,
+    Options,
+    Overrides,
+    Quiet,
+    Rate,
+    ResumeTraining,
+    Seed,
+    Steps,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(Options):
+    """Learn from a folder of good images and write one model file."""
+
+    good_dir: Annotated[Path, Argument(metavar="GOOD_DIR", help="Folder of good images.")]
+    output: Annotated[Path, Option("-o", "--output", help="Model file to write.")] = Path("model.onnx")
+    recipe: Annotated[
+        str | None,
+        Option("--recipe", metavar="NAME|FILE", help="A recipe that comes along, or a YAML file."),
+    ] = None
+    minutes: Minutes = None
+    steps: Steps = None
+    max_false_alarms: Rate = None
+    seed: Seed = 0
+    resume: ResumeTraining = False
+    work: Annotated[
+        Path | None, Option("--work", metavar="DIR", help="Folder of checkpoints, logs and decoded images.")
+    ] = None
+    overrides: Overrides = None
+    all_good: Annotated[
+        bool, Option("--all-good", help="Images in folders whose names do not say it are good, too.")
+    ] = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainOptions(Options):
+    """Train an encoder by one pretext task, without a detector."""
+
+    task: Annotated[str, Argument(metavar="TASK", help="Pretext task, e.g. rotation.")]
+    directory: Annotated[
+        Path, Argument(metavar="DIR", help="Folder of images; for video-triplet also a video.")
+    ]
+    output: Annotated[Path, Option("-o", "--output", help="Encoder file to write.")] = Path(
+        "encoder.safetensors"
+    )
+    encoder: Annotated[str, Option("--encoder", help="Encoder by name.")] = "small"
+    labelled: Annotated[
+        Path | None,
+        Option("--labelled", metavar="DIR", help="For s4l: labeled images, a folder a class, or a CSV list."),
+    ] = None
+    steps: Steps = None
+    minutes: Minutes = None
+    seed: Seed = 0
+    resume: ResumeTraining = False
+    overrides: Overrides = None
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TasksOptions(Options):
+    """List the pretext tasks, with their papers and what each is good for."""
+
+    json: Json = False
