@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,22 +14,43 @@ def replacing(path: Path) -> Iterator[Path]:
     """A hidden name beside ``path``; the file written there is flushed to the disk and takes its place.
 
     A kill or a power cut at any instant leaves the old file or the new one. If the block raises, the old one
-    stays and nothing else is left behind.
+    stays and nothing else is left behind; what a killed process left, the next one takes away.
     """
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
+    name = f".{path.name[:100]}."
+    temporary = path.with_name(f"{name}{os.getpid()}.tmp")
+    _sweep(path.parent, name)
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        _flush(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     if os.name == "posix":  # the rename itself must reach the disk too
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk; a file may be write-protected."""
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(folder: Path, name: str) -> None:
+    """Remove temporary files of this name whose process is no more."""
+    if os.name != "posix":  # where there is no way to ask that does no harm
+        return
+    for litter in folder.glob(f"{glob.escape(name)}*.tmp"):
+        process = litter.name.removeprefix(name).removesuffix(".tmp")
+        if process.isdecimal():
+            try:
+                os.kill(int(process), 0)
+            except ProcessLookupError:
+                litter.unlink(missing_ok=True)
+            except (OSError, OverflowError):  # it is somebody else's
+                continue
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -64,6 +64,18 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code], check=False)  # noqa: S603
     assert ended.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
+    other = tmp_path / f".a.bin.{os.getppid()}.tmp"  # of a process that is still at work
+    other.touch()
+    write_atomically(path, b"new")  # and the litter of the killed one is gone
+    assert sorted(tmp_path.iterdir()) == [other, path]
+
+
+def test_a_write_protected_copy_takes_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"data")
+        temporary.chmod(0o444)
+    assert path.read_bytes() == b"data"
 
 
 def test_names_near_the_limit_of_255_bytes_can_be_written(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from onlygood.anomaly.evaluation import metrics
 from onlygood.anomaly.evaluation.overlays import chosen, framed, heat_range, overlay_name, pair, picture
 from onlygood.anomaly.evaluation.scores import Scores
 from onlygood.runtime import jsontext
+from onlygood.runtime.atomic import replacing
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.rows.verdicts import csv_line
@@ -303,7 +304,5 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name and rename, so that a file is whole or not there."""
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    part.replace(path)
+    with replacing(path) as temporary:
+        write(temporary)

@@ -107,14 +107,6 @@ def test_the_file_under_its_name_is_whole_at_every_instant(
     assert seen == [b"old", b"new"]  # the data is flushed before the rename, the folder after it
 
 
-def test_litter_of_a_killed_write_is_overwritten(tmp_path: Path) -> None:
-    path = tmp_path / "c.safetensors"
-    (tmp_path / ".c.safetensors.partial").write_bytes(b"half of a much longer checkpoint")
-    write_atomically(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
     with pytest.raises(OnlygoodError, match=r"c\.safetensors: cannot be read"):
