@@ -79,7 +79,7 @@ def reader(run: Trained) -> Detector:
     every = ["logprob"] if run.task.classifier is not None else ["centre"]
     head = run.recipe.head.model_copy(update={"names": every})
     recipe = run.recipe.model_copy(update={"head": head})
-    return fit_head(recipe, run.task, run.store, run.train_ids[:1]).detector
+    return fit_head(recipe, run.task, run.store, run.train_ids[:1])
 
 
 def collect(detector: Detector, store: ImageStore, ids: Ids) -> Outputs:

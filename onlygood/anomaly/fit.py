@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from onlygood.anomaly.heads.logprob import NEEDS_CLASSIFIER
 from onlygood.anomaly.outputs import Outputs
 from onlygood.anomaly.parts import Parts, choose_parts
 from onlygood.anomaly.plan import plan_input
-from onlygood.anomaly.recipe import Recipe
+from onlygood.anomaly.recipe import HeadConfig, Recipe
 from onlygood.anomaly.regions import create_regions
 from onlygood.anomaly.suspects import Judged, cross_fitted
 from onlygood.anomaly.svdd import SVDDTask
@@ -93,10 +92,10 @@ def fit(
     config = recipe.training.fitted_to(len(parts.train), say=say)
     recipe = recipe.model_copy(update={"training": config})
     training = train(task, store, config, work, ids=parts.train, resume=resume, progress=progress)
-    head = fit_head(recipe, task, store, parts.train)
-    judged = cross_fitted(head.detector, head.outputs, head.ids, [parts.name_of[i] for i in head.ids])
+    judged = judge(recipe, store, parts, next(task.parameters()).device)
+    detector = fit_head(recipe, task, store, parts.train)
     root = good.root if good.root.is_dir() else good.root.parent
-    return Fitted(head.detector, task, recipe, store, parts, training, root, judged)
+    return Fitted(detector, task, recipe, store, parts, training, root, judged)
 
 
 def build_task(recipe: Recipe, channels: int, images: int) -> Task:
@@ -120,16 +119,27 @@ def build_task(recipe: Recipe, channels: int, images: int) -> Task:
     )
 
 
-class FittedHead(NamedTuple):
-    """A detector whose head is fitted, and on what."""
-
-    detector: Detector
-    ids: NDArray[np.int64]
-    outputs: Outputs
-
-
-def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> FittedHead:
+def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> Detector:
     """The recipe's head, fitted on the regions of training images; of some, where all would be too many."""
+    detector, _, outputs = look(recipe, task, store, train_ids)
+    detector.head.fit(outputs)
+    return detector.eval()
+
+
+def judge(recipe: Recipe, store: ImageStore, parts: Parts, device: torch.device) -> Judged:
+    """The training images as one sees them who has learned nothing of them: see `cross_fitted`."""
+    plain = recipe.model_copy(
+        update={"encoder_weights": None, "head": HeadConfig(names=["gaussian"])}
+    )  # a Gaussian of an untrained encoder's features
+    untrained = build_task(plain, store.spec.channels, len(store)).to(device)
+    detector, ids, outputs = look(plain, untrained, store, parts.train)
+    return cross_fitted(detector, outputs, ids, [parts.name_of[i] for i in ids])
+
+
+def look(
+    recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]
+) -> tuple[Detector, NDArray[np.int64], Outputs]:
+    """A detector with an unfitted head, on the CPU, and what its encoder says of which training images."""
     regions = create_regions(recipe.regions, store.spec.height, store.spec.width, task.encoder)
     centre = task.centre if isinstance(task, SVDDTask) else None
     head = create_head(recipe.head, task.encoder.dim, centre)
@@ -139,8 +149,7 @@ def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[n
     ids = spread(train_ids, most)
     size = detector.batch_size(store.spec.height, store.spec.width)
     outputs = detector.collect(batches(store, ids, size, device))
-    detector.cpu().head.fit(outputs)
-    return FittedHead(detector.eval(), ids, outputs)
+    return detector.cpu(), ids, outputs
 
 
 def spread(ids: NDArray[np.int64], most: int) -> NDArray[np.int64]:
