@@ -80,7 +80,7 @@ def reader(run: Trained) -> Detector:
     every = ["logprob"] if run.task.view_classifier is not None else ["centre"]
     head = HeadConfig(names=every)
     recipe = run.recipe.model_copy(update={"head": head})
-    return fit_head(recipe, run.task, run.store, run.train_ids[:1]).detector
+    return fit_head(recipe, run.task, run.store, run.train_ids[:1])
 
 
 def collect(detector: Detector, store: ImageStore, ids: Ids) -> Outputs:

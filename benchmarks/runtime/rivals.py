@@ -46,7 +46,7 @@ def eager(run: Path, images: Path, threads: int, batch: int) -> dict[str, Any]:
     if threads:
         torch.set_num_threads(threads)
     trained = load_run(run)
-    detector = fit_head(trained.recipe, trained.task, trained.store, trained.train_ids).detector
+    detector = fit_head(trained.recipe, trained.task, trained.store, trained.train_ids)
     spec = trained.spec
     shape, mode = (spec.height, spec.width, spec.channels), "L" if spec.channels == 1 else "RGB"
     paths, scores = sorted(images.iterdir()), {}

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.heads.outputs import Outputs
-from onlygood.anomaly.heads.registry import HEADS, check_needs, create_head
+from onlygood.anomaly.heads.registry import HEADS, HeadConfig, check_needs, create_head
 from onlygood.anomaly.parts import Parts, choose_parts
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.regions import create_regions
@@ -89,10 +88,10 @@ def fit(
     config = recipe.training.fitted_to(len(parts.train), say=say)
     recipe = recipe.model_copy(update={"training": config})
     training = train(task, store, config, work, ids=parts.train, resume=resume, progress=progress)
-    head = fit_head(recipe, task, store, parts.train)
-    judged = cross_fitted(head.detector, head.outputs, head.ids, [parts.name_of[i] for i in head.ids])
+    judged = judge(recipe, store, parts, next(task.parameters()).device)
+    detector = fit_head(recipe, task, store, parts.train)
     root = good.root if good.root.is_dir() else good.root.parent
-    return Fitted(head.detector, task, recipe, store, parts, training, root, judged)
+    return Fitted(detector, task, recipe, store, parts, training, root, judged)
 
 
 def build_task(recipe: Recipe, channels: int, images: int) -> Task:
@@ -115,16 +114,27 @@ def build_task(recipe: Recipe, channels: int, images: int) -> Task:
     )
 
 
-class FittedHead(NamedTuple):
-    """A detector whose head is fitted, and on what."""
-
-    detector: Detector
-    ids: NDArray[np.int64]
-    outputs: Outputs
-
-
-def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> FittedHead:
+def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]) -> Detector:
     """The recipe's head, fitted on the regions of training images; of some, where all would be too many."""
+    detector, _, outputs = look(recipe, task, store, train_ids)
+    detector.head.fit(outputs)
+    return detector.eval()
+
+
+def judge(recipe: Recipe, store: ImageStore, parts: Parts, device: torch.device) -> Judged:
+    """The training images as one sees them who has learned nothing of them: see `cross_fitted`."""
+    plain = recipe.model_copy(
+        update={"encoder_weights": None, "head": HeadConfig(names=["gaussian"])}
+    )  # a Gaussian of an untrained encoder's features
+    untrained = build_task(plain, store.spec.channels, len(store)).to(device)
+    detector, ids, outputs = look(plain, untrained, store, parts.train)
+    return cross_fitted(detector, outputs, ids, [parts.name_of[i] for i in ids])
+
+
+def look(
+    recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[np.int64]
+) -> tuple[Detector, NDArray[np.int64], Outputs]:
+    """A detector with an unfitted head, on the CPU, and what its encoder says of which training images."""
     regions = create_regions(recipe.regions, store.spec.height, store.spec.width, task.encoder)
     head = create_head(recipe.head, task.encoder.dim, task)
     device = next(task.parameters()).device
@@ -133,8 +143,7 @@ def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[n
     ids = spread(train_ids, most)
     size = detector.batch_size(store.spec.height, store.spec.width)
     outputs = detector.collect(batches(store, ids, size, device))
-    detector.cpu().head.fit(outputs)
-    return FittedHead(detector.eval(), ids, outputs)
+    return detector.cpu(), ids, outputs
 
 
 def spread(ids: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -37,11 +37,11 @@ def cross_fitted(
 ) -> Judged:
     """Training images ``ids (n,)``, each half scored by the head that is fitted on the other.
 
-    A head that was fitted on a bad image has learned that it is good. Halves keep images of one name (a group
-    or a content) together. The encoder is shared, and was trained on all of them: what it has learned to
-    ignore of a bad image stays hidden. So does what a head does not fit (``logprob``, or the centre that Deep
-    SVDD was trained towards). ``outputs`` are those that the detector's head was fitted on. Where a half
-    would be too small nobody is judged.
+    A head that was fitted on a bad image has learned that it is good. So has an encoder that was trained on
+    it: of one frame of noise among 120 plates the classifier says "clean", and the recipe's heads together
+    place it among the others. Therefore the encoder is shared by the halves, but an untrained one. It sees
+    what is grossly different, not every small defect. Halves keep images of one name (a group or a content)
+    together. Where one would be too small nobody is judged.
     """
     half = np.unique(np.asarray(names), return_inverse=True)[1] % 2
     parts = [torch.from_numpy(np.flatnonzero(half == side)) for side in (0, 1)]

@@ -8,13 +8,16 @@ from onlygood.runtime.images.files import printable
 from onlygood.runtime.model.calibration import rank, threshold, without
 from onlygood.runtime.model.metadata import Metadata
 
-_PARTS = {"train": "learned from", "calibration": "held out"}
+_PARTS = {
+    "train": "learned from, score {:.4g} under an untrained encoder",
+    "calibration": "held out, score {:.4g}",
+}
 
 
 def suspicion(metadata: Metadata) -> Iterator[str]:
     """A line for each suspect, the farthest first, and one for the threshold if they move it."""
     for suspect in metadata.suspects:
-        yield f"{printable(suspect.path)}, {_PARTS[suspect.part]}, score {suspect.score:.4g}"
+        yield f"{printable(suspect.path)}, {_PARTS[suspect.part].format(suspect.score)}"
     scores, rate = np.asarray(metadata.calibration.scores), metadata.calibration.max_false_alarms
     rest = without(scores, [suspect.score for suspect in metadata.suspects if suspect.part == "calibration"])
     k = rank(len(scores), rate)

@@ -23,7 +23,7 @@ class Suspect(Strict):
 
     path: str = Field(max_length=20_000)
     part: Literal["train", "calibration"]
-    score: float  # of a head that was not fitted on this image
+    score: float  # of training images under an untrained encoder: no number to hold against the threshold
 
 
 def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
