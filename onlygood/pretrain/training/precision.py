@@ -7,9 +7,9 @@ race of both would tell that as well, and something else whenever the machine is
 import copy
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -48,9 +48,18 @@ def bf16_unit(device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16 cores" if torch.cuda.is_bf16_supported(including_emulation=False) else ""
     if device.type == "cpu":
-        found = torch.cpu.get_capabilities()
+        found = _cpu_features()
         return next((name for name in CPU_FEATURES if found.get(name)), "")
     return ""
+
+
+def _cpu_features() -> Mapping[str, Any]:
+    """What torch knows of this processor; before 2.11 it tells by single, undocumented functions."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        found: Mapping[str, Any] = torch.cpu.get_capabilities()
+        return found
+    asked = {"amx_bf16": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
+    return {name: getattr(torch.cpu, function, bool)() for name, function in asked.items()}
 
 
 def sound_in_bf16(task: Task, feed: Feed, seed: int) -> bool:

@@ -164,6 +164,18 @@ def test_precision_follows_the_processor_and_soundness(
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+@pytest.mark.parametrize(
+    ("amx", "avx", "unit"), [(True, True, "amx_bf16"), (False, True, "avx512_bf16"), (False, False, "")]
+)
+def test_torch_before_2_11_is_asked_otherwise(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, avx: bool, unit: str
+) -> None:
+    monkeypatch.delattr(CAPABILITIES, raising=False)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx)
+    assert bf16_unit(torch.device("cpu")) == unit
+
+
 def test_a_task_without_bf16_kernels_is_trained_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     class NoKernel(Fickle):
         def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
