@@ -123,8 +123,8 @@ def metadata_with() -> Callable[..., Metadata]:
 
 
 @pytest.fixture
-def grey(tmp_path: Path) -> Callable[..., Path]:
-    """``grey("a/b.png", 51)`` writes an even 8 × 8 image, whose score is 51/255."""
+def gray(tmp_path: Path) -> Callable[..., Path]:
+    """``gray("a/b.png", 51)`` writes an even 8 × 8 image, whose score is 51/255."""
 
     def write(name: str, value: int) -> Path:
         path = tmp_path / name
@@ -150,10 +150,10 @@ def call() -> Callable[..., Result]:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, grey: Callable[..., Path]) -> Path:
+def parts(tmp_path: Path, gray: Callable[..., Path]) -> Path:
     """Two good images, an anomalous one, one unreadable, in two folders."""
-    grey("parts/a.png", 51)
-    grey("parts/b.png", 230)
-    grey("parts/sub/d.png", 102)
+    gray("parts/a.png", 51)
+    gray("parts/b.png", 230)
+    gray("parts/sub/d.png", 102)
     (tmp_path / "parts" / "c.png").write_bytes(b"no image")
     return tmp_path / "parts"

@@ -132,13 +132,13 @@ def ramp(top: int, width: int = W, height: int = H) -> NDArray[np.uint16]:
 
 def seeds() -> dict[str, bytes]:
     """One small file or more of every format and layout that the reader knows."""
-    grey, deep = SCENE[..., 0], SCENE.astype(np.uint16) * 257
+    gray, deep = SCENE[..., 0], SCENE.astype(np.uint16) * 257
     pages = [Image.fromarray(SCENE), Image.fromarray(255 - SCENE)]
     exif = Image.Exif()
     exif[0x0112] = 6
     found = {
         "png": encode(SCENE),
-        "png_grey": encode(grey),
+        "png_grey": encode(gray),
         "png_palette": encode(pages[0].convert("P")),
         "png_16": png16(deep[..., 0], chunk(b"sBIT", b"\x0c")),
         "png_16_color": png16(deep),
@@ -147,7 +147,7 @@ def seeds() -> dict[str, bytes]:
         "png_exif": encode(SCENE, exif=exif),
         "apng": encode(pages[0], save_all=True, append_images=pages[1:]),
         "jpeg": encode(SCENE, "JPEG", exif=exif),
-        "jpeg_grey": encode(grey, "JPEG"),
+        "jpeg_grey": encode(gray, "JPEG"),
         "jpeg_progressive": encode(np.tile(SCENE, (3, 3, 1)), "JPEG", progressive=True),
         "jpeg_cmyk": encode(pages[0].convert("CMYK"), "JPEG"),
         "bmp": encode(SCENE, "BMP"),
@@ -158,8 +158,8 @@ def seeds() -> dict[str, bytes]:
         "webp_pages": encode(pages[0], "WEBP", save_all=True, append_images=pages[1:]),
         "gif": encode(pages[0].convert("P"), "GIF"),
         "gif_pages": encode(pages[0].convert("P"), "GIF", save_all=True, append_images=pages[1:]),
-        "pbm": encode(Image.fromarray(grey).convert("1"), "PPM"),
-        "pgm": encode(grey, "PPM"),
+        "pbm": encode(Image.fromarray(gray).convert("1"), "PPM"),
+        "pgm": encode(gray, "PPM"),
         "pgm_12": b"P5 %d %d 4095\n" % (W, H) + (deep[..., 0] >> 4).astype(">u2").tobytes(),
         "ppm": encode(SCENE, "PPM"),
         "ppm_16": b"P6\n# by hand\n%d %d\n65535\n" % (W, H) + deep.astype(">u2").tobytes(),
@@ -170,7 +170,7 @@ def seeds() -> dict[str, bytes]:
         "tiff_lab": encode(Image.fromarray(SCENE).convert("LAB"), "TIFF"),
         "tiff_lzw": encode(SCENE, "TIFF", compression="tiff_lzw"),
         "tiff_jpeg": encode(SCENE, "TIFF", compression="jpeg"),
-        "tiff_g4": encode(Image.fromarray(grey).convert("1"), "TIFF", compression="group4"),
+        "tiff_g4": encode(Image.fromarray(gray).convert("1"), "TIFF", compression="group4"),
         "tiff_16": tiff(deep[..., 0]),
         "tiff_16_inverted": tiff(deep[..., 0], photometric=0, order=">"),
         "tiff_16_color": tiff(deep, photometric=2, compress=True),
@@ -180,7 +180,7 @@ def seeds() -> dict[str, bytes]:
         "tiff_12": tiff(deep[..., 0] >> 4, bits=12),
         "tiff_10_color": tiff(deep >> 6, bits=10, photometric=2),
         "tiff_float": tiff(np.float32(SCENE / 255), photometric=2),
-        "tiff_double": tiff(grey / 255, compress=True, order=">"),
+        "tiff_double": tiff(gray / 255, compress=True, order=">"),
         "tiff_big": tiff(deep, photometric=2, big=True),
     }
     if features.check("jpg_2000"):

@@ -114,7 +114,7 @@ def test_every_dependency_has_one_pin_that_it_allows(python: str, machine: str) 
         assert str(pin.specifier).removeprefix("==") in requirement.specifier, requirement
 
 
-def test_every_dependency_says_what_it_is_for_and_its_licence() -> None:
+def test_every_dependency_says_what_it_is_for_and_its_license() -> None:
     tables = PYPROJECT.partition("\ndependencies = [")[2].partition("[project.scripts]")[0]
     lines = [line.strip() for line in tables.splitlines() if line.lstrip().startswith('"')]
     assert len(lines) == len(requirements("base", *PROJECT["optional-dependencies"]))

@@ -29,7 +29,7 @@ from benchmarks import harness
 from onlygood.anomaly.evaluation.metrics import auroc
 from onlygood.anomaly.heads.gaussian import Gaussian
 from onlygood.anomaly.heads.outputs import Outputs
-from onlygood.pretrain.data.labels import Dataset, Labelled, arrange
+from onlygood.pretrain.data.labels import Dataset, Labeled, arrange
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
@@ -156,7 +156,7 @@ def images(options: argparse.Namespace, cache: Path) -> tuple[ImageStore, Datase
         return ImageStore.build(wanted, spec, cache, workers=options.threads, progress=False)
 
     description = f"CIFAR-10, {options.per_class} images a class to train"
-    data = arrange(Labelled(root, paths, labels, parts, description), store(paths), seed=0)
+    data = arrange(Labeled(root, paths, labels, parts, description), store(paths), seed=0)
     if options.good:
         return store(alone), data
     return store([path for path, part in zip(paths, parts, strict=True) if part == "train"]), data

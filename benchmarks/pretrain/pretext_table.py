@@ -246,10 +246,10 @@ def plot(runs: dict[str, Runs], alone: dict[str, Runs], path: Path) -> None:
         height = low - gap
         for y, x, name in found:  # names in a column, none over another
             height = max(y, height + gap)
-            colour = "tab:red" if name in REFERENCES else "tab:blue"
+            color = "tab:red" if name in REFERENCES else "tab:blue"
             ax.plot([x, right], [y, height], color="0.8", linewidth=0.6, zorder=1)
-            ax.plot(x, y, "o", color=colour, markersize=5)
-            ax.annotate(name, (right, height), fontsize=8, color=colour, va="center")
+            ax.plot(x, y, "o", color=color, markersize=5)
+            ax.annotate(name, (right, height), fontsize=8, color=color, va="center")
         ax.set_xlim(right=right + 0.11)
         ax.set(xlabel="linear probe, last stage: accuracy", ylabel="one-class AUROC, Gaussian", title=title)
         ax.grid(alpha=0.3)

@@ -129,11 +129,11 @@ def work(options: argparse.Namespace) -> list[dict[str, Any]]:
     device, threads = options.worker, options.threads[0]
     torch.set_num_threads(threads)
     peers.seed_all(options.seed)
-    colours = crop_and_color().model_copy(update={"blur": 0.0})
+    colors = crop_and_color().model_copy(update={"blur": 0.0})
     kinds = {
-        "crop, flip": Views(scale=colours.scale),
-        "crop, flip, colours": colours,
-        "crop, flip, colours, blur": colours.model_copy(update={"blur": 0.5}),
+        "crop, flip": Views(scale=colors.scale),
+        "crop, flip, colours": colors,
+        "crop, flip, colours, blur": colors.model_copy(update={"blur": 0.5}),
     }
     rows = []
     for side in options.sides:

@@ -27,8 +27,8 @@ def naive(model: Path, images: Path, threads: int) -> dict[str, Any]:
     scores = {}
     begin = perf_counter()
     for path in sorted(images.iterdir()):
-        grey = Image.open(path).convert("L" if channels == 1 else "RGB")
-        pixels = np.asarray(grey.resize((width, height), Image.Resampling.BILINEAR))
+        gray = Image.open(path).convert("L" if channels == 1 else "RGB")
+        pixels = np.asarray(gray.resize((width, height), Image.Resampling.BILINEAR))
         batch = pixels.reshape(1, height, width, channels)
         scores[path.name] = float(session.run(["score"], {"images": batch})[0][0])
     return {"seconds": perf_counter() - begin, "scores": scores}

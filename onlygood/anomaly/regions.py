@@ -42,8 +42,8 @@ class _Grid(nn.Module):
         self.grid = ((height - size) // stride + 1, (width - size) // stride + 1)
         self.count = self.grid[0] * self.grid[1]
         span = size // stride
-        centre = torch.arange(span) - (span - 1) / 2
-        bump = torch.exp(-0.5 * (centre / max(span / 4, 0.5)) ** 2)
+        center = torch.arange(span) - (span - 1) / 2
+        bump = torch.exp(-0.5 * (center / max(span / 4, 0.5)) ** 2)
         self.register_buffer("kernel", (bump[:, None] * bump)[None, None])
         self.register_buffer(
             "coverage", functional.conv_transpose2d(torch.ones(1, 1, *self.grid), self.kernel)

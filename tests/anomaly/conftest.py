@@ -72,10 +72,10 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
 def draw(tmp_path: Path) -> Callable[..., Path]:
     """``draw("test/spot/1.png", 50, spots=[((8, 16, 0, 8), 200)])``: even grey with brighter rectangles."""
 
-    def write(name: str, grey: int, *, spots: Any = (), size: tuple[int, int] = (32, 32)) -> Path:
+    def write(name: str, gray: int, *, spots: Any = (), size: tuple[int, int] = (32, 32)) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.full(size, grey, np.uint8)
+        pixels = np.full(size, gray, np.uint8)
         for (top, bottom, left, right), value in spots:
             pixels[top:bottom, left:right] = value
         Image.fromarray(pixels).save(path)
@@ -88,9 +88,9 @@ def draw(tmp_path: Path) -> Callable[..., Path]:
 def spots(tmp_path: Path, draw: Callable[..., Path]) -> Path:
     """MVTec-style: 4 good, 2 of a bright and 2 of a faint spot; cells are 8 x 8 pixels of the images."""
     cell = (8, 16, 16, 24)
-    for i, grey in enumerate((10, 20, 30, 40)):
-        draw(f"data/test/good/{i}.png", grey)
-        draw(f"data/train/good/{i}.png", grey + 1)
+    for i, gray in enumerate((10, 20, 30, 40)):
+        draw(f"data/test/good/{i}.png", gray)
+        draw(f"data/train/good/{i}.png", gray + 1)
     for i in range(2):
         draw(f"data/test/bright/{i}.png", 20 + i, spots=[(cell, 200 + i)])
         draw(f"data/test/faint/{i}.png", 20 + i, spots=[(cell, 35 + i)])

@@ -27,7 +27,7 @@ HEAVY = {
     "cv2",
     "onnx",
 }
-Grey = Callable[[str, int], Path]
+Gray = Callable[[str, int], Path]
 
 
 def python(code: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -57,8 +57,8 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", ["score", "check", "info", "verify"])
-def test_the_edge_never_imports_what_training_needs(tiny: Path, grey: Grey, command: str) -> None:
-    image = [grey("x.png", 51)] if command in ("score", "check") else []
+def test_the_edge_never_imports_what_training_needs(tiny: Path, gray: Gray, command: str) -> None:
+    image = [gray("x.png", 51)] if command in ("score", "check") else []
     code, modules = modules_after(command, tiny, *image)
     assert code == 0
     assert "onnxruntime" in modules
@@ -71,7 +71,7 @@ def test_listing_the_tasks_imports_none_of_them() -> None:
     assert not modules & (HEAVY | {"rich"})
 
 
-def test_nothing_is_written_at_home(tiny: Path, grey: Grey, tmp_path: Path) -> None:
+def test_nothing_is_written_at_home(tiny: Path, gray: Gray, tmp_path: Path) -> None:
     """onnxruntime's wheels ship telemetry on, and write a device id unless it is off before the import."""
     home = tmp_path / "home"
     places = {"HOME": home}
@@ -81,7 +81,7 @@ def test_nothing_is_written_at_home(tiny: Path, grey: Grey, tmp_path: Path) -> N
         place.mkdir()
     before = sorted(home.rglob("*"))
     environment = {name: str(place) for name, place in places.items()} | {"ORT_DISABLE_TELEMETRY": "0"}
-    for arguments in (["score", tiny, grey("x.png", 51)], ["info", tiny], ["verify", tiny]):
+    for arguments in (["score", tiny, gray("x.png", 51)], ["info", tiny], ["verify", tiny]):
         code = "from onlygood.deploy.entry import main; main()"
         assert python(code, *arguments, **environment).returncode == 0
     assert sorted(home.rglob("*")) == before

@@ -11,14 +11,14 @@ import pytest
 
 from onlygood.deploy.entry import BROKEN_PIPE
 
-Grey = Callable[[str, int], Path]
+Gray = Callable[[str, int], Path]
 
 
 @pytest.fixture
-def place(tiny: Path, grey: Grey, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tiny: Path, gray: Gray, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the model tiny.onnx, a good and a bad image, and labelled ones."""
     for name, value in (("good", 51), ("bad", 255), ("set/good/a", 51), ("set/bad/b", 250)):
-        grey(f"{name}.png", value)
+        gray(f"{name}.png", value)
     monkeypatch.chdir(tiny.parent)
     return tiny.parent
 

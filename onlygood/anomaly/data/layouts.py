@@ -147,7 +147,7 @@ class _Tree:
 
     def _by_class(self) -> Found:
         images = [image for name in self.groups if name for image in self.groups[name]]
-        samples = [self._labelled(image, self.root) for image in images]
+        samples = [self._labeled(image, self.root) for image in images]
         notes: tuple[str, ...] = ()
         if direct := self.groups.get(""):
             notes = (
@@ -183,7 +183,7 @@ class _Tree:
                 f"{display(top)} holds the folders {some(below)}, and none means good. Are all images good?",
             )
         samples = [
-            self._labelled(image, top)
+            self._labeled(image, top)
             if named and _classes(image, top)
             else self._good_unless_named_bad(image)
             for image in images
@@ -196,12 +196,12 @@ class _Tree:
             raise OnlygoodError(
                 f"{display(top)}: images without a class; put them into good/ and one folder per defect type"
             )
-        classed = [self._labelled(image, top) for image in images if _classes(image, top)]
+        classed = [self._labeled(image, top) for image in images if _classes(image, top)]
         judged, notes = judged_by_masks(classed, self.masks, named=True)
         loose, more = judged_by_masks([Sample(image, 0) for image in direct], self.masks, named=False)
         return judged + loose, notes + more
 
-    def _labelled(self, image: Path, top: Path) -> Sample:
+    def _labeled(self, image: Path, top: Path) -> Sample:
         """By the folders under ``top``: bad/scratch/1.png is a scratch, good/bad/1.png is not good."""
         names = _classes(image, top)
         if meaning(names[0]) == "good":

@@ -76,10 +76,10 @@ def _values(image: Image.Image) -> NDArray[Any]:
         levels = np.nan_to_num(levels) if image.mode == "F" else levels.astype(np.int64)
         return levels[..., None]
     if not has_alpha:
-        colours = np.asarray(image.convert("RGB"), np.int32)
-        if image.mode == "P" and not np.ptp(colours, axis=(0, 1)).any():  # a palette that says nothing
+        colors = np.asarray(image.convert("RGB"), np.int32)
+        if image.mode == "P" and not np.ptp(colors, axis=(0, 1)).any():  # a palette that says nothing
             return np.asarray(image, np.int32)[..., None]
-        return colours
+        return colors
     pixels = np.asarray(image.convert("RGBA"), np.int32)
     alpha = pixels[..., 3:]
     shown = pixels[..., :3] * alpha // 255
@@ -105,5 +105,5 @@ def _background(values: NDArray[Any]) -> NDArray[Any]:
     """Colour ``(C,)`` of the background of ``values (H, W, C)``."""
     if (values == 0).all(axis=2).any():
         return np.zeros_like(values[0, 0])
-    colours, counts = np.unique(values.reshape(-1, values.shape[2]), axis=0, return_counts=True)
-    return np.asarray(colours[counts.argmax()])
+    colors, counts = np.unique(values.reshape(-1, values.shape[2]), axis=0, return_counts=True)
+    return np.asarray(colors[counts.argmax()])

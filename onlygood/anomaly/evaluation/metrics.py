@@ -163,7 +163,7 @@ BINS = 2048
 FPR_LIMIT = 0.3  # of AUPRO, as in Bergmann et al., "The MVTec Anomaly Detection Dataset", 2021
 _BLOCK = 1 << 20  # pixels that are sorted into bins at a time
 _SAMPLE = 4_000_000  # values that the bins are chosen from
-_EVERY_NEIGHBOUR = np.ones((3, 3), int)
+_EVERY_NEIGHBOR = np.ones((3, 3), int)
 
 
 class PixelMetrics(NamedTuple):
@@ -200,7 +200,7 @@ class PixelCurves:
     def add(self, heatmap: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
         """Add an image: its heatmap ``(H, W)`` and its defect mask ``(H, W)``, all False for a good image."""
         bins = len(self._edges) + 1
-        regions, count = ndimage.label(mask, structure=_EVERY_NEIGHBOUR)
+        regions, count = ndimage.label(mask, structure=_EVERY_NEIGHBOR)
         sizes = np.bincount(regions.reshape(-1), minlength=count + 1)
         weights = 1.0 / np.maximum(sizes, 1)
         good, bad, overlap = np.zeros(bins), np.zeros(bins), np.zeros(bins)

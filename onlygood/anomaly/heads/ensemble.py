@@ -19,14 +19,14 @@ class Ensemble(Head):
     far out the tail begins, and the few regions beyond it do not move that.
     """
 
-    centres: Tensor
+    centers: Tensor
     spreads: Tensor
 
     def __init__(self, heads: list[Head]) -> None:
         super().__init__(heads[0].dim)
         self.heads = nn.ModuleList(heads)
         self.reads = "logits" if any(head.reads == "logits" for head in heads) else "features"
-        self.register_buffer("centres", torch.zeros(len(heads)))
+        self.register_buffer("centers", torch.zeros(len(heads)))
         self.register_buffer("spreads", torch.ones(len(heads)))
 
     def fit(self, outputs: Outputs) -> Self:
@@ -41,7 +41,7 @@ class Ensemble(Head):
         for index, head in enumerate(self._heads()):
             scores = deepcopy(head).fit(seen)(unseen).flatten().double()
             middle, tail = torch.quantile(scores, scores.new_tensor([0.5, 0.99]))
-            self.centres[index] = middle
+            self.centers[index] = middle
             self.spreads[index] = (tail - middle).clamp(min=1e-12)
             head.fit(outputs)
         return self
@@ -49,7 +49,7 @@ class Ensemble(Head):
     def forward(self, outputs: Outputs) -> Tensor:
         """``(N, R)``; 0 at the median of good regions, 1 at their 99th percentile."""
         scores = [
-            (head(outputs) - self.centres[index]) / self.spreads[index]
+            (head(outputs) - self.centers[index]) / self.spreads[index]
             for index, head in enumerate(self._heads())
         ]
         return torch.stack(scores).mean(dim=0)

@@ -74,7 +74,7 @@ def run(options: PretrainOptions) -> int:
         sections["task"],
         images=len(store),
         seed=config.seed,
-        labelled=_read_labelled(labelled, spec, progress) if labelled is not None else None,
+        labelled=_read_labeled(labelled, spec, progress) if labelled is not None else None,
     )
     fitting = config.fitted_to(len(store), say=say)
     result = train(pretext, store, fitting, work, resume=options.resume, progress=progress)
@@ -131,16 +131,16 @@ def _cut_tracks(
     return found
 
 
-def _read_labelled(source: Path, spec: "InputSpec", progress: bool) -> "tuple[Tensor, Tensor]":
+def _read_labeled(source: Path, spec: "InputSpec", progress: bool) -> "tuple[Tensor, Tensor]":
     """Images uint8 ``(M, C, H, W)`` and the numbers ``(M,)`` of their classes, in the order of the names."""
     import numpy as np  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    from onlygood.pretrain.data.labels import read_labelled  # noqa: PLC0415
+    from onlygood.pretrain.data.labels import read_labeled  # noqa: PLC0415
     from onlygood.pretrain.data.store import ImageStore  # noqa: PLC0415
     from onlygood.pretrain.probe.features import read  # noqa: PLC0415
 
-    found = read_labelled(source)
+    found = read_labeled(source)
     store = ImageStore.build(found.paths, spec, progress=progress)
     label_of = dict(zip(found.paths, found.labels, strict=True))
     classes = sorted({label_of[path] for path in store.paths})

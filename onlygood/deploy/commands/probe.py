@@ -38,7 +38,7 @@ def run(options: ProbeOptions) -> int:
     import torch  # noqa: PLC0415
 
     from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
-    from onlygood.pretrain.data.labels import arrange, read_labelled  # noqa: PLC0415
+    from onlygood.pretrain.data.labels import arrange, read_labeled  # noqa: PLC0415
     from onlygood.pretrain.data.plan import InputConfig, plan_input  # noqa: PLC0415
     from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
     from onlygood.pretrain.probe.features import FrozenEncoder  # noqa: PLC0415
@@ -57,7 +57,7 @@ def run(options: ProbeOptions) -> int:
     if wished and trained and wished != trained:
         raise OnlygoodError(f"{encoder} was trained with --standardize {trained}; leave the option out")
     frozen = FrozenEncoder(network, trained or wished or "fixed", _numbers(options.stages))
-    found = read_labelled(labelled)
+    found = read_labeled(labelled)
     wanted = InputConfig.parse({"channels": info.channels, **sections["input"]}, "--set input")
     spec, words = plan_input(wanted, probe_images(found.paths, progress=progress), tile=32, stride=32)
     if spec.channels != info.channels:

@@ -19,7 +19,7 @@ _TEST_NAMES = ("test", "val", "valid", "validation")  # the first that is there 
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """Files, each with its class, and in ``parts`` train or test; None where it is to be split."""
 
     root: Path
@@ -71,7 +71,7 @@ class Dataset:
         return dict(zip(self.classes, numbers.tolist(), strict=True))
 
 
-def read_labelled(source: Path) -> Labelled:
+def read_labeled(source: Path) -> Labeled:
     """Find the images of ``source`` and their classes.
 
     A folder holds ``train/<class>/…`` and ``test/<class>/…`` (or ``val``), or ``<class>/…`` alone. A CSV file
@@ -89,13 +89,13 @@ def read_labelled(source: Path) -> Labelled:
     if not tests or "train" not in folders:
         paths, labels, passed_over = _read_folder(source)
         words = f"{source}: a folder a class, not yet split{passed_over}"
-        return Labelled(source, paths, labels, None, words)
+        return Labeled(source, paths, labels, None, words)
     paths, labels, passed_over = _read_folder(folders["train"])
     more, their, also = _read_folder(folders[tests[0]])
     parts = ["train"] * len(paths) + ["test"] * len(more)
     words = f"{source}: train and {tests[0]} as given{passed_over}{also}"
     words += "".join(f", {name} left out" for name in tests[1:])
-    return Labelled(source, paths + more, labels + their, parts, words)
+    return Labeled(source, paths + more, labels + their, parts, words)
 
 
 def _read_folder(folder: Path) -> tuple[list[Path], list[str], str]:
@@ -115,7 +115,7 @@ def _read_folder(folder: Path) -> tuple[list[Path], list[str], str]:
     return paths, labels, ours
 
 
-def _read_csv(path: Path) -> Labelled:
+def _read_csv(path: Path) -> Labeled:
     text = read_text(path)
     rows = read_rows(path, text, ("path", "label"), "path,label[,split]")
     if not rows:
@@ -128,7 +128,7 @@ def _read_csv(path: Path) -> Labelled:
     paths = [as_on_disk(path.parent / row.cells["path"]) for row in kept]
     labels = _same_numbers([normalize("NFC", row.cells["label"]) for row in kept])
     given = None if parts is None else [part for part in parts if part]
-    return Labelled(path, paths, labels, given, f"{path}: a CSV list, {words}")
+    return Labeled(path, paths, labels, given, f"{path}: a CSV list, {words}")
 
 
 def _same_numbers(labels: list[str]) -> list[str]:
@@ -140,7 +140,7 @@ def _same_numbers(labels: list[str]) -> list[str]:
     return [f"{number:.0f}" for number in numbers] if all(n.is_integer() for n in numbers) else labels
 
 
-def arrange(found: Labelled, store: ImageStore, *, seed: int, test_fraction: float = 0.2) -> Dataset:
+def arrange(found: Labeled, store: ImageStore, *, seed: int, test_fraction: float = 0.2) -> Dataset:
     """Join the classes with a store of ``found.paths``, and split where nobody has.
 
     The same content under two labels is left out; the same content in train and test is only noted, because

@@ -34,7 +34,7 @@ def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> 
     """
     channels = config.channels
     if channels == "auto":
-        channels = 1 if probe.grey else 3
+        channels = 1 if probe.gray else 3
     native = f"{probe.median_width}×{probe.median_height}"
     if config.size == "auto":
         shorter = min(probe.median_width, probe.median_height)

@@ -40,7 +40,7 @@ CACHE_VERSION = 3  # raise it whenever the same files would give other pixels or
 _AHEAD = 32  # images queued per worker, so that memory is constant and an interrupt is heard soon
 
 HASH_DIGITS = 16  # of the SHA-256 of a training image's file and of its pixels, as the model file lists them
-_GREY_TOLERANCE = 4  # grey levels
+_GRAY_TOLERANCE = 4  # grey levels
 
 Depth = Literal[8, 10, 12, 14, 16]  # bits, in ascending order
 
@@ -285,7 +285,7 @@ class Probe:
     """What a list of images is like; sizes in pixels."""
 
     sizes: tuple[tuple[int, int], ...]  # width and height of each readable image
-    grey: bool  # no colour, whatever the channels are called
+    gray: bool  # no colour, whatever the channels are called
     sixteen_bit: bool  # some file has more than 8 bits a channel
     largest: int | None = None  # value of these: by the files' own word, or else of a sample of them
     declared: bool = False  # all of these say their own largest value
@@ -332,15 +332,15 @@ def probe_images(paths: Sequence[Path], sample: int = 64, progress: bool = True)
     values = [header.white for _, header in deep if header.white is not None]
     probe = Probe(
         sizes=tuple((header.width, header.height) for header in headers),
-        grey=False,
+        gray=False,
         sixteen_bit=bool(deep),
         largest=max([*values, *measured], default=None) if deep else None,
         declared=bool(deep) and not silent,
     )
     view = InputSpec(height=256, width=256, channels=3, bit_depth=probe.bit_depth)
-    colour = _spread([path for path, header in readable if not header.grey], sample)
-    grey = _map(lambda path: _is_grey(path, view), colour, available_cpus(), "sampling", progress)
-    return replace(probe, grey=all(grey))
+    color = _spread([path for path, header in readable if not header.gray], sample)
+    gray = _map(lambda path: _is_gray(path, view), color, available_cpus(), "sampling", progress)
+    return replace(probe, gray=all(gray))
 
 
 def _spread(paths: list[Path], sample: int) -> list[Path]:
@@ -364,10 +364,10 @@ def _header(path: Path) -> Header | ImageError:
         return error
 
 
-def _is_grey(path: Path, view: InputSpec) -> bool:
+def _is_gray(path: Path, view: InputSpec) -> bool:
     """Whether no pixel's channels differ by more than a JPEG's rounding; an unreadable file has no colour."""
     try:
         pixels = load_image(path, view).pixels
     except ImageError:
         return True
-    return int(np.ptp(pixels, axis=2).max()) <= _GREY_TOLERANCE
+    return int(np.ptp(pixels, axis=2).max()) <= _GRAY_TOLERANCE

@@ -4,8 +4,8 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def non_negative_pu(positive: Tensor, unlabelled: Tensor, prior: float) -> Tensor:
-    """Risk of logits of known members, ``positive`` ``(N,)``, and a mixture, ``unlabelled`` ``(M,)``; 0-dim.
+def non_negative_pu(positive: Tensor, unlabeled: Tensor, prior: float) -> Tensor:
+    """Risk of logits of known members, ``positive`` ``(N,)``, and a mixture, ``unlabeled`` ``(M,)``; 0-dim.
 
     ``prior`` is the share of members in the mixture. The cost of the non-members is the cost of the mixture
     as non-members, less what its members contribute to it. No true risk is below zero; where the estimate
@@ -15,7 +15,7 @@ def non_negative_pu(positive: Tensor, unlabelled: Tensor, prior: float) -> Tenso
     least at the true probability: at ``prior`` where mixture and members look the same. Logarithmic costs
     have no bound.
     """
-    p, u = positive.float().sigmoid(), unlabelled.float().sigmoid()
+    p, u = positive.float().sigmoid(), unlabeled.float().sigmoid()
     members = (1 - p).square().mean()
     others = u.square().mean() - prior * p.square().mean()
     return prior * members + functional.relu(others)

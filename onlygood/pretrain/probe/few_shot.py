@@ -69,7 +69,7 @@ def few_shot(setup: Setup, config: FewShotConfig) -> list[Row]:
             values = [x for support, query in drawn for x in episode_accuracies(train[support], test[query])]
             rows.append(mean_row(stage, f"{config.ways}-way {n}-shot", values))
         for n in labels:
-            rows += _labelled(setup, config, n, stage, [train, test])
+            rows += _labeled(setup, config, n, stage, [train, test])
         setup.say(
             f"stage {stage}: " + ", ".join(f"{r.measure} {r.value:.3f}" for r in rows if r.stage == stage)
         )
@@ -106,7 +106,7 @@ def episode_accuracies(support: Tensor, query: Tensor) -> list[float]:
     return right
 
 
-def _labelled(setup: Setup, config: FewShotConfig, n: int, stage: int, features: list[Tensor]) -> list[Row]:
+def _labeled(setup: Setup, config: FewShotConfig, n: int, stage: int, features: list[Tensor]) -> list[Row]:
     """``n`` labels of every class: nearest centroid and logistic regression, on all test images."""
     data, (train, test) = setup.data, features
     rng = np.random.default_rng([setup.seed, n, 1])

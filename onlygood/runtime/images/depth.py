@@ -103,11 +103,11 @@ def png_white(values: NDArray[np.uint16], significant: int) -> int:
     return FULL if bool(scaled.all()) else (1 << significant) - 1
 
 
-def without_alpha(pixels: NDArray[Any], colours: int, premultiplied: bool, white: float) -> NDArray[Any]:
-    """The first ``colours`` of the channels ``(H, W, S)``, divided by alpha where it was multiplied in."""
-    kept = pixels[..., :colours]
+def without_alpha(pixels: NDArray[Any], colors: int, premultiplied: bool, white: float) -> NDArray[Any]:
+    """The first ``colors`` of the channels ``(H, W, S)``, divided by alpha where it was multiplied in."""
+    kept = pixels[..., :colors]
     if premultiplied:
-        alpha = np.maximum(pixels[..., colours : colours + 1].astype(np.float32), np.float32(white * 1e-6))
+        alpha = np.maximum(pixels[..., colors : colors + 1].astype(np.float32), np.float32(white * 1e-6))
         restored = np.minimum(kept * (np.float32(white) / alpha), np.float32(white))
         kept = (restored if pixels.dtype.kind == "f" else restored.round()).astype(pixels.dtype)
-    return kept[..., 0] if colours == 1 else kept
+    return kept[..., 0] if colors == 1 else kept

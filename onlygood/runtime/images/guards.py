@@ -75,7 +75,7 @@ def gif_frames(file: IO[bytes]) -> int:
     """Walk through the frames; returns how many there are, ``MAX_FRAMES + 1`` for more or uncounted ones."""
     file.seek(0)
     head = file.read(13)
-    _skip_colours(file, head[10] if len(head) == 13 else 0)
+    _skip_colors(file, head[10] if len(head) == 13 else 0)
     frames = blocks = 0
     while blocks < MAX_BLOCKS and frames <= MAX_FRAMES:
         blocks += 1
@@ -85,7 +85,7 @@ def gif_frames(file: IO[bytes]) -> int:
         elif kind == b",":
             frames += 1
             place = file.read(9)
-            _skip_colours(file, place[8] if len(place) == 9 else 0)
+            _skip_colors(file, place[8] if len(place) == 9 else 0)
             file.read(1)
         elif not kind or kind == b";":
             return frames
@@ -99,7 +99,7 @@ def gif_frames(file: IO[bytes]) -> int:
     return MAX_FRAMES + 1
 
 
-def _skip_colours(file: IO[bytes], flags: int) -> None:
+def _skip_colors(file: IO[bytes], flags: int) -> None:
     if flags & 128:
         file.seek(3 << ((flags & 7) + 1), 1)
 

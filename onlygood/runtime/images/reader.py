@@ -55,7 +55,7 @@ class Header:
 
     width: int  # after EXIF orientation (of a PNG, whose EXIF may follow the pixels, before it)
     height: int
-    grey: bool  # one channel, alpha aside
+    gray: bool  # one channel, alpha aside
     sixteen_bit: bool  # more than 8 bits a channel
     white: int | None = None  # then the largest value, where the file says it
 
@@ -91,7 +91,7 @@ def read_header(path: Path | str, options: ReadOptions = DEFAULTS) -> Header:
         width, height = found.width, found.height
         if name != "PNG" and found.turn() in SIDEWAYS:
             width, height = height, width
-    return Header(width, height, found.grey, found.bits > 8, found.white)
+    return Header(width, height, found.gray, found.bits > 8, found.white)
 
 
 def largest_value(path: Path | str, spec: InputSpec, options: ReadOptions = DEFAULTS) -> int | None:

@@ -35,7 +35,7 @@ class Source:
 
     width: int  # as stored
     height: int
-    grey: bool  # one channel, alpha aside
+    gray: bool  # one channel, alpha aside
     bits: int  # of a channel
     white: int | None  # of more than 8 bits, the largest value by the file's own word
     decode: Callable[[InputSpec], tuple[Decoded, int]]  # with the factor by which a JPEG was shrunk
@@ -127,14 +127,14 @@ def _open_plain(name: str, file: IO[bytes]) -> Source:
         return image, factor
 
     notes = _page_note(frames) + _profile_note(image.info.get("icc_profile"))
-    return Source(*image.size, _is_grey(image), 8, None, decode, lambda: _turn(image), notes)
+    return Source(*image.size, _is_gray(image), 8, None, decode, lambda: _turn(image), notes)
 
 
 def _whole(file: IO[bytes]) -> bytes:
     return file.getvalue() if isinstance(file, io.BytesIO) else file.read()
 
 
-def _is_grey(image: Image.Image) -> bool:
+def _is_gray(image: Image.Image) -> bool:
     return image.mode.startswith(("1", "L", "I")) and image.mode != "LAB"
 
 
@@ -197,10 +197,10 @@ def _open_png(file: IO[bytes]) -> Source:
 
     png: list[Image.Image] = [image]
     bits = 16 if deep else 8
-    grey = _is_grey(image) or layout == "LA;16B"
+    gray = _is_gray(image) or layout == "LA;16B"
     white = FULL if deep and significant is not None else None
     notes = _page_note(image.n_frames) + _profile_note(image.info.get("icc_profile"))
-    return Source(*image.size, grey, bits, white, decode, lambda: _turn(png[-1]), notes)
+    return Source(*image.size, gray, bits, white, decode, lambda: _turn(png[-1]), notes)
 
 
 def _png_values(image: PngImageFile, layout: str, file: IO[bytes]) -> NDArray[np.uint16]:
@@ -234,13 +234,13 @@ def _open_tiff(file: IO[bytes]) -> Source:
     if not (width and height):
         raise ImageError("a damaged TIFF file: it does not say how large it is")
     turn = _TRANSPOSITIONS.get(tags.first(tiff.ORIENTATION, 1))
-    ours = tags.colours > 0 and (tags.bits > 8 or tags.premultiplied_grey)
+    ours = tags.colors > 0 and (tags.bits > 8 or tags.premultiplied_gray)
     notes = _page_note(tags.pages) + _profile_note(bytes(tags.values.get(tiff.ICC_PROFILE, ())) or None)
     if tags.first(tiff.SUBFILE, 0) & 1:
         notes += ("thumbnail: the file calls this page a smaller version of another",)
-    extra = tags.first(tiff.SAMPLES, 1) - tags.colours
+    extra = tags.first(tiff.SAMPLES, 1) - tags.colors
     if ours and extra > 0 and tags.first(tiff.EXTRA, 0) == 0:
-        notes += (f"channels: the first {tags.colours} of {tags.first(tiff.SAMPLES, 1)} were read",)
+        notes += (f"channels: the first {tags.colors} of {tags.first(tiff.SAMPLES, 1)} were read",)
     turned = []
 
     def decode(spec: InputSpec) -> tuple[Decoded, int]:
@@ -255,7 +255,7 @@ def _open_tiff(file: IO[bytes]) -> Source:
     return Source(
         width,
         height,
-        grey=tags.first(tiff.PHOTOMETRIC, 0) in (0, 1),
+        gray=tags.first(tiff.PHOTOMETRIC, 0) in (0, 1),
         bits=tags.bits,
         white=tags.white if ours and tags.bits > 8 else None,
         decode=decode,
@@ -312,7 +312,7 @@ def _open_jpeg2000(file: IO[bytes]) -> Source:
     bits = 16 if precision > 8 else 8
     return Source(
         *image.size,
-        _is_grey(image),
+        _is_gray(image),
         bits,
         white,
         decode,

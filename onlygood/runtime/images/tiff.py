@@ -56,7 +56,7 @@ class Tags:
         return max(self.values.get(BITS, (1,)))
 
     @property
-    def colours(self) -> int:
+    def colors(self) -> int:
         """Channels that are no alpha, of the kinds that are read here; 0 of others."""
         return {0: 1, 1: 1, 2: 3}.get(self.first(PHOTOMETRIC, 0), 0)
 
@@ -73,9 +73,9 @@ class Tags:
         return most if 255 <= most < FULL and not most & (most + 1) else None
 
     @property
-    def premultiplied_grey(self) -> bool:
+    def premultiplied_gray(self) -> bool:
         """Grey and an alpha that was multiplied in, which older versions of Pillow do not know."""
-        return self.colours == 1 and self.first(SAMPLES, 1) == 2 and self.first(EXTRA, 0) == 1
+        return self.colors == 1 and self.first(SAMPLES, 1) == 2 and self.first(EXTRA, 0) == 1
 
     def describe(self) -> str:
         """What it is, for a reason."""
@@ -172,14 +172,14 @@ def deep_samples(data: bytes, tags: Tags, bit_depth: int) -> Samples:
         )
     width, height = tags.first(WIDTH, 0), tags.first(HEIGHT, 0)
     if tags.first(PLANAR, 1) == 2 and channels > 1:
-        planes = [_plane(data, tags, 1, plane, channels) for plane in range(min(channels, tags.colours + 1))]
+        planes = [_plane(data, tags, 1, plane, channels) for plane in range(min(channels, tags.colors + 1))]
         pixels = np.concatenate(planes, axis=2)
     else:
         pixels = _plane(data, tags, channels, 0, 1)
     pixels = pixels.reshape(height, width, -1)
-    premultiplied = tags.first(EXTRA, 0) == 1 and pixels.shape[2] > tags.colours
+    premultiplied = tags.first(EXTRA, 0) == 1 and pixels.shape[2] > tags.colors
     white = 1 if kind == 3 else tags.white or (1 << bit_depth) - 1
-    values = without_alpha(pixels, tags.colours, premultiplied, white)
+    values = without_alpha(pixels, tags.colors, premultiplied, white)
     return Samples(values, tags.white if kind == 1 else None, tags.first(PHOTOMETRIC, 0) == 0)
 
 
@@ -189,7 +189,7 @@ def _readable(tags: Tags) -> bool:
     depths = {1: bits <= 16 or bits == 32, 2: whole, 3: bits in _FLOAT_BITS}
     predictors = {1: True, 2: kind != 3 and whole, 3: kind == 3}
     return (
-        0 < tags.colours <= tags.first(SAMPLES, 1) <= 8
+        0 < tags.colors <= tags.first(SAMPLES, 1) <= 8
         and depths.get(kind, False)
         and min(tags.values.get(BITS, (1,))) == bits
         and tags.first(COMPRESSION, 1) in _COMPRESSIONS

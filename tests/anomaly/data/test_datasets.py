@@ -56,7 +56,7 @@ def test_test_folder_of_a_mvtec_tree_finds_masks_beside_it(tmp_path):
     assert [s.mask.name for s in found.samples if s.label] == ["000_mask.png", "000_mask.png", "001_mask.png"]
 
 
-def test_labelled_with_mask_tree(tmp_path):
+def test_labeled_with_mask_tree(tmp_path):
     touch(
         tmp_path,
         "normal/1.jpg",

@@ -112,7 +112,7 @@ def test_no_label_but_0_1_and_known_words_is_understood(text):
         assert label == _label(f" {text.upper()} ".strip())
 
 
-def test_split_is_honoured(tmp_path):
+def test_split_is_honored(tmp_path):
     splits = ["train", "Training", "TEST", "test", "val", "train"]
     labels = ["good", "good", "good", "bad", "good", "bad"]
     lines = [f"{i}.png,{label},{split}" for i, (label, split) in enumerate(zip(labels, splits, strict=True))]

@@ -50,7 +50,7 @@ def test_deep_levels_are_not_cut_to_eight_bits(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["m.png", "m.bmp", "m.tif", "m.gif", "m.ppm", "m.webp"])
-def test_colours_in_every_format(tmp_path, name):
+def test_colors_in_every_format(tmp_path, name):
     pixels = np.array([[BLACK, RED, GREEN, BLACK]], np.uint8)
     Image.fromarray(pixels).save(tmp_path / name, **({"lossless": True} if name.endswith("webp") else {}))
     assert marked(tmp_path / name) == [False, True, True, False]
@@ -78,7 +78,7 @@ def test_palettes(tmp_path, palette):
 
 
 @pytest.mark.parametrize(
-    "colours",
+    "colors",
     [
         [(*RED, 0), (*RED, 0), (*RED, 255), (*GREEN, 255)],  # colour hides under what is transparent
         [(*BLACK, 0), (*BLACK, 0), (*BLACK, 255), (*BLACK, 255)],  # alpha alone
@@ -86,12 +86,12 @@ def test_palettes(tmp_path, palette):
         [(*BLACK, 255), (*BLACK, 255), (*RED, 255), (*GREEN, 255)],  # alpha says nothing
     ],
 )
-def test_alpha(tmp_path, colours):
-    Image.fromarray(np.array([colours], np.uint8)).save(tmp_path / "m.png")
+def test_alpha(tmp_path, colors):
+    Image.fromarray(np.array([colors], np.uint8)).save(tmp_path / "m.png")
     assert marked(tmp_path / "m.png") == [False, False, True, True]
 
 
-def test_alpha_of_grey_and_transparent_levels(tmp_path):
+def test_alpha_of_gray_and_transparent_levels(tmp_path):
     Image.fromarray(np.array([[(0, 0), (0, 0), (0, 255)]], np.uint8)).save(tmp_path / "a.png")
     assert marked(tmp_path / "a.png") == [False, False, True]
     image = Image.fromarray(np.array([[255, 255, 3]], np.uint8))
@@ -130,7 +130,7 @@ def test_smoothed_edges_grow_by_a_pixel_at_most(tmp_path):
 
 
 @given(arrays(np.uint8, (6, 7), elements=st.sampled_from([0, 40, 90, 255])), st.integers(0, 255))
-def test_recolouring_the_classes_changes_nothing(numbers, shift):
+def test_recoloring_the_classes_changes_nothing(numbers, shift):
     """One-to-one, with black kept: what is marked depends on what is background alone."""
     table = np.arange(256, dtype=np.uint8)
     table[1:] = np.roll(table[1:], shift)

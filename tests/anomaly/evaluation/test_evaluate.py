@@ -191,7 +191,7 @@ def test_a_report_inside_the_data_never_becomes_data(make_model, draw, tmp_path)
         evaluate(model, tmp_path / "d", output=tmp_path / "d")
 
 
-def test_classes_of_every_grey_level_count(make_model, draw, tmp_path):
+def test_classes_of_every_gray_level_count(make_model, draw, tmp_path):
     # Even images of 1024 pixels each, so that all pixels of one have the same heat: 30 good; 100 and 20 not.
     draw("d/good/0.png", 30)
     draw("d/bad/0.png", 100)
@@ -222,8 +222,8 @@ def test_inverted_masks_are_questioned_and_photographs_not_used(make_model, draw
 
 
 def test_good_images_alone_give_the_rate_of_false_alarms(make_model, draw, tmp_path):
-    for i, grey in enumerate((10, 20, 200, 30)):
-        draw(f"good/{i}.png", grey)
+    for i, gray in enumerate((10, 20, 200, 30)):
+        draw(f"good/{i}.png", gray)
     result = evaluate(make_model(), tmp_path / "good", output=tmp_path / "out")
     assert result["false_alarms"]["achieved"] == 0.25
     assert result["false_alarms"]["low"] == pytest.approx(1 - 0.975 ** (1 / 4))
@@ -238,8 +238,8 @@ def test_good_images_alone_give_the_rate_of_false_alarms(make_model, draw, tmp_p
 
 
 def test_anomalous_images_alone_give_the_rate_of_detections(make_model, draw, tmp_path):
-    for i, grey in enumerate((10, 120, 200, 130)):
-        draw(f"test/dent/{i}.png", grey, spots=[((0, 8, 0, 8), 5)])
+    for i, gray in enumerate((10, 120, 200, 130)):
+        draw(f"test/dent/{i}.png", gray, spots=[((0, 8, 0, 8), 5)])
         draw(f"ground_truth/dent/{i}.png", 0, spots=[((0, 8, 0, 8), 255)])
     result = evaluate(make_model(), tmp_path / "test", output=tmp_path / "out")
     assert result["detected"]["achieved"] == 0.75

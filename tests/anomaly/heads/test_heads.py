@@ -135,7 +135,7 @@ def test_knn_by_hand() -> None:
     assert head(outputs(new))[:, 0].tolist() == pytest.approx(expected, abs=1e-3)
 
 
-def test_knn_with_fewer_good_regions_than_neighbours_takes_all() -> None:
+def test_knn_with_fewer_good_regions_than_neighbors_takes_all() -> None:
     good = torch.tensor([[1.0, 0], [0, 1]])
     head = NearestNeighbors(2, NeighborsConfig(size=10, neighbors=5)).fit(outputs(good))
     assert head(outputs(torch.tensor([[1.0, 0]]))).item() == pytest.approx(math.sqrt(2) / 2, abs=1e-3)

@@ -10,7 +10,7 @@ from typer.testing import Result
 from onlygood.runtime.model.metadata import Metadata
 
 Call = Callable[..., Result]
-Grey = Callable[[str, int], Path]
+Gray = Callable[[str, int], Path]
 
 
 def test_info_tells_what_the_model_is(call: Call, tiny: Path) -> None:
@@ -68,9 +68,9 @@ def test_info_of_an_impossible_rate_says_so(call: Call, tiny: Path) -> None:
     assert "smallest rate that these allow is 0.05" in call("info", tiny, "--max-false-alarms", "0.01").stdout
 
 
-def test_verify_prints_its_checks(call: Call, tiny: Path, grey: Grey, tmp_path: Path) -> None:
+def test_verify_prints_its_checks(call: Call, tiny: Path, gray: Gray, tmp_path: Path) -> None:
     digest = hashlib.sha256(tiny.read_bytes()).hexdigest()
-    grey("golden/x.png", 51)
+    gray("golden/x.png", 51)
     (tmp_path / "golden" / "scores.csv").write_text("path,score\nx.png,0.2\n")
     good = call("verify", tiny, "--sha256", digest, "--golden", tmp_path / "golden")
     assert good.exit_code == 0
@@ -78,7 +78,7 @@ def test_verify_prints_its_checks(call: Call, tiny: Path, grey: Grey, tmp_path: 
         ["ok", name]
         for name in ("file", "sha256", "structure", "metadata", "seal", "runtime", "self-test", "golden")
     ]
-    grey("golden/e\u0301.png", 51)  # as macOS composes it
+    gray("golden/e\u0301.png", 51)  # as macOS composes it
     (tmp_path / "golden" / "scores.csv").write_text("path,score\n\u00e9.png,0.2\n", encoding="utf-8")
     assert call("verify", tiny, "--golden", tmp_path / "golden").exit_code == 0
     tiny.write_bytes(tiny.read_bytes().replace(b'"tiny"', b'"tony"'))

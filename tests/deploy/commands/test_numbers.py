@@ -25,7 +25,7 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.limits import LARGEST_SEED
 from onlygood.runtime.strict import Strict
 
-Grey = Callable[[str, int], Path]
+Gray = Callable[[str, int], Path]
 reused = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 
 
@@ -37,8 +37,8 @@ def call(*arguments: Any) -> Result:
 
 
 @pytest.mark.parametrize("threshold", ["nan", "NaN", "inf", "-inf", "1e999", "-1e999", "Infinity"])
-def test_a_threshold_that_is_no_number_passes_nothing(tiny: Path, grey: Grey, threshold: str) -> None:
-    result = call("check", tiny, grey("bad.png", 255), f"--threshold={threshold}")
+def test_a_threshold_that_is_no_number_passes_nothing(tiny: Path, gray: Gray, threshold: str) -> None:
+    result = call("check", tiny, gray("bad.png", 255), f"--threshold={threshold}")
     assert result.exit_code == 2
     assert "is not a finite number" in result.stderr
     assert result.stdout == ""
@@ -46,8 +46,8 @@ def test_a_threshold_that_is_no_number_passes_nothing(tiny: Path, grey: Grey, th
 
 @reused
 @given(st.floats())
-def test_any_threshold_is_refused_or_gives_valid_rows(tiny: Path, grey: Grey, threshold: float) -> None:
-    image = grey("x.png", 51)
+def test_any_threshold_is_refused_or_gives_valid_rows(tiny: Path, gray: Gray, threshold: float) -> None:
+    image = gray("x.png", 51)
     result = call("check", tiny, image, f"--threshold={threshold!r}", "-f", "jsonl")
     if not math.isfinite(threshold):
         assert (result.exit_code, result.stdout) == (2, "")
@@ -59,8 +59,8 @@ def test_any_threshold_is_refused_or_gives_valid_rows(tiny: Path, grey: Grey, th
 
 @pytest.mark.parametrize("rate", ["1e-300", "5e-324", "1e-9", "0", "1", "-0.1", "2", "nan", "inf"])
 @pytest.mark.parametrize("command", ["check", "score", "info", "fit"])
-def test_an_impossible_rate_is_refused_at_once(tiny: Path, grey: Grey, command: str, rate: str) -> None:
-    image = [grey("x.png", 51)] if command in ("check", "score") else []
+def test_an_impossible_rate_is_refused_at_once(tiny: Path, gray: Gray, command: str, rate: str) -> None:
+    image = [gray("x.png", 51)] if command in ("check", "score") else []
     result = call(command, tiny, *image, f"--max-false-alarms={rate}")
     assert result.exit_code == 2
     assert "is not a number above 1e-09 and below 1" in result.stderr

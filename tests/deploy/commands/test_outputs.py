@@ -9,7 +9,7 @@ from typer.testing import Result
 from onlygood.deploy.commands import fit
 
 Call = Callable[..., Result]
-Grey = Callable[[str, int], Path]
+Gray = Callable[[str, int], Path]
 
 TRAINING = {
     "fit": ["fit", "{good}"],
@@ -22,9 +22,9 @@ TRAINING = {
 
 
 @pytest.fixture
-def names(tiny: Path, grey: Grey, tmp_path: Path) -> dict[str, Path]:
+def names(tiny: Path, gray: Gray, tmp_path: Path) -> dict[str, Path]:
     for index in range(3):
-        grey(f"good/{index}.png", 51 + index)
+        gray(f"good/{index}.png", 51 + index)
     (tmp_path / "result.png").write_text("{}")
     return {"good": tmp_path / "good", "model": tiny, "result": tmp_path / "result.png"}
 

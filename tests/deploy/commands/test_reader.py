@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import Result
 
-Grey = Callable[[str, int], Path]
+Gray = Callable[[str, int], Path]
 Call = Callable[..., Result]
 
 
@@ -37,10 +37,10 @@ def test_notes_are_said_once_counted_and_kept_in_json(tiny: Path, tmp_path: Path
 
 
 def test_pictures_that_nobody_can_read_fail_and_other_files_are_counted(
-    tiny: Path, grey: Grey, tmp_path: Path, call: Call
+    tiny: Path, gray: Gray, tmp_path: Path, call: Call
 ) -> None:
     """They were passed over in silence, with exit code 0."""
-    grey("parts/a.png", 51)
+    gray("parts/a.png", 51)
     (tmp_path / "parts/b.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60))
     (tmp_path / "parts/c.dcm").write_bytes(bytes(128) + b"DICM" + bytes(60))
     (tmp_path / "parts/d.txt").touch()
@@ -60,9 +60,9 @@ def test_twelve_bits_by_the_files_own_word_need_no_option(tiny: Path, tmp_path: 
 
 @pytest.mark.parametrize("megabytes", ["1", "500"])
 def test_the_memory_that_is_given_changes_no_row(
-    tiny: Path, grey: Grey, tmp_path: Path, call: Call, megabytes: str
+    tiny: Path, gray: Gray, tmp_path: Path, call: Call, megabytes: str
 ) -> None:
-    parts = grey("parts/a.png", 51).parent
+    parts = gray("parts/a.png", 51).parent
     rows = [
         [{**row, "ms": ""} for row in table(call("score", tiny, parts, *options))]
         for options in ([], ["--max-memory", megabytes])

@@ -15,7 +15,7 @@ from onlygood.runtime.rows.ledger import Ledger
 from onlygood.runtime.rows.verdicts import Settings
 
 Call = Callable[..., Result]
-Grey = Callable[[str, int], Path]
+Gray = Callable[[str, int], Path]
 
 
 def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
@@ -44,11 +44,11 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_rows(
     assert resumed.stderr.splitlines()[-1].startswith("4 images, 1 anomalous, 1 unreadable in ")
 
 
-def test_resume_judges_again_what_has_changed(call: Call, tiny: Path, grey: Grey, tmp_path: Path) -> None:
-    out, image = tmp_path / "rows.jsonl", grey("x.png", 51)
+def test_resume_judges_again_what_has_changed(call: Call, tiny: Path, gray: Gray, tmp_path: Path) -> None:
+    out, image = tmp_path / "rows.jsonl", gray("x.png", 51)
     arguments = ("check", tiny, image, "-o", out, "--resume")
     assert call(*arguments).exit_code == 0
-    grey("x.png", 250)
+    gray("x.png", 250)
     os.utime(image, ns=(1, 1))
     assert call(*arguments).exit_code == 1
     assert call(*arguments).exit_code == 1  # remembered
@@ -56,8 +56,8 @@ def test_resume_judges_again_what_has_changed(call: Call, tiny: Path, grey: Grey
     assert [row["status"] for row in without_time(out)] == ["normal", "anomalous", "normal"]
 
 
-def test_resume_tries_unreadable_images_again(call: Call, tiny: Path, grey: Grey, tmp_path: Path) -> None:
-    out, image = tmp_path / "rows.jsonl", grey("x.png", 51)
+def test_resume_tries_unreadable_images_again(call: Call, tiny: Path, gray: Gray, tmp_path: Path) -> None:
+    out, image = tmp_path / "rows.jsonl", gray("x.png", 51)
     too_large = ("score", tiny, image, "-o", out, "--resume", "--max-pixels", "63")
     assert [call(*too_large).exit_code, call(*too_large).exit_code] == [2, 2]
     assert call(*too_large[:-2]).exit_code == 0
@@ -91,8 +91,8 @@ def test_a_ledger_that_is_being_written_is_left_to_its_run(
     assert out.read_bytes() == b""
 
 
-def test_two_runs_on_one_ledger_write_each_row_once(tiny: Path, grey: Grey, tmp_path: Path) -> None:
-    paths = [grey(f"in/{i}.png", 51) for i in range(100)]
+def test_two_runs_on_one_ledger_write_each_row_once(tiny: Path, gray: Gray, tmp_path: Path) -> None:
+    paths = [gray(f"in/{i}.png", 51) for i in range(100)]
     arguments = ("score", tiny, tmp_path / "in", "-o", tmp_path / "rows.jsonl", "--resume")
     runs = [start(*arguments) for _ in range(3)]
     for run in runs:

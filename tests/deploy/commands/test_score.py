@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from onlygood.deploy.cli import app
 from onlygood.deploy.entry import BROKEN_PIPE
 
-Grey = Callable[[str, int], Path]
+Gray = Callable[[str, int], Path]
 MakeTiny = Callable[..., Path]
 
 
@@ -125,8 +125,8 @@ def test_verbose_tells_settings_and_notes(tiny: Path, tmp_path: Path) -> None:
     assert "does the camera deliver 12 bits?" in stderr
 
 
-def test_a_score_that_is_no_number_is_an_error_never_normal(make_tiny: MakeTiny, grey: Grey) -> None:
-    result = call("check", make_tiny(score="ratio"), grey("black.png", 0))
+def test_a_score_that_is_no_number_is_an_error_never_normal(make_tiny: MakeTiny, gray: Gray) -> None:
+    result = call("check", make_tiny(score="ratio"), gray("black.png", 0))
     assert result.exit_code == 2
     (row,) = table(result)
     assert (row["status"], row["score"], row["anomalous"]) == ("error", "", "")
@@ -135,8 +135,8 @@ def test_a_score_that_is_no_number_is_an_error_never_normal(make_tiny: MakeTiny,
 # --- what is judged
 
 
-def test_threshold_and_rate_move_the_verdict(tiny: Path, grey: Grey) -> None:
-    image = grey("x.png", 224)  # 0.878
+def test_threshold_and_rate_move_the_verdict(tiny: Path, gray: Gray) -> None:
+    image = gray("x.png", 224)  # 0.878
     assert call("check", tiny, image).exit_code == 1
     assert call("check", tiny, image, "--max-false-alarms", "0.05").exit_code == 0
     assert call("check", tiny, image, "--max-false-alarms", "0.5").exit_code == 1
@@ -144,9 +144,9 @@ def test_threshold_and_rate_move_the_verdict(tiny: Path, grey: Grey) -> None:
     assert call("check", tiny, image, "--threshold", "-1").exit_code == 1
 
 
-def test_a_threshold_needs_no_calibration_images(make_tiny: MakeTiny, metadata_with: Any, grey: Grey) -> None:
+def test_a_threshold_needs_no_calibration_images(make_tiny: MakeTiny, metadata_with: Any, gray: Gray) -> None:
     few = metadata_with(calibration={"scores": [0.1, 0.2], "max_false_alarms": 0.01})
-    model, image = make_tiny(metadata=few), grey("x.png", 51)
+    model, image = make_tiny(metadata=few), gray("x.png", 51)
     assert "smallest rate that these allow is 0.3334" in call("score", model, image).stderr
     assert call("score", model, image, "--threshold", "0.5").exit_code == 0
 
@@ -160,16 +160,16 @@ def test_bit_depth_is_how_deep_images_are_read(tiny: Path, tmp_path: Path) -> No
     ] == pytest.approx([8, 128])
 
 
-def test_max_pixels_refuses_large_images(tiny: Path, grey: Grey) -> None:
-    path = grey("x.png", 51)
+def test_max_pixels_refuses_large_images(tiny: Path, gray: Gray) -> None:
+    path = gray("x.png", 51)
     assert call("score", tiny, path, "--max-pixels", "64").exit_code == 0
     result = call("score", tiny, path, "--max-pixels", "63")
     assert "more than the limit of 63" in table(result)[0]["error"]
 
 
-def test_sha256_is_compared(tiny: Path, grey: Grey) -> None:
+def test_sha256_is_compared(tiny: Path, gray: Gray) -> None:
     digest = hashlib.sha256(tiny.read_bytes()).hexdigest()
-    assert call("score", tiny, grey("x.png", 51), "--sha256", digest).exit_code == 0
+    assert call("score", tiny, gray("x.png", 51), "--sha256", digest).exit_code == 0
 
 
 @pytest.mark.parametrize("workers", [1, 7])
@@ -199,9 +199,9 @@ def test_lists_from_stdin_and_files(tiny: Path, parts: Path, tmp_path: Path) -> 
     assert list(statuses(both)) == ["b.png", "a.png", "d.png"]
 
 
-def test_names_of_any_bytes_go_in_and_come_out(tiny: Path, grey: Grey, tmp_path: Path) -> None:
+def test_names_of_any_bytes_go_in_and_come_out(tiny: Path, gray: Gray, tmp_path: Path) -> None:
     names = [b"caf\xe9.png", b'a\nb,"c".png', b"x\ry.png"]
-    paths = [os.fsencode(grey(os.fsdecode(name), 51)) for name in names]
+    paths = [os.fsencode(gray(os.fsdecode(name), 51)) for name in names]
     listed = b"\0".join(paths) + b"\0"
     from_csv = [os.fsencode(row["path"]) for row in table(call("score", tiny, "-0", "-", stdin=listed))]
     assert from_csv == paths
@@ -269,8 +269,8 @@ def test_color_is_off_in_pipes_and_on_when_asked(tiny: Path, parts: Path) -> Non
     assert colored("--color", "always")
 
 
-def test_flagged_images_are_copied_under_their_own_paths(tiny: Path, grey: Grey, tmp_path: Path) -> None:
-    images = [grey("in/1/x.png", 240), grey("in/2/x.png", 250), grey("in/2/good.png", 5)]
+def test_flagged_images_are_copied_under_their_own_paths(tiny: Path, gray: Gray, tmp_path: Path) -> None:
+    images = [gray("in/1/x.png", 240), gray("in/2/x.png", 250), gray("in/2/good.png", 5)]
     copies = tmp_path / "in" / "flagged"  # inside the folder that is scored
     for _ in range(2):
         result = call("score", tiny, tmp_path / "in", "--copy-flagged", copies)
@@ -279,8 +279,8 @@ def test_flagged_images_are_copied_under_their_own_paths(tiny: Path, grey: Grey,
     assert [path.read_bytes() for path in copied] == [image.read_bytes() for image in images[:2]]
 
 
-def test_folders_that_onlygood_wrote_are_read_only_by_name(tiny: Path, grey: Grey, tmp_path: Path) -> None:
-    grey("in/x.png", 240)
+def test_folders_that_onlygood_wrote_are_read_only_by_name(tiny: Path, gray: Gray, tmp_path: Path) -> None:
+    gray("in/x.png", 240)
     copies = tmp_path / "in" / "flagged"
     assert len(table(call("score", tiny, tmp_path / "in", "--copy-flagged", copies))) == 1
     above = call("score", tiny, tmp_path / "in")  # without the option that tells where the copies are
@@ -291,8 +291,8 @@ def test_folders_that_onlygood_wrote_are_read_only_by_name(tiny: Path, grey: Gre
     assert "passed over" not in by_name.stderr
 
 
-def test_copies_do_not_mix_with_images_of_others(tiny: Path, grey: Grey, tmp_path: Path) -> None:
-    result = call("check", tiny, grey("x.png", 240), "--copy-flagged", grey("mine/a.png", 5).parent)
+def test_copies_do_not_mix_with_images_of_others(tiny: Path, gray: Gray, tmp_path: Path) -> None:
+    result = call("check", tiny, gray("x.png", 240), "--copy-flagged", gray("mine/a.png", 5).parent)
     assert result.exit_code == 2
     assert "not marked as written by onlygood, such as" in result.stderr
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["a.png"]
@@ -300,9 +300,9 @@ def test_copies_do_not_mix_with_images_of_others(tiny: Path, grey: Grey, tmp_pat
 
 @pytest.mark.parametrize("options", [[], ["-q"], ["--on-error", "skip"], ["--exit-zero"]])
 def test_a_folder_without_images_beside_others_fails_the_gate(
-    tiny: Path, grey: Grey, tmp_path: Path, options: list[str]
+    tiny: Path, gray: Gray, tmp_path: Path, options: list[str]
 ) -> None:
-    good, empty = grey("good/x.png", 5).parent, tmp_path / "emtpy"
+    good, empty = gray("good/x.png", 5).parent, tmp_path / "emtpy"
     empty.mkdir()
     assert call("check", tiny, good, *options).exit_code == 0
     result = call("check", tiny, good, empty, *options)
@@ -314,10 +314,10 @@ def test_a_folder_without_images_beside_others_fails_the_gate(
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
 def test_lists_name_files_whichever_way_accents_are_composed(
-    tiny: Path, grey: Grey, tmp_path: Path, forms: tuple[str, str]
+    tiny: Path, gray: Gray, tmp_path: Path, forms: tuple[str, str]
 ) -> None:
     on_disk, in_list = (unicodedata.normalize(form, "gerät/schön.png") for form in forms)
-    image = grey(on_disk, 5)
+    image = gray(on_disk, 5)
     (tmp_path / "list").write_text(str(tmp_path / in_list))
     (row,) = table(call("score", tiny, "--files-from", tmp_path / "list"))
     assert (row["status"], row["path"]) == ("normal", str(image))
@@ -332,11 +332,11 @@ def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, **options)  # noqa: S603
 
 
-def test_an_interrupt_ends_with_whole_rows_and_130(tiny: Path, grey: Grey) -> None:
+def test_an_interrupt_ends_with_whole_rows_and_130(tiny: Path, gray: Gray) -> None:
     with start("score", tiny, "-", "-f", "jsonl") as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        line = str(grey("x.png", 51)).encode() + b"\n"
+        line = str(gray("x.png", 51)).encode() + b"\n"
         process.stdin.write(line * (100_000 // len(line)))  # more than one read; and stdin stays open
         process.stdin.flush()
         first = process.stdout.readline()
@@ -348,9 +348,9 @@ def test_an_interrupt_ends_with_whole_rows_and_130(tiny: Path, grey: Grey) -> No
     assert b", 0 anomalous, 0 unreadable in " in stderr.splitlines()[-1]
 
 
-def test_a_reader_that_leaves_is_no_error_message(tiny: Path, grey: Grey) -> None:
-    grey("x.png", 51)
-    with start("score", tiny, *[grey("x.png", 51)] * 500) as process:
+def test_a_reader_that_leaves_is_no_error_message(tiny: Path, gray: Gray) -> None:
+    gray("x.png", 51)
+    with start("score", tiny, *[gray("x.png", 51)] * 500) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()

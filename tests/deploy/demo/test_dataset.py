@@ -135,7 +135,7 @@ def test_sensor_noise_grows_with_light_and_is_unbiased() -> None:
     assert expose(rng, np.full((SIZE, SIZE), 900, np.float32)).min() == 255
 
 
-def test_smooth_noise_is_standardised_and_smoother_at_larger_scales() -> None:
+def test_smooth_noise_is_standardized_and_smoother_at_larger_scales() -> None:
     rng = np.random.default_rng(0)
     steps = []
     for scale in (4, 30):

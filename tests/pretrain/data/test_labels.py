@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onlygood.pretrain.data.labels import Dataset, Part, arrange, read_labelled, split_by_content
+from onlygood.pretrain.data.labels import Dataset, Part, arrange, read_labeled, split_by_content
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import mark_output
@@ -21,7 +21,7 @@ def write(path: Path, level: int) -> None:
 
 
 def load(source: Path, seed: int = 0) -> Dataset:
-    found = read_labelled(source)
+    found = read_labeled(source)
     store = ImageStore.build(found.paths, SPEC, source.parent / "cache", progress=False)
     return arrange(found, store, seed=seed)
 
@@ -153,7 +153,7 @@ def test_a_list_with_and_without_a_split(tmp_path: Path, delimiter: str) -> None
 def test_lists_that_cannot_be_read(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(OnlygoodError, match=words):
-        read_labelled(tmp_path / "list.csv")
+        read_labeled(tmp_path / "list.csv")
 
 
 def test_splits_and_numbers_however_they_are_written(tmp_path: Path) -> None:
@@ -199,16 +199,16 @@ def test_what_onlygood_wrote_is_no_class(tmp_path: Path) -> None:
 
 def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(OnlygoodError, match="no such folder"):
-        read_labelled(tmp_path / "absent")
+        read_labeled(tmp_path / "absent")
     (tmp_path / "data").mkdir()
     with pytest.raises(OnlygoodError, match="no images"):
-        read_labelled(tmp_path / "data")
+        read_labeled(tmp_path / "data")
     write(tmp_path / "data/x/a.png", 0)
     with pytest.raises(OnlygoodError, match="1 class"):
         load(tmp_path / "data")
     write(tmp_path / "data/loose.png", 0)
     with pytest.raises(OnlygoodError, match=r"loose\.png"):
-        read_labelled(tmp_path / "data")
+        read_labeled(tmp_path / "data")
 
 
 def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:

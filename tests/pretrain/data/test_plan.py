@@ -13,8 +13,8 @@ from onlygood.pretrain.data.plan import LONGEST, InputConfig, plan_input
 from onlygood.pretrain.data.store import ImageStore, Probe, probe_images
 
 
-def probe(width: int, height: int, *, grey: bool = False) -> Probe:
-    return Probe(((width, height),), grey=grey, sixteen_bit=False)
+def probe(width: int, height: int, *, gray: bool = False) -> Probe:
+    return Probe(((width, height),), gray=gray, sixteen_bit=False)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_the_recipe_says_is_taken() -> None:
 
 
 def shapes(*sizes: tuple[int, int]) -> Probe:
-    return Probe(sizes, grey=True, sixteen_bit=False)
+    return Probe(sizes, gray=True, sixteen_bit=False)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_nothing_is_said_of_images_of_one_moderate_shape(shorter: int, ratio: fl
 )
 @pytest.mark.parametrize("declared", [True, False])
 def test_the_depth_is_the_least_that_holds_all_values(largest: int, depth: int, declared: bool) -> None:
-    deep = Probe(((64, 64),), grey=True, sixteen_bit=True, largest=largest, declared=declared)
+    deep = Probe(((64, 64),), gray=True, sixteen_bit=True, largest=largest, declared=declared)
     spec, words = plan_input(InputConfig(), deep, tile=32, stride=32)
     assert spec.bit_depth == depth
     assert f", {depth} bits deep, " in words
@@ -119,11 +119,11 @@ def test_the_depth_is_the_least_that_holds_all_values(largest: int, depth: int, 
 
 
 def test_the_depth_of_a_recipe_or_of_nothing_known() -> None:
-    deep = Probe(((64, 64),), grey=True, sixteen_bit=True, largest=900)
+    deep = Probe(((64, 64),), gray=True, sixteen_bit=True, largest=900)
     spec, words = plan_input(InputConfig(bit_depth=14), deep, tile=32, stride=32)
     assert spec.bit_depth == 14
     assert "14 bits deep as the recipe says" in words
-    black = Probe(((64, 64),), grey=True, sixteen_bit=True, largest=0)
+    black = Probe(((64, 64),), gray=True, sixteen_bit=True, largest=0)
     assert plan_input(InputConfig(), black, tile=32, stride=32)[0].bit_depth == 16
     spec, words = plan_input(InputConfig(), probe(64, 64), tile=32, stride=32)
     assert (spec.bit_depth, "bits" in words) == (16, False)
@@ -146,9 +146,9 @@ def test_reduced_jpegs_are_for_those_who_ask() -> None:
     assert plan_input(InputConfig(jpeg="reduced"), probe(64, 64), tile=32, stride=32)[0].jpeg == "reduced"
 
 
-@pytest.mark.parametrize(("grey", "channels", "word"), [(True, 1, "greyscale"), (False, 3, "RGB")])
-def test_channels_are_those_of_the_images(grey: bool, channels: int, word: str) -> None:
-    spec, words = plan_input(InputConfig(), probe(64, 64, grey=grey), tile=32, stride=32)
+@pytest.mark.parametrize(("gray", "channels", "word"), [(True, 1, "greyscale"), (False, 3, "RGB")])
+def test_channels_are_those_of_the_images(gray: bool, channels: int, word: str) -> None:
+    spec, words = plan_input(InputConfig(), probe(64, 64, gray=gray), tile=32, stride=32)
     assert spec.channels == channels
     assert word in words
-    assert plan_input(InputConfig(channels=3), probe(64, 64, grey=grey), tile=32, stride=32)[0].channels == 3
+    assert plan_input(InputConfig(channels=3), probe(64, 64, gray=gray), tile=32, stride=32)[0].channels == 3

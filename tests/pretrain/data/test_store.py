@@ -184,8 +184,8 @@ def test_fingerprint_speaks_of_contents_and_spec_alone(folder: Path, cache: Path
     assert re.fullmatch("[0-9a-f]{64}", print_)
     renamed = [path.rename(folder / f"x{path.name}") for path in paths]
     assert ImageStore.build(renamed[::-1], SPEC, cache).fingerprint == print_
-    grey = SPEC.model_copy(update={"channels": 1})
-    assert ImageStore.build(renamed, grey, cache).fingerprint != print_
+    gray = SPEC.model_copy(update={"channels": 1})
+    assert ImageStore.build(renamed, gray, cache).fingerprint != print_
     assert ImageStore.build(renamed[:2], SPEC, cache).fingerprint != print_
 
 
@@ -328,48 +328,48 @@ def test_losing_the_race_opens_the_winners_cache(
 # --- probe
 
 
-def grey_as_rgb(seed: int) -> NDArray[np.uint8]:
-    grey = np.random.default_rng(seed).integers(0, 256, (40, 50, 1), dtype=np.uint8)
-    return np.repeat(grey, 3, axis=2)
+def gray_as_rgb(seed: int) -> NDArray[np.uint8]:
+    gray = np.random.default_rng(seed).integers(0, 256, (40, 50, 1), dtype=np.uint8)
+    return np.repeat(gray, 3, axis=2)
 
 
 def test_probe_sizes_are_medians_of_readable_headers(folder: Path) -> None:
     paths = [save(folder / f"{i}.png", i, (10 * i, 20 * i, 3)) for i in (1, 2, 9)] + [folder / "gone.png"]
     probe = probe_images(paths)
-    assert (probe.median_width, probe.median_height, probe.grey, probe.sixteen_bit) == (40, 20, False, False)
+    assert (probe.median_width, probe.median_height, probe.gray, probe.sixteen_bit) == (40, 20, False, False)
 
 
-def test_probe_sees_through_rgb_files_that_are_grey(folder: Path) -> None:
+def test_probe_sees_through_rgb_files_that_are_gray(folder: Path) -> None:
     paths = []
     for i in range(4):
         paths.append(folder / f"{i}.jpg")
-        Image.fromarray(grey_as_rgb(i)).save(paths[-1], quality=60)
-    assert probe_images(paths).grey
-    coloured = grey_as_rgb(9)
-    coloured[10:20, 10:20] = (200, 120, 60)
-    Image.fromarray(coloured).save(folder / "c.png")
-    assert not probe_images([*paths, folder / "c.png"]).grey
+        Image.fromarray(gray_as_rgb(i)).save(paths[-1], quality=60)
+    assert probe_images(paths).gray
+    colored = gray_as_rgb(9)
+    colored[10:20, 10:20] = (200, 120, 60)
+    Image.fromarray(colored).save(folder / "c.png")
+    assert not probe_images([*paths, folder / "c.png"]).gray
 
 
 def test_probe_decodes_a_spread_sample(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = []
     for i in range(10):
         paths.append(folder / f"{i}.png")
-        Image.fromarray(grey_as_rgb(i)).save(paths[-1])
+        Image.fromarray(gray_as_rgb(i)).save(paths[-1])
     seen = []
     monkeypatch.setattr(
         images, "load_image", lambda path, spec: (seen.append(path), load_image(path, spec))[1]
     )
-    assert probe_images(paths, sample=4).grey
+    assert probe_images(paths, sample=4).gray
     assert sorted(seen) == [paths[i] for i in (0, 3, 6, 9)]
 
 
-def test_probe_of_grey_files_and_depth(folder: Path) -> None:
-    grey = save(folder / "g.png", 0, (20, 30))
-    assert probe_images([grey]).grey
-    assert not probe_images([grey]).sixteen_bit
+def test_probe_of_gray_files_and_depth(folder: Path) -> None:
+    gray = save(folder / "g.png", 0, (20, 30))
+    assert probe_images([gray]).gray
+    assert not probe_images([gray]).sixteen_bit
     Image.fromarray(np.zeros((9, 9), np.uint16)).save(folder / "deep.png")
-    assert probe_images([grey, folder / "deep.png"]).sixteen_bit
+    assert probe_images([gray, folder / "deep.png"]).sixteen_bit
 
 
 def test_probe_of_unreadable_files(folder: Path) -> None:
@@ -411,11 +411,11 @@ def test_color_of_twelve_bits_is_color(folder: Path) -> None:
     """Read as 16 bits its channels would differ by less than a JPEG's rounding."""
     paths = []
     for i in range(3):
-        colour = np.random.default_rng(i).integers(0, 4096, (6, 8, 3)).astype(np.uint16)
+        color = np.random.default_rng(i).integers(0, 4096, (6, 8, 3)).astype(np.uint16)
         paths.append(folder / f"{i}.tif")
-        paths[-1].write_bytes(tiff(colour, photometric=2))
+        paths[-1].write_bytes(tiff(color, photometric=2))
     probe = probe_images(paths)
-    assert (probe.grey, probe.bit_depth) == (False, 12)
+    assert (probe.gray, probe.bit_depth) == (False, 12)
     for path in paths:
-        path.write_bytes(tiff(np.repeat(colour[..., :1], 3, axis=2), photometric=2))
-    assert probe_images(paths).grey
+        path.write_bytes(tiff(np.repeat(color[..., :1], 3, axis=2), photometric=2))
+    assert probe_images(paths).gray

@@ -27,10 +27,10 @@ def test_of_a_mixture_it_is_the_risk_that_labels_would_give() -> None:
     torch.testing.assert_close(risk, known / 15)
 
 
-@pytest.mark.parametrize(("unlabelled", "negative"), [(0.1, True), (0.6, False)])
-def test_what_others_cost_is_never_negative(unlabelled: float, *, negative: bool) -> None:
+@pytest.mark.parametrize(("unlabeled", "negative"), [(0.1, True), (0.6, False)])
+def test_what_others_cost_is_never_negative(unlabeled: float, *, negative: bool) -> None:
     """Sure of all members, the mixture must cost 0.2 as others: below, it is left alone."""
-    u = logits(unlabelled).requires_grad_()
+    u = logits(unlabeled).requires_grad_()
     risk = non_negative_pu(logits(1 - 1e-7), u, 0.2)
     assert risk.item() == pytest.approx(0 if negative else 0.36 - 0.2, abs=1e-5)
     (slope,) = torch.autograd.grad(risk, u)

@@ -22,7 +22,7 @@ from onlygood.runtime.errors import OnlygoodError
 CHANCE = pytest.approx(1 / 3, abs=1e-9)
 
 
-def relabelled(data: Dataset, train: bool, seed: int = 5) -> Dataset:
+def relabeled(data: Dataset, train: bool, seed: int = 5) -> Dataset:
     """The labels of one part in another order."""
     part: Part = data.train if train else data.test
     labels = np.random.default_rng(seed).permutation(part.labels)
@@ -50,7 +50,7 @@ def test_linear_tells_the_stage_that_shows_the_classes(setup_of: Any) -> None:
 
 
 def test_linear_learns_nothing_from_labels_at_random(setup_of: Any, dataset: Any) -> None:
-    data = relabelled(relabelled(dataset(20, 60), train=True), train=False)
+    data = relabeled(relabeled(dataset(20, 60), train=True), train=False)
     row = linear(setup_of(data, stages=[1]), LinearConfig(pool="mean"))[0]
     assert row.value == pytest.approx(1 / 3, abs=0.1)
 
@@ -138,8 +138,8 @@ def test_the_45_candidates() -> None:
 
 def test_choices_do_not_see_test_labels(setup_of: Any, dataset: Any) -> None:
     """Noisy training labels make the validation accuracies differ; those of the test must not move them."""
-    data = relabelled(dataset(12, 10), train=True)
-    other = relabelled(data, train=False)
+    data = relabeled(dataset(12, 10), train=True)
+    other = relabeled(data, train=False)
     config = LogisticConfig(candidates=4)
     one, two = (logistic(setup_of(d, stages=[1]), config)[0] for d in (data, other))
     assert one.value != two.value

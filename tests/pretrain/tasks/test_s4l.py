@@ -110,7 +110,7 @@ def test_images_without_labels_are_classed_by_turn_alone() -> None:
 @pytest.mark.parametrize(
     ("option", "batch", "expected"), [(None, 6, 6), (None, 20, 12), (5, 6, 5), (40, 6, 12)]
 )
-def test_as_many_labelled_images_join_as_asked(option: int | None, batch: int, expected: int) -> None:
+def test_as_many_labeled_images_join_as_asked(option: int | None, batch: int, expected: int) -> None:
     """Other ones each time, in the end all, and none twice at once."""
     task = make(*flat(12), labelled_batch=option, views=plain())
     task.encoder.register_forward_hook(lambda _, inputs, __: torch.zeros(len(inputs[0]), DIM))
@@ -148,7 +148,7 @@ def test_the_start_is_chance() -> None:
     assert found["supervised"].item() == pytest.approx(math.log(KINDS), rel=0.1)
 
 
-def test_labelled_images_are_in_the_checkpoint() -> None:
+def test_labeled_images_are_in_the_checkpoint() -> None:
     pictures, kinds = noise(6)
     task = make(pictures, kinds)
     state = task.state_dict()
@@ -174,6 +174,6 @@ def test_labels_that_do_not_fit_are_refused(labels: list[int]) -> None:
         make(noise(3)[0], torch.tensor(labels, dtype=torch.int64))
 
 
-def test_labelled_images_of_another_size_are_refused() -> None:
+def test_labeled_images_of_another_size_are_refused() -> None:
     with pytest.raises(OnlygoodError, match=r"\[3, 24, 24\].*\[3, 24, 32\]"):
         run(make(*noise(3)), flat(4, 24, 32)[0])

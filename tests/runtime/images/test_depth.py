@@ -13,12 +13,12 @@ from onlygood.runtime.images.depth import FULL, png_white
 from onlygood.runtime.images.reader import LoadedImage, load_image
 from onlygood.runtime.images.spec import InputSpec
 
-GREY = InputSpec(height=H, width=W, channels=1)
+GRAY = InputSpec(height=H, width=W, channels=1)
 RGB = InputSpec(height=H, width=W, channels=3)
 DEEP = SCENE.astype(np.uint16) * 257  # the low byte repeats the high one
 
 
-def read(data: bytes, depth: int = 16, spec: InputSpec = GREY) -> LoadedImage:
+def read(data: bytes, depth: int = 16, spec: InputSpec = GRAY) -> LoadedImage:
     return load_image(data, spec.model_copy(update={"bit_depth": depth}))
 
 
@@ -37,7 +37,7 @@ def sixteen(values: NDArray[np.uint16], form: str) -> bytes:
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 @pytest.mark.parametrize(("depth", "top"), [(16, 65535), (14, 16383), (12, 4095), (10, 1023), (8, 255)])
-def test_grey_of_any_depth_spans_black_to_white(form: str, depth: int, top: int) -> None:
+def test_gray_of_any_depth_spans_black_to_white(form: str, depth: int, top: int) -> None:
     loaded = read(sixteen(ramp(top), form), depth)
     np.testing.assert_array_equal(loaded.pixels[0, :, 0], ramp(top)[0] >> (depth - 8))
     assert (loaded.pixels.min(), loaded.pixels.max(), loaded.notes) == (0, 255, ())
@@ -45,7 +45,7 @@ def test_grey_of_any_depth_spans_black_to_white(form: str, depth: int, top: int)
 
 @pytest.mark.parametrize("depth", [10, 12, 14, 16])
 @pytest.mark.parametrize("kind", ["png", "png alpha", "png interlaced", "tiff", "tiff deflated", "ppm"])
-def test_color_of_any_depth_is_read_like_grey(kind: str, depth: int) -> None:
+def test_color_of_any_depth_is_read_like_gray(kind: str, depth: int) -> None:
     """Pillow keeps the high byte of 16-bit color, which is nearly black where the camera has 12 bits."""
     values = (DEEP >> (16 - depth)).astype(np.uint16)
     data = {
@@ -59,7 +59,7 @@ def test_color_of_any_depth_is_read_like_grey(kind: str, depth: int) -> None:
     np.testing.assert_array_equal(read(data, depth, RGB).pixels, SCENE)
 
 
-def test_grey_with_alpha_of_twelve_bits() -> None:
+def test_gray_with_alpha_of_twelve_bits() -> None:
     values = np.dstack([DEEP[..., 0] >> 4, DEEP[..., 1] >> 4])
     for data in (png16(values), tiff(values, tags={338: [2]})):
         np.testing.assert_array_equal(read(data, 12).pixels[..., 0], SCENE[..., 0])
@@ -211,7 +211,7 @@ def test_integers_beyond_sixteen_bits(kind: type, value: int) -> None:
 def test_floating_point_from_black_0_to_white_1(kind: type, order: str, compress: bool, color: bool) -> None:
     scene = SCENE if color else SCENE[..., :1]
     data = tiff((scene / 255).astype(kind), order=order, compress=compress, photometric=2 if color else 1)
-    loaded = read(data, spec=RGB if color else GREY)
+    loaded = read(data, spec=RGB if color else GRAY)
     np.testing.assert_array_equal(loaded.pixels, scene)
     assert loaded.notes == ("bit depth: floating-point pixels, 0 is black and 1 is white",)
 

@@ -19,7 +19,7 @@ from onlygood.runtime.images.reasons import in_words
 from onlygood.runtime.images.spec import InputSpec
 
 RGB = InputSpec(height=H, width=W, channels=3)
-GREY = InputSpec(height=H, width=W, channels=1)
+GRAY = InputSpec(height=H, width=W, channels=1)
 LUMA = np.asarray(Image.fromarray(SCENE).convert("L"))
 
 
@@ -33,7 +33,7 @@ def reason(source: bytes | Path) -> str:
 def test_every_format_is_known_and_read(name: str) -> None:
     data = seeds()[name]
     assert format_of(data[:4096]) in FORMATS
-    for spec in (RGB, GREY):
+    for spec in (RGB, GRAY):
         assert load_image(data, spec).pixels.shape == (H, W, spec.channels)
 
 
@@ -42,12 +42,12 @@ def test_lossless_formats_give_their_own_pixels(name: str) -> None:
     if name in ("jp2", "j2k") and not features.check("jpg_2000"):
         pytest.skip("this Pillow reads no JPEG 2000")
     np.testing.assert_array_equal(load_image(seeds()[name], RGB).pixels, SCENE)
-    np.testing.assert_array_equal(load_image(seeds()[name], GREY).pixels[..., 0], LUMA)
+    np.testing.assert_array_equal(load_image(seeds()[name], GRAY).pixels[..., 0], LUMA)
 
 
 def test_gif_gives_its_first_frame() -> None:
     frames = [Image.fromarray(np.full((H, W), level, np.uint8)) for level in (10, 200, 90)]
-    loaded = load_image(encode(frames[0], "GIF", save_all=True, append_images=frames[1:]), GREY)
+    loaded = load_image(encode(frames[0], "GIF", save_all=True, append_images=frames[1:]), GRAY)
     assert (loaded.pixels == 10).all()
     assert loaded.notes == ("frames: page 1 of 3",)
 

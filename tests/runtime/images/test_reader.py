@@ -19,7 +19,7 @@ from onlygood.runtime.images.reader import LoadedImage, ReadOptions, load_image,
 from onlygood.runtime.images.spec import InputSpec
 
 RGB = InputSpec(height=H, width=W, channels=3)
-GREY = InputSpec(height=H, width=W, channels=1)
+GRAY = InputSpec(height=H, width=W, channels=1)
 
 
 def png_of_size(width: int, height: int) -> bytes:
@@ -44,7 +44,7 @@ def test_lossless_formats_give_their_own_pixels(form: str) -> None:
     assert (loaded.width, loaded.height, loaded.notes) == (W, H, ())
 
 
-def test_jpeg_of_a_plain_colour_keeps_it() -> None:
+def test_jpeg_of_a_plain_color_keeps_it() -> None:
     pixels = load_image(encode(np.full((H, W, 3), (200, 90, 40), np.uint8), "JPEG", quality=95), RGB).pixels
     assert np.abs(pixels.astype(int) - (200, 90, 40)).max() <= 2
 
@@ -63,7 +63,7 @@ def test_name_that_is_not_utf8(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK"])
-@pytest.mark.parametrize("spec", [RGB, GREY])
+@pytest.mark.parametrize("spec", [RGB, GRAY])
 def test_every_mode_equals_its_opaque_conversion(mode: str, spec: InputSpec) -> None:
     image = Image.fromarray(SCENE).convert(mode)
     want = image.convert("L" if spec.channels == 1 else "RGB")
@@ -77,7 +77,7 @@ def test_cmyk_jpeg() -> None:
     assert np.abs(pixels.astype(int) - (255, 0, 0)).max() <= 3
 
 
-def test_transparent_pixels_keep_their_colour() -> None:
+def test_transparent_pixels_keep_their_color() -> None:
     rgba = np.dstack([SCENE, np.zeros((H, W), np.uint8)])
     np.testing.assert_array_equal(load_image(encode(rgba), RGB).pixels, SCENE)
 
@@ -100,8 +100,8 @@ def test_exif_orientation_is_applied(orientation: int, form: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     loaded = load_image(encode(stored, form, exif=exif), InputSpec(height=16, width=16, channels=1))
-    grey = loaded.pixels[..., 0]
-    quarters = {"tl": grey[:8, :8], "tr": grey[:8, 8:], "br": grey[8:, 8:], "bl": grey[8:, :8]}
+    gray = loaded.pixels[..., 0]
+    quarters = {"tl": gray[:8, :8], "tr": gray[:8, 8:], "br": gray[8:, 8:], "bl": gray[8:, :8]}
     brightest = max(quarters, key=lambda name: float(quarters[name].mean()))
     assert brightest == ["tl", "tr", "br", "bl", "tl", "tr", "br", "bl"][orientation - 1]
     assert (loaded.width, loaded.height) == ((16, 32) if orientation >= 5 else (32, 16))
@@ -278,7 +278,7 @@ def test_headers(tmp_path: Path) -> None:
     for name, (data, want) in files.items():
         (tmp_path / name).write_bytes(data)
         header = read_header(tmp_path / name)
-        assert (header.width, header.height, header.grey, header.sixteen_bit) == want, name
+        assert (header.width, header.height, header.gray, header.sixteen_bit) == want, name
     with pytest.raises(ImageError, match="no such file"):
         read_header(tmp_path / "none.png")
 

@@ -15,14 +15,14 @@ from onlygood.runtime.images.resize import paste_box, resize
 from onlygood.runtime.images.spec import InputSpec
 
 H, W = 16, 24
-GREY = InputSpec(height=H, width=W, channels=1)
+GRAY = InputSpec(height=H, width=W, channels=1)
 SCENE = np.random.default_rng(0).integers(0, 256, (H, W, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("policy", ["stretch", "pad", "crop"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(16, 24), (100, 24), (16, 300), (1, 500), (500, 1), (7, 5)])
-def test_resize_gives_the_spec_and_keeps_a_plain_colour(
+def test_resize_gives_the_spec_and_keeps_a_plain_color(
     policy: str, channels: int, size: tuple[int, int]
 ) -> None:
     spec = InputSpec(height=H, width=W, channels=channels, resize=policy)
@@ -34,31 +34,31 @@ def test_resize_gives_the_spec_and_keeps_a_plain_colour(
 def test_resize_is_antialiased() -> None:
     """A checkerboard of single pixels, shrunk, is grey; without antialiasing it would be black and white."""
     board = (np.indices((320, 480)).sum(0) % 2 * 255).astype(np.uint8)
-    assert np.abs(resize(board, GREY).astype(int) - 127.5).max() < 4
+    assert np.abs(resize(board, GRAY).astype(int) - 127.5).max() < 4
 
 
 def test_arrays_of_every_shape_and_refusal_of_the_rest() -> None:
     for array in (SCENE[..., 0], SCENE[..., :1], np.dstack([SCENE, SCENE[..., :1]])):
-        assert resize(array, GREY).shape == (H, W, 1)
+        assert resize(array, GRAY).shape == (H, W, 1)
     for bad in (SCENE.astype(np.float32), SCENE[..., :2], SCENE[:0], SCENE[None]):
         with pytest.raises(ImageError, match="must be uint8"):
-            resize(bad, GREY)
+            resize(bad, GRAY)
 
 
-def test_pad_centres_between_the_borders_median() -> None:
+def test_pad_centers_between_the_borders_median() -> None:
     image = np.full((16, 12, 1), 50, np.uint8)
     image[8:, :] = 60  # the border is dark above and light below; the left and right thirds are filled
     image[0] = 60
-    padded = resize(image, GREY.model_copy(update={"resize": "pad"}))
+    padded = resize(image, GRAY.model_copy(update={"resize": "pad"}))
     np.testing.assert_array_equal(padded[:, 6:18], image)
     assert (padded[:, :6] == 60).all()
     assert (padded[:, 18:] == 60).all()
 
 
-def test_crop_takes_the_centre() -> None:
+def test_crop_takes_the_center() -> None:
     image = np.zeros((16, 32), np.uint8)
     image[:, 4:28] = 200
-    assert (resize(image, GREY.model_copy(update={"resize": "crop"})) == 200).all()
+    assert (resize(image, GRAY.model_copy(update={"resize": "crop"})) == 200).all()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from onlygood.runtime.images.reader import LoadedImage, load_image
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.images.tiff import MAX_PAGES, read_tags
 
-GREY = InputSpec(height=H, width=W, channels=1)
+GRAY = InputSpec(height=H, width=W, channels=1)
 RGB = InputSpec(height=H, width=W, channels=3)
 DEEP = SCENE.astype(np.uint16) * 257
 
@@ -59,7 +59,7 @@ def test_color_however_it_is_stored(
 
 @pytest.mark.parametrize("tile", [None, 16])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_differences_of_neighbours_are_summed_up(tile: int | None, order: str) -> None:
+def test_differences_of_neighbors_are_summed_up(tile: int | None, order: str) -> None:
     """Predictor 2: each pixel is stored as the difference to the one before, anew in every tile."""
     step = tile or W
     stored = DEEP.copy()
@@ -83,27 +83,27 @@ def test_floating_point_predictor_is_undone() -> None:
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits", "raw"])
 def test_what_libtiff_compressed(compression: str) -> None:
     image = Image.fromarray(DEEP[..., 0])
-    pixels = load_image(encode(image, "TIFF", compression=compression), GREY).pixels
+    pixels = load_image(encode(image, "TIFF", compression=compression), GRAY).pixels
     np.testing.assert_array_equal(pixels[..., 0], SCENE[..., 0])
 
 
 def test_premultiplied_alpha_is_divided_out() -> None:
     """A pixel of 100 under an alpha of a half is stored as 50; its color is 100."""
     half = np.full((H, W, 2), (50, 128), np.uint8)
-    grey = load_image(tiff(half, tags={338: [1]}), GREY).pixels
-    assert np.abs(grey.astype(int) - 100).max() <= 1
+    gray = load_image(tiff(half, tags={338: [1]}), GRAY).pixels
+    assert np.abs(gray.astype(int) - 100).max() <= 1
     color = np.full((H, W, 4), (50, 25, 10, 128), np.uint8)
     pixels = load_image(tiff(color, photometric=2, tags={338: [1]}), RGB).pixels
     assert np.abs(pixels.astype(int) - (100, 50, 20)).max() <= 1
-    for spec, values, want in ((GREY, half, [100]), (RGB, color, [100, 50, 20])):
+    for spec, values, want in ((GRAY, half, [100]), (RGB, color, [100, 50, 20])):
         deep = tiff(values.astype(np.uint16) * 257, photometric=spec.channels // 2 + 1, tags={338: [1]})
         assert np.abs(load_image(deep, spec).pixels.astype(int) - want).max() <= 1
 
 
-def test_lab_becomes_color_and_grey() -> None:
+def test_lab_becomes_color_and_gray() -> None:
     """L* of 53.6 is the grey 128; a* and b* of 0 are no color."""
     lab = Image.merge("LAB", [Image.new("L", (W, H), level) for level in (137, 128, 128)])
-    for spec in (RGB, GREY):
+    for spec in (RGB, GRAY):
         pixels = load_image(encode(lab, "TIFF"), spec).pixels
         assert np.abs(pixels.astype(int) - 128).max() <= 2
 

@@ -13,12 +13,12 @@ from onlygood.runtime.model.session import available_providers, open_session
 from onlygood.runtime.rows.stream import score_images
 from onlygood.runtime.rows.verdicts import Row, Status
 
-Grey = Callable[[str, int], Path]
+Gray = Callable[[str, int], Path]
 MakeTiny = Callable[..., Path]
 
 
-def test_one_image_by_hand(tiny: Path, grey: Grey) -> None:
-    result = onlygood.Detector.load(tiny).score(grey("part.png", 230))
+def test_one_image_by_hand(tiny: Path, gray: Gray) -> None:
+    result = onlygood.Detector.load(tiny).score(gray("part.png", 230))
     assert result.score == pytest.approx(230 / 255)
     assert result.p_value == pytest.approx(1 / 20)  # above all 19 calibration scores
     assert result.anomalous
@@ -35,9 +35,9 @@ def test_heatmap_lies_where_the_image_is_bright(tiny: Path) -> None:
     assert not result.anomalous
 
 
-def test_many_images_give_a_list_in_order(tiny: Path, grey: Grey) -> None:
+def test_many_images_give_a_list_in_order(tiny: Path, gray: Gray) -> None:
     detector = Detector.load(tiny)
-    paths = [grey(f"{value}.png", value) for value in (250, 0, 102)]
+    paths = [gray(f"{value}.png", value) for value in (250, 0, 102)]
     from_paths = [result.score for result in detector.score(paths)]
     assert from_paths == pytest.approx([250 / 255, 0, 0.4])
     assert [result.score for result in detector.score([str(path) for path in paths])] == from_paths
@@ -155,9 +155,9 @@ def stream(detector: Detector, paths: Iterator[Path], workers: int = 2) -> Gener
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_rows_keep_the_order_of_the_paths(tiny: Path, grey: Grey, workers: int) -> None:
+def test_rows_keep_the_order_of_the_paths(tiny: Path, gray: Gray, workers: int) -> None:
     values = [int(value) for value in np.random.default_rng(1).integers(0, 256, 40)]
-    paths = [grey(f"{index}.png", value) for index, value in enumerate(values)]
+    paths = [gray(f"{index}.png", value) for index, value in enumerate(values)]
     rows = list(stream(Detector.load(tiny), iter(paths), workers))
     assert [row.path for row in rows] == paths
     assert [row.score for row in rows] == pytest.approx([value / 255 for value in values])
@@ -165,8 +165,8 @@ def test_rows_keep_the_order_of_the_paths(tiny: Path, grey: Grey, workers: int) 
     assert {(row.width, row.height) for row in rows} == {(8, 8)}
 
 
-def test_an_endless_stream_is_read_only_a_few_images_ahead(tiny: Path, grey: Grey) -> None:
-    path, taken = grey("a.png", 51), 0
+def test_an_endless_stream_is_read_only_a_few_images_ahead(tiny: Path, gray: Gray) -> None:
+    path, taken = gray("a.png", 51), 0
 
     def endless() -> Iterator[Path]:
         nonlocal taken
@@ -181,11 +181,11 @@ def test_an_endless_stream_is_read_only_a_few_images_ahead(tiny: Path, grey: Gre
     rows.close()
 
 
-def test_bad_images_are_rows_with_reasons(make_tiny: MakeTiny, grey: Grey, tmp_path: Path) -> None:
+def test_bad_images_are_rows_with_reasons(make_tiny: MakeTiny, gray: Gray, tmp_path: Path) -> None:
     detector = Detector.load(make_tiny(score="ratio"))
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
-    paths = [broken, grey("black.png", 0), tmp_path / "gone.png", grey("good.png", 51)]
+    paths = [broken, gray("black.png", 0), tmp_path / "gone.png", gray("good.png", 51)]
     rows = list(stream(detector, iter(paths)))
     assert [row.status for row in rows] == [Status.ERROR] * 3 + [Status.NORMAL]
     assert rows[0].error.startswith("text, no picture")

@@ -45,9 +45,9 @@ def test_the_table_lists_the_schema() -> None:
     ("value", "verdict"), [(52, "0.203922 0.75 normal"), (230, "0.901961 0.05 anomalous")]
 )
 def test_the_example_says_what_onlygood_says(
-    tiny: Path, grey: Callable[[str, int], Path], value: int, verdict: str
+    tiny: Path, gray: Callable[[str, int], Path], value: int, verdict: str
 ) -> None:
-    image = grey("part.png", value)
+    image = gray("part.png", value)
     command = [sys.executable, "-c", EXAMPLE, str(tiny), str(image)]
     said = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     assert said.stdout.strip() == verdict

@@ -264,9 +264,9 @@ def test_verify_stops_at_the_step_that_fails(
     assert fails(make_tiny(metadata=metadata_with(self_test=wrong))) == "self-test"
 
 
-def test_golden_images_test_the_decoder_too(tiny: Path, grey: Callable[..., Path], tmp_path: Path) -> None:
-    grey("golden/in/a.png", 51)
-    grey("golden/b,c.png", 102)
+def test_golden_images_test_the_decoder_too(tiny: Path, gray: Callable[..., Path], tmp_path: Path) -> None:
+    gray("golden/in/a.png", 51)
+    gray("golden/b,c.png", 102)
     table = tmp_path / "golden" / "scores.csv"
     table.write_text('path,status,score\nin/a.png,normal,0.2\n"b,c.png",normal,0.4\nx.png,error,\n')
     assert names(tiny, golden=table.parent)["golden"]
@@ -299,19 +299,19 @@ def golden_detail(tiny: Path, folder: Path) -> str:
     ],
 )
 def test_golden_paths_of_another_place_lead_to_the_same_image(
-    tiny: Path, grey: Callable[..., Path], tmp_path: Path, name: str
+    tiny: Path, gray: Callable[..., Path], tmp_path: Path, name: str
 ) -> None:
-    grey("golden/in/a.png", 51)
-    grey("golden/a.png", 250)  # a shorter end of the same path, another image
+    gray("golden/in/a.png", 51)
+    gray("golden/a.png", 250)  # a shorter end of the same path, another image
     (tmp_path / "golden" / "scores.csv").write_text(f"path,score\n{name},0.2\n")
     assert golden_detail(tiny, tmp_path / "golden").startswith("ok: 1 scores within")
 
 
 def test_golden_images_that_are_not_there_are_said(
-    tiny: Path, grey: Callable[..., Path], tmp_path: Path
+    tiny: Path, gray: Callable[..., Path], tmp_path: Path
 ) -> None:
-    outside = grey("outside.png", 51)
-    grey("golden/a.png", 51)
+    outside = gray("outside.png", 51)
+    gray("golden/a.png", 51)
     table = tmp_path / "golden" / "scores.csv"
     for name in ("parts/b.png", str(outside), "../outside.png"):
         table.write_text(f"path,score\n{name},0.2\n")
@@ -322,10 +322,10 @@ def test_golden_images_that_are_not_there_are_said(
 
 
 def test_scores_written_into_the_folder_are_its_golden_table(
-    tiny: Path, grey: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any
+    tiny: Path, gray: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any
 ) -> None:
-    grey("G/a.png", 51)
-    grey("G/sub/a.png", 77)
+    gray("G/a.png", 51)
+    gray("G/sub/a.png", 77)
     monkeypatch.chdir(tmp_path)
     assert call("score", tiny, "G", "-o", "G/scores.csv", "--any-frame").exit_code == 0
     for place, folder in ((tmp_path, "G"), (tmp_path / "G", "."), (tmp_path / "G/sub", "..")):

@@ -358,9 +358,9 @@ def _petabytes(model: onnx.ModelProto) -> None:
     ],
 )
 def test_failures_of_onnxruntime_are_one_line_and_nothing_else(
-    make_tiny: MakeTiny, grey: Callable[..., Path], change: Any, reason: str
+    make_tiny: MakeTiny, gray: Callable[..., Path], change: Any, reason: str
 ) -> None:
-    path, image = make_tiny(change=change), grey("x.png", 51)
+    path, image = make_tiny(change=change), gray("x.png", 51)
     command = [sys.executable, "-m", "onlygood", "score", path, image]
     result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     assert result.returncode == 2

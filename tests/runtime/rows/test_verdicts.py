@@ -79,7 +79,7 @@ def test_text_by_hand() -> None:
     ]
 
 
-def test_colour_marks_what_is_not_normal_and_keeps_the_columns() -> None:
+def test_color_marks_what_is_not_normal_and_keeps_the_columns() -> None:
     _, good, bad, broken = written("text", GOOD, BAD, BROKEN, color=True).splitlines()
     assert "\x1b" not in good
     assert bad.startswith("\x1b[31manomalous\x1b[0m  ")
