@@ -87,9 +87,8 @@ def test_no_file_names(pattern: str, what: str) -> None:
 def test_pins_are_names_and_versions_only() -> None:
     for pin in pins():
         assert pin.url is None
-        assert re.fullmatch(r"==[0-9.]+(post[0-9]+)?", str(pin.specifier)), (
-            pin
-        )  # no local version such as +cpu
+        # No local version such as +cpu.
+        assert re.fullmatch(r"==[0-9.]+(post[0-9]+)?", str(pin.specifier)), pin
     assert "://" not in CONSTRAINTS
     assert not re.search(r"^\s*-", CONSTRAINTS, re.MULTILINE), "an option such as --index-url"
 

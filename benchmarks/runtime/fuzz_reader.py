@@ -74,9 +74,8 @@ def mutated(number: int, seed: int, pool: list[bytes]) -> tuple[int, bytes]:
     for _ in range(int(rng.geometric(0.5))):
         if not data:
             break
-        at = int(
-            rng.integers(min(len(data), 200) if rng.random() < 0.5 else len(data))
-        )  # headers matter most
+        # Headers matter most.
+        at = int(rng.integers(min(len(data), 200) if rng.random() < 0.5 else len(data)))
         match int(rng.integers(7)):
             case 0 | 1:
                 data[at] = int(rng.integers(256))

@@ -1,1 +1,1 @@
-"""Encoder to calibrated detector: regions, heads, fitting and evaluation."""
+"""From an encoder to a calibrated detector: regions, heads, fitting and evaluation."""

@@ -1,4 +1,4 @@
-"""Regions × views × encoder × head: the torch side of a detector, and the module that is exported."""
+"""The detector in torch, which is exported: regions, views, encoder, head."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,14 @@ from onlygood.anomaly.regions import Regions, Tiles
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.views.views import to_float
 
-_BATCH_PIXELS = 4_000_000  # pixels of regions that go through the encoder at once while fitting
+_BATCH_PIXELS = 4_000_000  # pixels that go through the encoder at once while fitting
 
 
 class Detector(nn.Module):
-    """Scores images with what a pretext task learned.
+    """Scores images with the encoder that a pretext task has trained.
 
-    The transforms at test time are the task's own (four rotations for RotNet), and only where the head reads
-    the classifier's logits; feature heads see the image as it is.
+    Images are shown under quarter turns if the task is tested under them (``test_views``) and the head reads
+    logits. In all other cases K = 1: the encoder sees the image unchanged.
     """
 
     def __init__(self, task: Task, regions: Regions, head: Head, *, top: int = 1) -> None:
@@ -32,10 +32,10 @@ class Detector(nn.Module):
         self.top = min(top, regions.count)
 
     def outputs(self, images: Tensor) -> Outputs:
-        """uint8 ``(N, C, H, W)`` to what the encoder says of every region under every view."""
+        """uint8 ``(N, C, H, W)`` to the encoder's outputs for every region under every view."""
         x = to_float(images, self.standardize)
         features = torch.stack(
-            [self.regions.look(x, self.encoder, turn) for turn in range(self.turns)], dim=2
+            [self.regions.encode(x, self.encoder, turn) for turn in range(self.turns)], dim=2
         )
         return Outputs(features, self.classifier(features) if self.classifier is not None else None)
 
@@ -45,7 +45,7 @@ class Detector(nn.Module):
         return self.pool(scores), self.regions.heatmap(scores)
 
     def pool(self, scores: Tensor) -> Tensor:
-        """Scores of regions ``(N, R)`` to those of images ``(N,)``."""
+        """Scores of regions ``(N, R)`` to scores of images ``(N,)``: the mean of the ``top`` highest."""
         return scores.topk(self.top, dim=1).values.mean(dim=1)
 
     @torch.no_grad()
@@ -58,7 +58,7 @@ class Detector(nn.Module):
         )
 
     def batch_size(self, height: int, width: int) -> int:
-        """How many images of this size to collect at once in bounded memory."""
+        """How many images of this size `collect` can take at once in bounded memory."""
         pixels = height * width
         if isinstance(self.regions, Tiles):
             pixels = self.regions.size**2 * self.regions.count

@@ -1,4 +1,4 @@
-"""Recipe and good images to a fitted detector."""
+"""From a recipe and good images to a fitted detector."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from onlygood.pretrain.training.checkpoint import FILE_NAME, check_unused
 from onlygood.pretrain.training.trainer import TrainResult, train
 from onlygood.runtime.images.notes import counted
 
-_REGIONS_TO_FIT = 200_000  # region features that a head is fitted on, at most
+_REGIONS_TO_FIT = 200_000  # a head is fitted on the features of at most so many regions
 
 Say = Callable[[str], None]
 
@@ -43,7 +43,7 @@ class Fitted:
     parts: Parts
     training: TrainResult
     root: Path  # folder of the images, or of the list that named them
-    judged: Judged  # the training images
+    judged: Judged  # cross-fitted scores of the training images
 
 
 def fit(
@@ -56,14 +56,15 @@ def fit(
     progress: bool = True,
     say: Say = lambda _: None,
 ) -> Fitted:
-    """Pretrain on the good images, fit the head on the same ones, and leave the calibration images untouched.
+    """Pretrain on the good images and fit the head on the same ones, without the calibration images.
 
-    Of copies, also of those saved anew, one counts: with copies the calibration would promise more than it
-    saw. Where a list names groups (parts photographed several times), no group is both trained and
-    calibrated on: the calibration must be as new to the model as the parts to come. ``work`` holds the log
-    and the checkpoint that ``resume`` goes on from; ``say`` receives each choice in words.
+    Of images with equal pixels only one is used: copies would make the calibration promise more than it can
+    know. If a list names groups (parts photographed several times), each group is either trained or
+    calibrated on, so that the calibration images are as new to the model as future parts. ``work`` holds the
+    log, and the checkpoint from which ``resume`` continues. ``say`` receives each choice as text.
 
-    Raises OnlygoodError before anything is trained where the recipe and the images do not go together.
+    Raises:
+        OnlygoodError: the recipe and the images do not fit together; raised before the training.
     """
     check_unused(work / FILE_NAME, resume=resume)
     paths = [sample.path for sample in good.samples]
@@ -72,9 +73,8 @@ def fit(
     spec, words = plan_input(recipe.input, probe_images(paths), tile=tile, stride=stride)
     say(words)
     task = build_task(recipe, spec.channels, len(paths))
-    create_regions(
-        regions, spec.height, spec.width, task.encoder
-    )  # what does not fit is told before training
+    # Regions that do not fit are an error before the training, not after it.
+    create_regions(regions, spec.height, spec.width, task.encoder)
     for name in recipe.head.names:
         check_needs(name, HEADS.find(name).load(), task)
     if note := find_cache().note:
@@ -95,9 +95,9 @@ def fit(
 
 
 def build_task(recipe: Recipe, channels: int, images: int) -> Task:
-    """The recipe's encoder under its task, for at most so many images.
+    """The recipe's encoder under its task, for at most ``images`` images.
 
-    Where regions are tiles, training sees crops of their size.
+    If regions are tiles or cells, the task trains on crops of their size.
     """
     weights = Path(recipe.encoder_weights) if recipe.encoder_weights else None
     encoder = create_encoder(recipe.encoder, channels, seed=recipe.training.seed, weights=weights)
@@ -123,9 +123,9 @@ def fit_head(recipe: Recipe, task: Task, store: ImageStore, train_ids: NDArray[n
 
 def judge(recipe: Recipe, store: ImageStore, parts: Parts, device: torch.device) -> Judged:
     """The training images as one sees them who has learned nothing of them: see `cross_fitted`."""
-    plain = recipe.model_copy(
-        update={"encoder_weights": None, "head": HeadConfig(names=["gaussian"])}
-    )  # a Gaussian of an untrained encoder's features
+    # A Gaussian of an untrained encoder's features.
+    head = HeadConfig(names=["gaussian"])
+    plain = recipe.model_copy(update={"encoder_weights": None, "head": head})
     untrained = build_task(plain, store.spec.channels, len(store)).to(device)
     detector, ids, outputs = look(plain, untrained, store, parts.train)
     return cross_fitted(detector, outputs, ids, [parts.name_of[i] for i in ids])
@@ -147,7 +147,7 @@ def look(
 
 
 def spread(ids: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most so many of ``ids (n,)``, evenly spread over them."""
+    """At most ``most`` of ``ids`` ``(n,)``, at even distances."""
     return ids if len(ids) <= most else ids[np.linspace(0, len(ids) - 1, most).astype(np.int64)]
 
 

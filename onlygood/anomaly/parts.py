@@ -1,4 +1,4 @@
-"""Which images are learned from and which are held out; a training that is resumed keeps its own."""
+"""Which images are trained on and which are held out; a resumed training keeps its choice."""
 
 import json
 from collections import Counter
@@ -27,12 +27,14 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Parts:
-    """Images of a store to learn from and to calibrate on, and the false-alarm rate that these allow."""
+    """Images of a store to train and to calibrate on, and the false-alarm rate that they allow."""
 
     train: Ids
     calibration: Ids
     rate: float
-    name_of: dict[int, str]  # of each image's group or content, which lies in one part
+    name_of: dict[
+        int, str
+    ]  # group or content hash of each image; all images of one name lie in the same part
 
 
 def choose_parts(
@@ -45,13 +47,13 @@ def choose_parts(
     resume: bool,
     say: Callable[[str], None],
 ) -> Parts:
-    """Split the good images as `plan_split` says, of copies one, groups together; kept in ``work``.
+    """Split the good images as `plan_split` says, and keep the split in ``work``.
 
-    How many are held out depends on the rate. So a training that is resumed keeps those that it began with,
-    and another rate only moves the threshold among them.
+    Copies count once, and groups stay together. The number of images that are held out depends on the rate.
+    A resumed training keeps the images with which it began, and another rate only moves the threshold.
 
     Raises:
-        OnlygoodError: too few images for the rate, or of a resumed training too few that were held out.
+        OnlygoodError: there are too few images for the rate, or the resumed training holds out too few.
     """
     unique = np.unique(store.hashes, return_index=True)[1]
     if copies := len(store) - len(unique):
@@ -86,7 +88,7 @@ def choose_parts(
 
 
 def _earlier(file: Path, id_of: dict[str, int], wish: float | None) -> tuple[Ids, Ids, float] | None:
-    """The parts that a training began with; None where they cannot be had, and the checkpoint tells why."""
+    """The parts with which a training began; None if they cannot be read (then the checkpoint says why)."""
     try:
         kept = json.loads(file.read_text("utf-8"))
         train, calibration = (

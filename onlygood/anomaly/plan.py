@@ -1,4 +1,4 @@
-"""What `fit` chooses from the folder before anything is trained, each choice with the words that say it."""
+"""What `fit` chooses from the images before the training, with the text that reports each choice."""
 
 from dataclasses import dataclass
 
@@ -21,13 +21,15 @@ class Split:
 
 
 def plan_split(recipe: Recipe, images: int, rate: float | None) -> Split:
-    """Hold out enough good images for the promised rate, and for a threshold that hangs on no single image.
+    """Hold out enough good images for the rate, and for a threshold that does not depend on a single image.
 
     ``rate`` is what the user asked for. With k = floor(rate · (n + 1)) the threshold is the k-th largest of n
-    calibration scores; with k = 1 one bad image among the good ones decides alone. So n allows k = 2 where
-    half of the images do. Where they do not, a wish is kept and the words warn; without a wish the rate
-    becomes the smallest with k = 2. An impossible wish is an error before training, with the smallest
-    possible rate.
+    calibration scores. With k = 1, one bad image among the good ones decides alone. So n is chosen for
+    k = 2, if at most half of the images are enough for that. If not, a rate that the user or the recipe asks
+    for is kept with a warning, and otherwise the rate becomes the smallest one with k = 2.
+
+    Raises:
+        OnlygoodError: there are too few images, at all or for the rate; the message gives the smallest rate.
     """
     if images < 2 * FEWEST:
         raise OnlygoodError(f"{images} different good images are too few: {2 * FEWEST} are the least")

@@ -20,7 +20,7 @@ from onlygood.runtime.strict import Strict
 
 
 class TaskConfig(Strict):
-    """The pretext task by name, with its own options."""
+    """The name of the pretext task, and its options."""
 
     name: str = "defects"
     options: dict[str, Any] = Field(default_factory=dict)
@@ -29,8 +29,8 @@ class TaskConfig(Strict):
 class RegionsConfig(Strict):
     """The whole image, or squares of ``size`` px every ``stride`` px.
 
-    ``tiles`` are cut out before the encoder; ``cells`` are windows of its last map, for a fraction of the
-    cost.
+    ``tiles`` are cut out and go through the encoder one by one. ``cells`` are windows of the encoder's last
+    feature map, at a fraction of the cost.
     """
 
     kind: Literal["whole", "tiles", "cells"] = "whole"
@@ -56,7 +56,7 @@ class PoolConfig(Strict):
 
 
 class CalibrationConfig(Strict):
-    """Good images that are held out of everything else, to set the threshold."""
+    """Good images that are used only to set the threshold."""
 
     fraction: float = Field(default=0.2, gt=0, lt=1)
     # None: 0.01, or the smallest possible
@@ -81,7 +81,7 @@ class Recipe(Strict):
 
 @dataclass(frozen=True)
 class RecipeEntry(Entry):
-    """Where a recipe is: ``package:file``, the file being a resource of the package."""
+    """Where a recipe is, as ``package:file``; the file is a resource of the package."""
 
     def text(self) -> str:
         """The file's content."""
@@ -102,7 +102,7 @@ def load_recipe(name_or_file: str, overrides: dict[str, Any] | None = None) -> R
     """A recipe by name or from a YAML file; ``overrides`` (dotted keys) replace single values.
 
     Raises:
-        OnlygoodError: an unknown recipe or key, and the nearest is named; no readable YAML.
+        OnlygoodError: an unknown recipe or key (the message names the nearest), or not readable as YAML.
     """
     path = Path(name_or_file)
     if path.suffix in {".yaml", ".yml"}:

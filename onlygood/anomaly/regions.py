@@ -1,4 +1,4 @@
-"""Where the encoder looks: the whole image, tiles that slide over it, or windows of its last feature map."""
+"""Regions of an image: the whole image, tiles of it, or windows of the encoder's last feature map."""
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ class WholeImage(nn.Module):
 
     count = 1
 
-    def look(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
+    def encode(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
         """Features ``(N, 1, D)`` of images ``(N, C, H, W)`` after ``turn`` quarter turns."""
         features: Tensor = encoder(x.rot90(turn, (2, 3)) if turn else x)
         return features[:, None]
@@ -52,16 +52,16 @@ class _Grid(nn.Module):
     def heatmap(self, scores: Tensor) -> Tensor:
         """Region scores ``(N, R)`` to a map of stride-sized squares ``(N, H/stride, W/stride)``.
 
-        Each square is the mean of the regions that cover it, weighted towards those whose centre is near.
+        Each square is the mean of the regions that cover it; regions with a near center weigh more.
         """
         grid = scores.reshape(-1, 1, *self.grid)
         return (functional.conv_transpose2d(grid, self.kernel) / self.coverage)[:, 0]
 
 
 class Tiles(_Grid):
-    """Tiles that go through the encoder one by one: no tile sees beyond its border.
+    """Tiles that go through the encoder one by one, so that no feature depends on pixels outside its tile.
 
-    Two gathers with small index vectors cut them, which every ONNX runtime has.
+    They are cut by two gathers with small index vectors, which every ONNX runtime supports.
     """
 
     rows: Tensor
@@ -80,18 +80,18 @@ class Tiles(_Grid):
         cut = x[:, :, self.rows][:, :, :, self.columns].reshape(-1, x.shape[1], ny, size, nx, size)
         return cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.count, x.shape[1], size, size)
 
-    def look(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
-        """Features ``(N, R, D)`` of the tiles, each turned in its place."""
+    def encode(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
+        """Features ``(N, R, D)`` of the tiles; each tile is turned by itself."""
         tiles = self(x).flatten(0, 1)
         features: Tensor = encoder(tiles.rot90(turn, (2, 3)) if turn else tiles)
         return features.reshape(-1, self.count, features.shape[1])
 
 
 class Cells(_Grid):
-    """Windows of the last feature map, averaged: the image goes through the encoder once.
+    """Means over windows of the last feature map: the image goes through the encoder once.
 
-    A window of ``size`` px is what a tile of that size is, except that it sees past its border; it costs
-    ``(size / stride)²`` times less.
+    A window of ``size`` px covers what a tile of that size covers, but its features also depend on pixels
+    outside. It costs ``(size / stride)²`` times less.
     """
 
     def __init__(self, config: RegionsConfig, height: int, width: int, encoder_stride: int) -> None:
@@ -108,8 +108,8 @@ class Cells(_Grid):
             )
         self.window, self.step = self.size // encoder_stride, self.stride // encoder_stride
 
-    def look(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
-        """Features ``(N, R, D)``; of a turned image, turned back, so that regions stay where they are."""
+    def encode(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
+        """Features ``(N, R, D)``; the map of a turned image is turned back, so regions keep their places."""
         last = encoder.stages(x.rot90(turn, (2, 3)) if turn else x)[-1]
         pooled = functional.avg_pool2d(last.rot90(-turn, (2, 3)) if turn else last, self.window, self.step)
         return pooled.flatten(2).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Images that were given as good and perhaps are not: their scores lie far outside those of the others."""
+"""Images that are given as good but perhaps are not: their scores are far outside those of the others."""
 
 import os
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.images.files import display
 from onlygood.runtime.model.metadata import Suspect
 
-FAR = 10.0  # spreads beyond the upper quartile; a spread is the distance from the median to there
+FAR = 10.0  # spreads above the upper quartile; a spread is the distance from the median to that quartile
 FAR_LOG = 5.0  # the same for the logarithms
-SMALL = 10  # with so many scores spreads are so uncertain that both limits double
-MOST = 20  # suspects that are named
-_FEWEST = 5  # images in a half that a head can be fitted on
+SMALL = 10  # with this number of scores, spreads are so uncertain that both limits double
+MOST = 20  # suspects that are reported
+_FEWEST = 5  # images in a half on which a head can be fitted
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Scores ``(n,)`` of images ``ids (n,)`` by a head that was not fitted on them."""
+    """Scores ``(n,)`` of the images ``ids`` ``(n,)`` by a head that was not fitted on them."""
 
     ids: NDArray[np.int64]
     scores: NDArray[np.float64]
@@ -35,7 +35,7 @@ class Judged:
 def cross_fitted(
     detector: Detector, outputs: Outputs, ids: NDArray[np.int64], names: Sequence[str]
 ) -> Judged:
-    """Training images ``ids (n,)``, each half scored by the head that is fitted on the other.
+    """Score training images ``ids`` ``(n,)``, each half by a head that is fitted on the other half.
 
     A head that was fitted on a bad image has learned that it is good. So has an encoder that was trained on
     it: of one frame of noise among 120 plates the classifier says "clean", and the recipe's heads together
@@ -55,11 +55,12 @@ def cross_fitted(
 
 
 def distances(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far out each of ``scores (n,)`` lies: above 1 it is far outside.
+    """How far out each of ``scores`` ``(n,)`` lies; above 1 is far outside.
 
-    The measure is the upper half's own spread, from the median to the upper quartile, which up to a quarter
-    of bad images do not move. Scores are maxima over regions and skewed; some heads' span powers of ten. So
-    where all are positive a suspect must stand out among the logarithms too.
+    The unit is the spread of the upper half, from the median to the upper quartile, which does not change
+    much while less than a quarter of the images are bad. Scores are maxima over regions and skewed, and those
+    of some heads span powers of ten. So if all are positive, a suspect must stand out among the logarithms
+    too.
     """
     if len(scores) == 0:
         return np.empty(0)
@@ -71,13 +72,16 @@ def distances(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _beyond(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances from the upper quartile in units of the upper spread, which rounding alone does not make."""
+    """Distances from the upper quartile, in spreads; a spread has a lower bound against rounding."""
     middle, upper = np.quantile(x, [0.5, 0.75])
     return np.asarray((x - upper) / max(upper - middle, 1e-3 * abs(upper), 1e-9))
 
 
 def find_suspects(train: Judged, calibration: Judged, paths: Sequence[Path], root: Path) -> list[Suspect]:
-    """The farthest of both parts, each among its own, by paths relative to ``root``; the farthest first."""
+    """Suspects of both parts, the farthest first, with paths relative to ``root``.
+
+    Each image is compared with those of its own part.
+    """
     found: list[tuple[float, Suspect]] = []
     parts: list[tuple[Literal["train", "calibration"], Judged]] = [
         ("train", train),

@@ -12,16 +12,17 @@ Out = TypeVar("Out")
 def map_ahead(
     function: Callable[[In], Out], items: Iterable[In], *, workers: int, ahead: int | None = None
 ) -> Generator[Out, None, None]:
-    """Yield ``function(item)`` of each item, in order; ``items`` is read only a few ahead of what is taken.
+    """Yield ``function(item)`` for each item, in order; ``items`` is read only a few items ahead.
 
-    Threads serve where the function releases the interpreter's lock, as decoding does. Closing the
-    generator, or an interrupt, waits only for the calls that are under way.
+    Threads help only if the function releases the interpreter's lock, as decoding does. Closing the
+    generator, or an interrupt, waits only for the calls that are running.
 
     Args:
-        function: called in threads; what it raises is raised in its turn.
-        items: endless ones will do.
-        workers: threads.
-        ahead: calls that are done or under way at most; by default twice the threads.
+        function: is called in threads; its exception is raised when its result would be yielded.
+        items: may be endless.
+        workers: number of threads.
+        ahead: how many calls may be done or running before their results are taken; by default twice
+            ``workers``.
     """
     most = 2 * workers if ahead is None else ahead
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ahead")

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files so that they are complete or absent, never half written."""
 
 import glob
 import os
@@ -11,7 +11,7 @@ from onlygood.runtime.errors import OnlygoodError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden name beside ``path``; the file written there is flushed to the disk and takes its place.
+    """Yield a hidden name beside ``path``; the file written there is flushed to disk and replaces ``path``.
 
     A kill or a power cut at any instant leaves the old file or the new one. If the block raises, the old one
     stays and nothing else is left behind; what a killed process left, the next one takes away.

@@ -2,7 +2,7 @@
 
 
 class OnlygoodError(Exception):
-    """Something that the user can mend: says what was wrong, with which file, and what to do.
+    """An error that the user can fix: the message says what is wrong, with which file, and what to do.
 
     The command line prints the message without a traceback and exits with 2.
     """
@@ -17,7 +17,7 @@ class ModelError(OnlygoodError):
 
 
 class Interrupted(OnlygoodError):  # noqa: N818 - nobody's error
-    """Stopped by a signal after the work was saved: the command line exits with 128 + its number, not 2."""
+    """A signal stopped the work after it was saved; the command line exits with 128 + the signal's number."""
 
     def __init__(self, message: str, number: int = 2) -> None:
         super().__init__(message)

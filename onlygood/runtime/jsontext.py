@@ -22,11 +22,11 @@ def _finite(value: Any) -> Any:
 
 
 def loads(text: str | bytes) -> Any:
-    """What JSON text says.
+    """The value of JSON text.
 
     Raises:
-        ValueError: it is not JSON, holds a number beyond floats or a key twice, nests too deeply, or is not
-            text that UTF-8 can write.
+        ValueError: it is not JSON, holds a number too large for a float, has a key twice, nests too deeply,
+            or holds text that UTF-8 cannot encode.
     """
     try:
         value = json.loads(

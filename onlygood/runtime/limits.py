@@ -1,6 +1,6 @@
-"""Limits of what may be asked for, the same on the command line, in recipes and in model files."""
+"""Largest and smallest values that are accepted on the command line, in recipes and in model files."""
 
-SMALLEST_RATE = 1e-9  # of false alarms; it needs a thousand million calibration images already
+SMALLEST_RATE = 1e-9  # of false alarms; it already needs a billion calibration images
 LARGEST_SEED = 2**32 - 1
 MOST_THREADS = 1024
 MOST_STEPS = 10**9

@@ -1,12 +1,13 @@
-"""Things by name: our own, and those that other packages bring.
+"""Registries: tasks, heads, encoders and recipes by name, our own and those of other packages.
 
-A package announces a thing as an entry point of the group that the registry names::
+A package adds one by an entry point in the group of the registry::
 
     [project.entry-points."onlygood.tasks"]
     my-task = "my_package.entries:MY_TASK"
 
-The entry point's name is the thing's name. It loads to an `Entry`, ours are entries too, and what an entry
-names is imported when it is made: so a list of all things imports none of them.
+The name of the entry point is the name in the registry. The entry point loads to an `Entry`; our own are
+entries too. The class or function that an entry names is imported only when it is used, so that listing a
+registry imports none of them.
 """
 
 import importlib
@@ -23,12 +24,12 @@ from onlygood.runtime.nearest import nearest
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a thing is, as ``module:name``."""
+    """Where a class or function is, as ``module:name``."""
 
     where: str
 
     def load(self, suffix: str = "") -> Any:
-        """Import the module and give the name, or the name with a suffix."""
+        """Import the module and return what has the name, or the name with ``suffix`` appended."""
         module, _, name = self.where.partition(":")
         return getattr(importlib.import_module(module), name + suffix)
 
@@ -37,12 +38,12 @@ E = TypeVar("E", bound=Entry)
 
 
 class Registry(Mapping[str, E], Generic[E]):
-    """Entries by name; names of our own come first and cannot be replaced.
+    """Entries by name; our own come first and cannot be replaced.
 
     Args:
-        group: entry points to look for.
-        what: an entry in words, such as "pretext task".
-        own: our own entries, of one class; those of other packages must be of it too.
+        group: the group of entry points that other packages use.
+        what: the word for an entry in messages, such as "pretext task".
+        own: our own entries, all of one class; entries of other packages must be of this class too.
     """
 
     def __init__(self, group: str, what: str, own: Mapping[str, E]) -> None:
@@ -54,7 +55,7 @@ class Registry(Mapping[str, E], Generic[E]):
         """The entry of a name.
 
         Raises:
-            OnlygoodError: there is none, and the nearest is named; or it cannot be loaded.
+            OnlygoodError: there is none (the message names the nearest), or it cannot be loaded.
         """
         if name not in self:
             raise OnlygoodError(f"no {self.what} {name!r}; {nearest(name, self)}")

@@ -1,4 +1,4 @@
-"""Typed configuration: an unknown key is an error that names the nearest valid one."""
+"""Typed configuration: an unknown key is an error that names the nearest valid key."""
 
 from typing import Any, Self
 
@@ -15,17 +15,21 @@ def _whole(value: Any) -> Any:
 
 
 WHOLE = BeforeValidator(_whole)  # for Literal, which takes True for 1 and 2.0 for 2
-_MOST_PROBLEMS = 5  # that are told at once
+_MOST_PROBLEMS = 5  # that one message lists
 
 
 class Strict(BaseModel):
-    """Base of every config and metadata class: frozen, finite numbers, no unknown keys, errors for people."""
+    """Base of all configurations and metadata: frozen, finite numbers, no unknown keys, readable errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: Any, source: str) -> Self:
-        """Validate ``values``; ``source`` (a file or an option) is named in the error."""
+        """Validate ``values``; ``source`` is the file or option that the error names.
+
+        Raises:
+            OnlygoodError: the values are not valid.
+        """
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -33,7 +37,11 @@ class Strict(BaseModel):
 
     @classmethod
     def parse_json(cls, text: str, source: str) -> Self:
-        """Validate JSON as a machine wrote it: no text for a number, no fraction for a count."""
+        """Validate JSON with exact types: no text for a number, no fraction for a count.
+
+        Raises:
+            OnlygoodError: the JSON is not valid.
+        """
         try:
             return cls.model_validate_json(text, strict=True)
         except ValidationError as error:

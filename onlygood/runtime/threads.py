@@ -1,4 +1,4 @@
-"""How many threads are ours to use."""
+"""How many threads this process may use."""
 
 import math
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def available_cpus(membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int:
-    """CPUs that this process may keep busy: the lesser of its affinity and its cgroup's quota, rounded up.
+    """CPUs that this process may use: the smaller of its affinity and its cgroup's quota, rounded up.
 
     Args:
         membership: the file that names this process's control group (cgroup v2).

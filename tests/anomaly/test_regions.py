@@ -56,7 +56,7 @@ def test_tiles_are_slices_row_by_row(size: int, stride: int, height: int, width:
 def test_tiles_go_through_the_encoder_one_by_one(turn: int) -> None:
     encoder, x, regions = create_encoder("small").eval(), noise(2, 3, 32, 40), tiles(16, 8, 32, 40)
     with torch.no_grad():
-        features = regions.look(x, encoder, turn)
+        features = regions.encode(x, encoder, turn)
         one = x[1:, :, 8:24, 16:32].rot90(turn, (2, 3))  # second row, third column, of four
         torch.testing.assert_close(features[1:, 1 * 4 + 2], encoder(one), atol=1e-5, rtol=1e-4)
     assert features.shape == (2, 12, 256)
@@ -73,14 +73,14 @@ def test_cells_are_tiles_where_the_encoder_does_not_look_across(
     config = {"size": size, "stride": stride}
     cells = create(height, width, encoder, kind="cells", **config)
     cut = create(height, width, encoder, kind="tiles", **config)
-    torch.testing.assert_close(cells.look(x, encoder, turn), cut.look(x, encoder, turn))
+    torch.testing.assert_close(cells.encode(x, encoder, turn), cut.encode(x, encoder, turn))
     assert cells.count == cut.count
 
 
 def test_cells_are_means_over_windows_of_the_last_map() -> None:
     encoder, x = create_encoder("small").eval(), noise(1, 3, 64, 96)
     with torch.no_grad():
-        features = create(64, 96, encoder, kind="cells", size=32, stride=16).look(x, encoder)
+        features = create(64, 96, encoder, kind="cells", size=32, stride=16).encode(x, encoder)
         last = encoder.stages(x)[-1]  # one value every 16 px: 4 × 6; windows of 2 × 2
         torch.testing.assert_close(features[0, 1 * 5 + 3], last[0, :, 1:3, 3:5].mean(dim=(1, 2)))
     assert features.shape == (1, 3 * 5, 256)
@@ -90,7 +90,7 @@ def test_cells_are_means_over_windows_of_the_last_map() -> None:
 def test_the_whole_image_is_one_region(turn: int) -> None:
     x, encoder = noise(2, 3, 16, 24), create_encoder("small").eval()
     with torch.no_grad():
-        features = create(16, 24, encoder).look(x, encoder, turn)
+        features = create(16, 24, encoder).encode(x, encoder, turn)
         torch.testing.assert_close(features, encoder(x.rot90(turn, (2, 3)))[:, None])
     assert WholeImage().heatmap(torch.tensor([[3.0], [4.0]])).tolist() == [[[3.0]], [[4.0]]]
 

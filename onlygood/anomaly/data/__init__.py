@@ -1,1 +1,1 @@
-"""Layouts, lists and masks: which images are good."""
+"""Layouts, lists and masks: which images of a data set are good."""

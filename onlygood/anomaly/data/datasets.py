@@ -1,4 +1,4 @@
-"""What lies in a folder or a list file: which images are good, which are not, where their masks are."""
+"""Read a folder or a list file: which images are good, which are not, where their masks are."""
 
 import hashlib
 from collections import defaultdict
@@ -18,14 +18,17 @@ __all__ = ["Dataset", "Part", "Sample", "discover", "split_good"]
 
 
 def discover(path: Path | str, part: Part = "all", *, all_good: bool = False) -> Dataset:
-    """Find out what ``path`` holds: a folder (``layouts.py``) or a list (``lists.py``).
+    """Read ``path``: a folder (``layouts.py``) or a list (``lists.py``).
 
-    ``train``: the good images to learn from (of data that are divided those of the training part only).
-    ``test``: the images to judge (of data that are divided the test part; of others everything, so leave out
-    what was learned from). ``all_good``: images in folders whose names say nothing are good.
+    Args:
+        path: the folder or list.
+        part: "train": the good images to learn from; if the data are divided, only those of the training
+            part. "test": the images to judge; if the data are not divided, all images, so the caller must
+            leave out those that the model has learned from.
+        all_good: take images in folders whose names say nothing as good.
 
     Raises:
-        OnlygoodError: nothing there, nothing to tell good from bad by, or nothing in the asked part.
+        OnlygoodError: there is no such file, nothing says which images are good, or the part is empty.
     """
     root = Path(path)
     if part not in get_args(Part):
@@ -40,19 +43,18 @@ def discover(path: Path | str, part: Part = "all", *, all_good: bool = False) ->
 
 
 def split_good(hashes: Sequence[str], counts: Sequence[int], seed: int) -> list[np.ndarray]:
-    """Disjoint id arrays, sorted, of about ``counts`` images each; what is over stays unused.
+    """Split images into disjoint, sorted id arrays of about ``counts`` images each; the rest stays unused.
 
-    ``hashes`` holds one string per image, its content hash (or any name of a group that must stay together,
-    such as a part number). Images of equal hash never come into different arrays. Who goes where is decided
-    by the content alone: groups are taken in the order of sha256(seed, hash), so neither the names of files
-    nor their order matter.
+    ``hashes`` holds one string for each image: its content hash, or the name of a group that must stay
+    together, such as a part number. Images of equal hash are always in the same array. Only the content
+    decides: groups are taken in the order of sha256(seed, hash), so names and order of files do not matter.
 
-    A group goes into the first array that still has room for all of it. Groups for which none has room then
-    go to the array with the most room left. So counts are met exactly if every image is unique, and
-    otherwise missed by less than the size of the largest group.
+    A group goes into the first array that has room for all of it. A group that fits into no array goes, at
+    the end, into the array with the most room. So the counts are exact if all images are unique; otherwise
+    they are missed by less than the size of the largest group.
 
     Raises:
-        OnlygoodError: fewer images than asked for, or groups so large that an array stays empty.
+        OnlygoodError: there are fewer images than asked for, or groups are so large that an array is empty.
     """
     if any(count < 1 for count in counts) or not counts:
         raise OnlygoodError(f"a split needs parts of at least one image, not {list(counts)}")

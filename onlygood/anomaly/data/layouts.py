@@ -1,4 +1,4 @@
-"""Folders of images: which are good, told by the names of folders first and by masks where there are some.
+"""Folders of images: which are good, decided by the names of folders first, and then by masks.
 
 ========== ==========================================================================================
 flat       images directly in the folder, or in one whose name means good: all are taken as good
@@ -8,8 +8,8 @@ mvtec      ``train/good``, ``test/good``, ``test/DEFECT``, ``ground_truth/DEFECT
 masks      folders whose names say nothing, a mask for each image
 ========== ==========================================================================================
 
-Folders called ``images`` and the like say nothing and may stand anywhere. Masks are never taken as images,
-and an image whose mask marks something is not good, whatever its folder is called.
+Folders called ``images`` and the like have no meaning and may be anywhere. Masks are never taken as images,
+and an image whose mask marks something is not good, whatever the name of its folder.
 """
 
 from collections import defaultdict
@@ -28,7 +28,7 @@ _PARTS = ("train", "test")
 
 
 class UnclearFoldersError(OnlygoodError):
-    """Nothing tells good images from others; ``question`` asks whether all are good."""
+    """Nothing says which images are good; ``question`` asks the user whether all are."""
 
     def __init__(self, message: str, question: str) -> None:
         super().__init__(message)
@@ -36,11 +36,11 @@ class UnclearFoldersError(OnlygoodError):
 
 
 def from_folder(root: Path, *, all_good: bool = False) -> Found:
-    """What ``root`` holds; with ``all_good``, folders whose names say nothing hold good images.
+    """Read the folder ``root``; with ``all_good``, images in folders whose names say nothing are good.
 
     Raises:
-        UnclearFoldersError: folders of equal standing, and nothing says which are good.
-        OnlygoodError: no images, or a tree that contradicts itself.
+        UnclearFoldersError: there are several folders, and nothing says which are good.
+        OnlygoodError: there are no images, or the folders contradict each other.
     """
     findings = Findings()
     pairs = _told_apart(root, findings)
@@ -59,7 +59,7 @@ def from_folder(root: Path, *, all_good: bool = False) -> Found:
 
 
 def _told_apart(root: Path, findings: Findings) -> Pairs:
-    """Images below ``root`` and their masks, which may lie beside a root called train, test, images, bad."""
+    """Images below ``root``, and their masks, which may lie beside a root called train, test …."""
     files = [path for path in find_images([root], findings=findings) if path != root]  # root: not listable
     beside: list[Path] = []
     if root.name not in ("", "..") and (
@@ -75,9 +75,9 @@ def _told_apart(root: Path, findings: Findings) -> Pairs:
 
 
 def _grouped(root: Path, images: Sequence[Path]) -> tuple[Path, dict[str, list[Path]]]:
-    """Images by the first folder below ``root`` that says something; "" for those in none.
+    """Images by the first folder below ``root`` whose name has a meaning; "" for those in no such folder.
 
-    A single folder around the whole data set, as archives have, is entered.
+    A single folder around the whole data set, as in archives, is entered.
     """
     groups: dict[str, list[Path]] = defaultdict(list)
     for image in images:
@@ -91,20 +91,20 @@ def _grouped(root: Path, images: Sequence[Path]) -> tuple[Path, dict[str, list[P
 
 
 def _entered(root: Path, images: Sequence[Path]) -> Path:
-    """The folder inside ``root`` that says something and that all ``images`` lie in."""
+    """The folder inside ``root`` that has a meaning and holds all ``images``."""
     folder = images[0].relative_to(root).parts
     depth = next(depth for depth, name in enumerate(folder, 1) if meaning(name) != "images")
     return root.joinpath(*folder[:depth])
 
 
 def _classes(image: Path, root: Path) -> tuple[str, ...]:
-    """Folders of an image below ``root`` that say something."""
+    """Names of the folders of an image below ``root`` that have a meaning."""
     return tuple(composed(name) for name in image.relative_to(root).parts[:-1] if meaning(name) != "images")
 
 
 @dataclass(frozen=True)
 class _Tree:
-    """Images by the first telling folder below ``root``, and what is known of them already."""
+    """Images by the first folder below ``root`` that has a meaning, and their masks."""
 
     root: Path
     groups: dict[str, list[Path]]
@@ -202,7 +202,7 @@ class _Tree:
         return judged + loose, notes + more
 
     def _labeled(self, image: Path, top: Path) -> Sample:
-        """By the folders under ``top``: bad/scratch/1.png is a scratch, good/bad/1.png is not good."""
+        """Label by the folders below ``top``: bad/scratch/1.png is a scratch, good/bad/1.png is not good."""
         names = _classes(image, top)
         if meaning(names[0]) == "good":
             return self._good_unless_named_bad(image)

@@ -1,4 +1,4 @@
-"""List files: one path a line, all good, or CSV ``path,label[,defect][,mask][,group][,split]``."""
+"""List files: one path on each line, all good, or CSV ``path,label[,defect][,mask][,group][,split]``."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ _UNDERSTOOD = "0, 0.0, False, good, OK, normal and the like, 1, 1.0, True, bad, 
 
 @dataclass(frozen=True)
 class _Listed:
-    """What a list says of images, in its order."""
+    """The content of a list, in its order."""
 
     words: str
     samples: list[Sample]
     masks: dict[Path, list[Path]]
-    parts: list[str] | None  # of each image "train", "test" or "" (left out)
-    named: bool  # says itself which are good
+    parts: list[str] | None  # "train", "test" or "" (left out) for each image
+    named: bool  # whether the list itself says which images are good
 
 
 def from_list(path: Path) -> Found:
     """The images that a list names; paths are relative to its folder.
 
-    Masks among them are told by their names, as in folders; a column ``mask`` names others.
+    Masks among them are recognized by their names, as in folders; a column ``mask`` names more.
 
     Raises:
-        OnlygoodError: not a list, unknown labels or splits, or none of its files exists.
+        OnlygoodError: not a list, unknown labels or splits, or none of the files exists.
     """
     text = read_text(path)
     is_csv = path.suffix.lower() in (".csv", ".tsv") or {"path", "label"} <= set(columns(text))
@@ -94,8 +94,11 @@ def _judged(path: Path, listed: _Listed, notes: tuple[str, ...]) -> Found:
 def _labels(path: Path, rows: Sequence[Row]) -> list[int]:
     """0 or 1 for each row.
 
-    An unknown label is no name of a defect, for it may as well be a mistyped "good"; unless the column
-    defect says the same.
+    An unknown label is not taken as the name of a defect, for it may be a mistyped "good"; it is taken so if
+    the column defect has the same name.
+
+    Raises:
+        OnlygoodError: labels are unknown.
     """
     labels, unknown = [], Counter[str]()
     for row in rows:
@@ -122,7 +125,11 @@ def _label(text: str) -> int | None:
 
 
 def _defect(row: Row, label: int) -> str:
-    """The kind of defect of a row; OnlygoodError if it contradicts the label."""
+    """The kind of defect of a row.
+
+    Raises:
+        OnlygoodError: it contradicts the label.
+    """
     text, defect = row.cells["label"], row.cells.get("defect", "")
     if defect.lower() in _NOTHING:
         return "anomalous" if label else "good"

@@ -1,4 +1,4 @@
-"""Which files are masks, and of which images: told by names, beside the image or in a folder of masks."""
+"""Which files are masks, and of which images, by names: beside the image or in a folder of masks."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from onlygood.anomaly.data.names import composed, image_stems, meaning, stem
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.files import display
 
-_LOOKED_AT = 8  # files that are opened to tell masks from photographs where names do not
+_LOOKED_AT = 8  # files that are opened to tell masks from photographs
 
 _Place = tuple[Path, tuple[str, ...] | None, str]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Files told apart; an image may have several masks."""
+    """Images and their masks; an image may have several."""
 
     images: list[Path]
     masks: dict[Path, list[Path]]
@@ -28,11 +28,12 @@ class Pairs:
 def pair(files: Sequence[Path], home: Path) -> Pairs:
     """Tell the images among ``files``, which lie below ``home``, from the masks.
 
-    Masks lie beside their image (``X_mask``, ``X_label``, ``X_GT`` … where X is there too) or in a folder
-    that means masks, under the image's stem, with or without such an addition, and in folders named like the
-    image's. Such a folder may also be a class, as ``label`` is a kind of defect: it is, if its pictures have
-    as many shades as photographs. Files of one name and two endings (``X.jpg``, ``X.png``) are image and mask
-    if those of one ending are photographs and those of the other are not.
+    A mask lies beside its image (``X_mask``, ``X_label``, ``X_GT`` … if there is an X too) or in a folder
+    whose name means masks. There it has the stem of the image, with or without such an addition, and lies in
+    folders with the names of the image's folders. Such a folder may also be a class, since ``label`` may be a
+    kind of defect: it is a class if its pictures have as many shades as photographs. Files of one name and
+    two endings (``X.jpg``, ``X.png``) are image and mask if those of one ending are photographs and those of
+    the other are not.
     """
     trees: dict[Path, list[Path]] = defaultdict(list)
     loose: list[Path] = []
@@ -75,7 +76,7 @@ def pair(files: Sequence[Path], home: Path) -> Pairs:
 
 @lru_cache(1 << 16)
 def _tree(folder: Path, home: Path) -> Path | None:
-    """The outermost folder of masks below ``home`` that ``folder`` is, or lies in."""
+    """The outermost folder of masks below ``home`` that contains or is ``folder``; None if there is none."""
     folders = folder.relative_to(home).parts
     for depth, name in enumerate(folders, 1):
         if meaning(name) == "mask":
@@ -84,7 +85,7 @@ def _tree(folder: Path, home: Path) -> Path | None:
 
 
 def _beside(files: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Masks with the image in the same folder whose name theirs extends, in each format it is saved in."""
+    """Pairs of mask and image in one folder, where the mask's name extends the image's; one per format."""
     at: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
         at[file.parent, stem(file)].append(file)
@@ -97,7 +98,7 @@ def _beside(files: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 
 def _twins(files: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Masks with the image of the same name and another ending."""
+    """Masks with their images, which have the same name and another ending."""
     same: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
         same[file.parent, stem(file)].append(file)
@@ -116,7 +117,7 @@ def _twins(files: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 
 def _photographs(files: Sequence[Path]) -> bool:
-    """Whether most of some files have as many shades as photographs; unreadable ones do not count."""
+    """Whether most of up to eight files have as many shades as photographs; unreadable ones are skipped."""
     votes: Counter[bool] = Counter()
     for file in files[:: -(-len(files) // _LOOKED_AT) or 1]:
         try:
@@ -127,9 +128,10 @@ def _photographs(files: Sequence[Path]) -> bool:
 
 
 def _places(images: Sequence[Path], above: set[Path]) -> dict[_Place, list[Path]]:
-    """Images by a folder of ``above`` that they lie in, the folders right around them, and their stem.
+    """Images by a folder of ``above`` that contains them, the folders between, and their stem.
 
-    All ends of the way down to the image are keys, the empty one too; None is for those without folders.
+    Every ending of the list of folders between is a key, also the empty one; None is the key of images
+    without such folders.
     """
     places: dict[_Place, list[Path]] = defaultdict(list)
     for image in images:
@@ -144,7 +146,7 @@ def _places(images: Sequence[Path], above: set[Path]) -> dict[_Place, list[Path]
 
 
 def _owners(mask: Path, tree: Path, places: dict[_Place, list[Path]]) -> Sequence[Path]:
-    """The one image beside the ``tree`` that a mask in it belongs to, in each format that it is saved in."""
+    """The image beside ``tree`` to which a mask in it belongs, in all formats in which the image is saved."""
     folders = _telling(mask.parent, tree)
     keys = [(folders, name) for name in (stem(mask), *image_stems(stem(mask)))]
     if folders:
@@ -157,7 +159,7 @@ def _owners(mask: Path, tree: Path, places: dict[_Place, list[Path]]) -> Sequenc
 
 
 def _narrowed(images: Sequence[Path], above: Path) -> Sequence[Path]:
-    """Those of the only folder, or of the only one that nothing calls good, or the only one to test on."""
+    """The images of the only folder, of the only one that is not good, or of the only one for tests."""
     bad = [image for image in images if "good" not in map(meaning, _telling(image.parent, above))]
     tests = [image for image in images if "test" in map(str.lower, _telling(image.parent, above))]
     return next((few for few in (images, bad, tests) if len({image.parent for image in few}) == 1), ())
@@ -165,6 +167,6 @@ def _narrowed(images: Sequence[Path], above: Path) -> Sequence[Path]:
 
 @lru_cache(1 << 16)
 def _telling(folder: Path, above: Path) -> tuple[str, ...]:
-    """Names of folders from ``above`` down to ``folder`` that say something, which ``images`` does not."""
+    """Names of the folders from ``above`` down to ``folder`` that have a meaning; ``images`` has none."""
     folders = folder.relative_to(above).parts
     return tuple(composed(name) for name in folders if meaning(name) != "images")

@@ -1,4 +1,4 @@
-"""What names of folders, files and labels mean."""
+"""The meaning of names of folders, files and labels."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ _NAMES = {
     r"|fail(ed)?|reject(ed)?|schlecht",
     "mask": r"(defect|anomaly|pixel)?(masks?|groundtruths?)|gts?|segmentation(class|object)(aug)?"
     r"|labels?|annotations?|segmentations?|segs?|segmaps?",
-    "images": r"images?|imgs?|pictures|photos|jpegimages",  # says nothing of the class
+    "images": r"images?|imgs?|pictures|photos|jpegimages",  # no meaning for the class
 }
 _OF_A_MASK = r"masks?|labels?|gts?|ground[-_ ]?truths?|segs?|segmentations?|annotations?"
 _SUFFIX = re.compile(rf"[-_. ]({_OF_A_MASK})([-_. ]?\d+)?$", re.IGNORECASE)
@@ -23,17 +23,17 @@ _ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp)$", re.IGNORECASE)
 
 @lru_cache(4096)
 def meaning(name: str) -> str:
-    """What a folder or label of this name means, of the keys above; "" if nothing."""
+    """The meaning of a folder or label, one of the keys above; "" if it has none."""
     return next((kind for kind, names in _NAMES.items() if re.fullmatch(names, plain(name))), "")
 
 
 def plain(name: str) -> str:
-    """The name as it is compared: lower case, no spaces, dashes, underscores and dots."""
+    """The name as names are compared: lower case, without spaces, dashes, underscores and dots."""
     return "".join(character for character in name.lower() if character not in " -_.")
 
 
 def stem(path: PurePath) -> str:
-    """The stem as stems are compared: whichever way accents are composed."""
+    """The stem in the form in which stems are compared, with composed accents."""
     return composed(path.stem)
 
 
@@ -43,9 +43,9 @@ def composed(name: str) -> str:
 
 
 def image_stems(mask_stem: str) -> list[str]:
-    """Stems of the image that a mask may belong to by its own stem.
+    """Stems of images to which a mask with this stem may belong.
 
-    ``X_mask``, ``X-GT``, ``X_label_2`` and ``mask_X`` belong to X, and ``X.jpg_mask`` does, too.
+    ``X_mask``, ``X-GT``, ``X_label_2``, ``mask_X`` and ``X.jpg_mask`` belong to X.
     """
     found = [re.sub(pattern, "", mask_stem) for pattern in (_SUFFIX, _PREFIX)]
     found = [name for name in found if name and name != mask_stem]

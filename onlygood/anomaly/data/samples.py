@@ -1,4 +1,4 @@
-"""Images with what is known of them, and the parts of a data set."""
+"""Images with their labels and masks, and the parts of a data set."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ Part = Literal["all", "train", "test"]
 class Sample:
     """One image: label 0 is good, 1 anomalous; defect is ``"good"`` or the defect type.
 
-    ``group`` names the part that it shows, where a list says so.
+    ``group`` names the physical part that the image shows, if a list gives it.
     """
 
     path: Path
@@ -29,7 +29,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The samples of one part, sorted by path, and in words what was found."""
+    """The samples of one part, sorted by path, and a description of what was found."""
 
     samples: tuple[Sample, ...]
     layout: str
@@ -39,7 +39,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything in a tree or list before a part is chosen; undivided ones have the same list twice."""
+    """All samples of a folder or list, by part; if the data are not divided, both parts are the same list."""
 
     root: Path
     layout: str
@@ -49,7 +49,11 @@ class Found:
     notes: tuple[str, ...] = ()
 
     def dataset(self, part: Part) -> Dataset:
-        """The samples of ``part``; raises OnlygoodError if there are none."""
+        """The samples of ``part``.
+
+        Raises:
+            OnlygoodError: there are none.
+        """
         divided = self.train is not self.test
         if part == "train":
             chosen = [sample for sample in self.train if sample.label == 0]
@@ -79,11 +83,11 @@ def some(names: Iterable[str], most: int = 6) -> str:
 def judged_by_masks(
     samples: Sequence[Sample], masks: dict[Path, list[Path]], *, named: bool
 ) -> tuple[list[Sample], tuple[str, ...]]:
-    """The samples with their masks; a "good" one whose mask marks something is anomalous. Notes say so.
+    """The samples with their masks, and notes; a "good" one whose mask marks something becomes anomalous.
 
-    The masks of good samples are read, those of anomalous ones are not. ``named``: it is a name that calls
-    the good samples good, so they stay good if their mask cannot be read; otherwise they are left out, for
-    nothing else tells.
+    Only masks of good samples are read. ``named``: the good samples are called good by a name, so they stay
+    good if their mask cannot be read. If not ``named``, they are left out, since nothing else says whether
+    they are good.
     """
     found: list[Sample] = []
     changed, doubtful, lost, more = 0, [], [], 0
@@ -121,7 +125,7 @@ def judged_by_masks(
 
 
 def _first_that_marks(files: Sequence[Path]) -> tuple[Path | None, list[str]]:
-    """The first mask that is not empty, and what is wrong with those that are no masks."""
+    """The first mask that is not empty, and what is wrong with files that are not masks."""
     reasons = []
     for file in files:
         try:

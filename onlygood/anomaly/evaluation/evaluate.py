@@ -1,4 +1,4 @@
-"""A model file measured on labelled images, through the runtime that will judge them on the device."""
+"""Measure a model file on labeled images, with the same runtime as on the device."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 
 SCHEMA = 1
-ASPECT_TOLERANCE = 0.02  # a mask may have another size than its image, but not another shape
+ASPECT_TOLERANCE = 0.02  # relative; a mask may differ from its image in size, but not in shape
 
 
 def evaluate(
@@ -34,14 +34,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score the test images of a data set and measure; the result can be written as JSON.
 
-    Images that the model was fitted or calibrated on, or whose pixels are equal to those of one, are left
-    out, if the model file lists their hashes; ``excluded_seen`` counts them, or is None if it does not.
-    Unreadable images are named and left out. Of good images alone the rate of false alarms is measured, of
-    anomalous ones alone that of detections; what needs both is None then, as pixel metrics are without
-    masks. ``output`` is a folder for pictures, ``scores.csv`` and ``metrics.json``.
+    Images with equal file or pixels to one that the model was fitted or calibrated on are left out, if the
+    model file lists hashes; ``excluded_seen`` counts them, or is None without hashes. Unreadable images are
+    listed and left out. With good images alone the rate of false alarms is measured, and with anomalous ones
+    alone the rate of detections; metrics that need both are then None. Pixel metrics are None without masks.
+    ``output`` is a folder for pictures, ``scores.csv`` and ``metrics.json``.
 
     Raises:
-        OnlygoodError: no data set, no model, or no image left to test on.
+        OnlygoodError: the data set or the model cannot be read, or no image is left to test on.
     """
     dataset = discover(dataset_path, "test")
     detector = Detector.load(model_path, threads=threads)
@@ -62,7 +62,11 @@ def evaluate(
 
 
 def _check_any(dataset: Dataset, scores: Scores) -> None:
-    """Some image must be left, or the message says where they went."""
+    """Check that there is an image to test on.
+
+    Raises:
+        OnlygoodError: there is none; the message says why.
+    """
     if scores.scored:
         return
     why = f"found {len(dataset.samples)} ({dataset.description})"
@@ -76,7 +80,7 @@ def _check_any(dataset: Dataset, scores: Scores) -> None:
 
 
 def _measure(detector: Detector, dataset: Dataset, scores: Scores, seed: int) -> dict[str, Any]:
-    """Everything that is said of the scores, as JSON values; None is what needs images that are missing."""
+    """The measurements as JSON values; None if the images that one needs are missing."""
     good, bad = scores.of(0), scores.of(1)
     defects = [image.sample.defect for image in scores.scored if image.sample.label]
     both = len(good) > 0 and len(bad) > 0
@@ -156,9 +160,10 @@ def _measure_pixels(scores: Scores, spec: InputSpec, seed: int) -> dict[str, Any
 
 
 def _mask(image: Scored) -> tuple[NDArray[np.bool_], str]:
-    """The image's mask ``(H, W)``, all False for a good image, and what is odd about it.
+    """The image's mask ``(H, W)``, all False for a good image, and what is suspicious about it.
 
-    ImageError if it shows no defect of this image.
+    Raises:
+        ImageError: the mask is empty, is a photograph, or has another shape than the image.
     """
     if image.sample.mask is None:
         return np.zeros((image.height, image.width), bool), ""

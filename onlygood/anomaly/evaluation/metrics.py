@@ -1,13 +1,11 @@
 """How well scores tell anomalous images from good ones, with 95 % intervals.
 
-Scores are higher for more anomalous images and only their order matters: every metric here is the same for
-scores and for any strictly increasing function of them. Ties are never broken: images of equal score are
-flagged together.
+Higher scores mean more anomalous, and only their order matters: every metric here is the same for scores and
+for any strictly increasing function of them. Ties are not broken: images of equal score are flagged together.
 
-Intervals are percentile bootstrap intervals, stratified: good and anomalous images are drawn again
-separately, so their numbers stay as they are. They tell how the result would vary with other test images,
-not with another training. Where all draws agree (a perfect separation) the interval has no width; it is too
-narrow then.
+Intervals are stratified percentile bootstrap intervals: good and anomalous images are resampled separately,
+so that their numbers do not change. An interval says how the result varies with other test images, not with
+another training. If all draws agree (a perfect separation), the interval has no width and is too narrow.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,22 +34,21 @@ class Estimate(NamedTuple):
 
 
 class ImageMetrics(NamedTuple):
-    """What the ranking of the images is worth, without any threshold having been chosen."""
+    """How good the ranking of the images is, whatever the threshold."""
 
     auroc: Estimate
     average_precision: Estimate
     fpr95: Estimate  # false-alarm rate at the largest threshold that detects 95 %
     f1_max: Estimate
-    f1_threshold: (
-        float  # "score >= this" has the best F1; chosen by test labels, so not for use in production
-    )
+    # "score >= this" has the best F1; test labels choose it, so it is not for use in production.
+    f1_threshold: float
 
 
 def image_metrics(good: Floats, bad: Floats, *, seed: int, draws: int = DRAWS) -> ImageMetrics:
     """Metrics of the scores of good images ``(n,)`` and of anomalous ones ``(m,)``.
 
     Raises:
-        OnlygoodError: one of the two is empty, or a score is not finite.
+        OnlygoodError: one of the two arrays is empty, or a score is not finite.
     """
     thresholds, good_at, bad_at = _levels(good, bad)
     levels = len(thresholds)
@@ -73,7 +70,10 @@ def auroc(good: Floats, bad: Floats) -> float:
 def per_defect(
     good: Floats, bad: Floats, defects: Sequence[str], *, seed: int, draws: int = DRAWS
 ) -> dict[str, tuple[Estimate, int]]:
-    """AUROC of each defect type against all good images, and its number; ``defects`` names ``bad``."""
+    """AUROC of each defect type against all good images, and its number of images.
+
+    ``defects`` has one name for each score in ``bad``.
+    """
     names = np.asarray(defects)
     found = {}
     for name in sorted(set(defects)):
@@ -83,7 +83,11 @@ def per_defect(
 
 
 def rate(hits: int, total: int) -> Estimate:
-    """``hits / total`` with its Clopper-Pearson interval, too wide rather than too narrow."""
+    """``hits / total`` with its Clopper-Pearson interval, which is rather too wide than too narrow.
+
+    Raises:
+        OnlygoodError: ``hits`` and ``total`` are not a rate.
+    """
     if not 0 <= hits <= total or total == 0:
         raise OnlygoodError(f"{hits} of {total} is no rate")
     tail = (1 - CONFIDENCE) / 2
@@ -107,7 +111,7 @@ def interval(value: float, drawn: Floats) -> Estimate:
 
 
 def _levels(good: Floats, bad: Floats) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
-    """Distinct scores, descending, and at which of them each image lies."""
+    """The distinct scores, descending, and the index of each image's score among them."""
     for scores, kind in ((good, "good"), (bad, "anomalous")):
         if len(scores) == 0:
             raise OnlygoodError(f"no {kind} images to measure on; both good and anomalous ones are needed")
@@ -129,7 +133,7 @@ def _count(at: NDArray[np.intp], levels: int) -> NDArray[np.intp]:
 def _resampled(
     good_at: NDArray[np.intp], bad_at: NDArray[np.intp], levels: int, seed: int, draws: int
 ) -> Iterator[list[NDArray[np.intp]]]:
-    """Counts per score ``(some draws, levels)`` of good and of anomalous images drawn again."""
+    """Counts per score ``(B, levels)`` of resampled good and anomalous images, B draws at a time."""
     rng = np.random.default_rng(seed)
     step = max(1, _CELLS // levels)
     for start in range(0, draws, step):
@@ -148,9 +152,9 @@ def _curve_metrics(
     false, true = np.cumsum(good, axis=1), np.cumsum(bad, axis=1)
     n, m = false[:, -1:], true[:, -1:]
     auroc = ((true - bad / 2) * good).sum(axis=1) / (n * m)[:, 0]
-    flagged = np.maximum(true + false, 1)  # levels above the highest drawn score flag nothing
+    flagged = np.maximum(true + false, 1)  # nothing is flagged above the highest drawn score
     precision = (bad * (true / flagged)).sum(axis=1) / m[:, 0]
-    enough = np.argmax(true >= 0.95 * m - 1e-9, axis=1)  # the first; 0.95 m may be rounded up
+    enough = np.argmax(true >= 0.95 * m - 1e-9, axis=1)  # the first level; 0.95 m may be rounded up
     fpr95 = np.take_along_axis(false, enough[:, None], axis=1)[:, 0] / n[:, 0]
     f1 = 2 * true / (true + false + m)
     best = np.argmax(f1, axis=1)
@@ -161,8 +165,8 @@ def _curve_metrics(
 
 BINS = 2048
 FPR_LIMIT = 0.3  # of AUPRO, as in Bergmann et al., "The MVTec Anomaly Detection Dataset", 2021
-_BLOCK = 1 << 20  # pixels that are sorted into bins at a time
-_SAMPLE = 4_000_000  # values that the bins are chosen from
+_BLOCK = 1 << 20  # pixels that are sorted into bins at once
+_SAMPLE = 4_000_000  # the bins are chosen from at most so many values
 _EVERY_NEIGHBOR = np.ones((3, 3), int)
 
 
@@ -171,22 +175,22 @@ class PixelMetrics(NamedTuple):
 
     auroc: Estimate
     aupro: Estimate
-    binning_error: float  # neither value is further than this from that of unbinned heatmaps
+    binning_error: float  # neither value differs by more than this from that of unbinned heatmaps
     regions: int
 
 
 class PixelCurves:
-    """Gathers heatmaps and masks image by image, keeping three histograms of each and no pixels.
+    """Collects heatmaps and masks image by image, and keeps three histograms of each instead of the pixels.
 
-    Heatmap values are sorted into at most `BINS` bins, whose edges are quantiles of ``values (n,)``, a
-    sample of what will be added; with fewer distinct values each has its own bin. An image then takes 24 kB
-    whatever its size. Between two edges the curves are taken to be straight. They rise monotonically, so
-    each bin's share of the area is off by at most half of its width times its height; these add up to
-    ``binning_error``.
+    Heatmap values are sorted into at most `BINS` bins. The edges are quantiles of ``values`` ``(n,)``, a
+    sample of the values to be added; if there are fewer distinct values, each has its own bin. An image then
+    takes 24 kB, whatever its size. Between two edges the curves are taken as straight lines. They rise
+    monotonically, so the area in a bin is wrong by at most half of its width times its height; the sum of
+    these is ``binning_error``.
 
-    AUPRO is the mean overlap with the defect regions (of pixels that touch, also by a corner) as a function
-    of the share of defect-free pixels flagged, integrated up to a share of 0.3 and divided by 0.3: every
-    region counts the same, large or small. A heatmap that says nothing gets 0.15.
+    AUPRO is the mean overlap with the defect regions (connected pixels, corners included) as a function of
+    the share of defect-free pixels that are flagged, integrated up to a share of 0.3 and divided by 0.3.
+    Every region counts the same, large or small. A heatmap without information gets 0.15.
     """
 
     def __init__(self, values: NDArray[np.float32]) -> None:
@@ -216,10 +220,10 @@ class PixelCurves:
         self._regions.append(count)
 
     def metrics(self, *, seed: int, draws: int = DRAWS) -> PixelMetrics:
-        """Both metrics over all pixels, with intervals from drawing whole images again.
+        """Both metrics over all pixels, with intervals from resampling whole images.
 
         Raises:
-            OnlygoodError: no image has a defect region, or none a defect-free pixel.
+            OnlygoodError: no image has a defect region, or no image has a defect-free pixel.
         """
         regions = np.array(self._regions)
         defective = np.flatnonzero(regions > 0)
@@ -239,7 +243,7 @@ class PixelCurves:
 
 
 def sample_values(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values ``(n,)`` of some of ``heatmaps (N, h, w)`` as they are between the cells, where pixels lie."""
+    """Values ``(n,)`` of some of ``heatmaps`` ``(N, h, w)``, interpolated between cells as for pixels."""
     height, width = (4 * cells for cells in heatmaps.shape[1:])
     some = heatmaps[:: 1 + len(heatmaps) * height * width // _SAMPLE]
     return np.concatenate([on_image(one, width, height, (0, 0, width, height)).reshape(-1) for one in some])
@@ -248,9 +252,9 @@ def sample_values(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
 def on_image(
     heatmap: NDArray[np.float32], width: int, height: int, box: tuple[float, float, float, float]
 ) -> NDArray[np.float32]:
-    """Draw ``heatmap (h, w)`` bilinearly into a box (left, upper, right, lower) of an image.
+    """Draw ``heatmap`` ``(h, w)`` bilinearly into a box (left, upper, right, lower) of an image.
 
-    Pixels outside the box, which the model did not see, get minus infinity: they are never flagged.
+    The model does not see pixels outside the box: they get minus infinity and are never flagged.
     """
     left, upper, right, lower = box
     y0, y1, fy, above = _taps(height, upper, lower, heatmap.shape[0])
@@ -263,7 +267,7 @@ def on_image(
 
 
 def _taps(length: int, start: float, end: float, cells: int) -> tuple[Any, Any, Floats, NDArray[np.bool_]]:
-    """Of an axis' pixel centres: the cells before and after, the weight of the latter, which are outside."""
+    """For pixel centers of an axis: the cells before and after, the weight of the second, what is outside."""
     at = (np.arange(length) + 0.5 - start) / (end - start) * cells
     outside = (at < 0) | (at > cells)
     at = np.clip(at - 0.5, 0, cells - 1)
@@ -274,7 +278,7 @@ def _taps(length: int, start: float, end: float, cells: int) -> tuple[Any, Any, 
 def _drawn_images(
     good: NDArray[np.intp], bad: NDArray[np.intp], seed: int, draws: int
 ) -> Iterator[NDArray[np.intp]]:
-    """How often each image is drawn ``(some draws, N)``, good and defective images apart."""
+    """How often each image is drawn, ``(B, N)`` for B draws at a time; good and defective ones apart."""
     rng = np.random.default_rng(seed)
     total = len(good) + len(bad)
     step = max(1, _CELLS // max(BINS, total))
@@ -289,7 +293,7 @@ def _drawn_images(
 
 
 def _pixel_areas(weights: Any, histograms: list[Floats], regions: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """AUROC and AUPRO ``(2, B)`` of images that count ``weights (B, N)`` times, and their binning errors."""
+    """AUROC and AUPRO ``(2, B)``, and their binning errors; images count ``weights`` ``(B, N)`` times."""
     good, bad, overlap = (np.cumsum((weights @ rows)[:, ::-1], axis=1) for rows in histograms)
     false = good / good[:, -1:]
     roc, roc_error = _area(false, bad / bad[:, -1:], 1.0)
@@ -298,7 +302,7 @@ def _pixel_areas(weights: Any, histograms: list[Floats], regions: NDArray[np.int
 
 
 def _area(x: Floats, y: Floats, limit: float) -> tuple[Floats, Floats]:
-    """Mean height ``(B,)`` of the curves (0, 0), ``x, y (B, K)`` up to x = limit, and its greatest error."""
+    """Mean height ``(B,)`` up to x = limit of curves from (0, 0) through ``x, y`` ``(B, K)``; its error."""
     x, y = (np.insert(values, 0, 0.0, axis=1) for values in (x, y))
     rise, run = np.diff(y), np.diff(x)
     width = np.diff(np.minimum(x, limit))

@@ -1,4 +1,4 @@
-"""Heatmaps laid over the images that they speak of, and which images are worth showing."""
+"""Heatmaps drawn over their images, and the choice of images to show."""
 
 import re
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from onlygood.runtime.images.reader import load_image
 from onlygood.runtime.images.resize import paste_box
 from onlygood.runtime.images.spec import InputSpec
 
-OUTLINE = (86, 180, 233)  # of the true defect: sky blue, which the heat colours do not hold
+OUTLINE = (86, 180, 233)  # of the true defect: sky blue, which is not among the heatmap's colors
 SIDE = 640  # longest side of an overlay, pixels
 
 
 def chosen(scores: Scores, threshold: float, count: int) -> dict[str, list[int]]:
-    """Indices of the images on the contact sheet by the title of their row.
+    """Indices of the images on the contact sheet, by the title of their row.
 
-    The detected and the missed images are taken from the defect types by turns, so that each type is seen.
+    Detected and missed images are taken from the defect types in turn, so that each type is shown.
     """
     order = sorted(range(len(scores.scored)), key=lambda index: -scores.scored[index].score)
     good = [index for index in order if scores.scored[index].sample.label == 0]
@@ -39,11 +39,11 @@ def chosen(scores: Scores, threshold: float, count: int) -> dict[str, list[int]]
 
 
 def heat_range(scores: Scores) -> tuple[float, float]:
-    """Heatmap values at which colour begins and is full, the same for all pictures.
+    """Heatmap values at which color begins and at which it is full, the same for all pictures.
 
-    It begins at the 99 % quantile of the good images' values, so that what good images show stays clear, and
-    is full at the median of the anomalous images' highest values. Where one of the two kinds is missing, all
-    images stand in for it.
+    Color begins at the 99 % quantile of the values of good images, so that normal values stay transparent. It
+    is full at the median of the highest values of anomalous images. If one of the two kinds is missing, all
+    images are used in its place.
     """
     labels = np.array([image.sample.label for image in scores.scored])
     everything = np.arange(len(labels))
@@ -60,7 +60,7 @@ def heat_range(scores: Scores) -> tuple[float, float]:
 def picture(
     image: Scored, heatmap: NDArray[np.float32], spec: InputSpec, heat: tuple[float, float]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-    """The image and its overlay, uint8 ``(H, W, 3)`` of at most `SIDE`; None if it has become unreadable."""
+    """The image and its overlay, uint8 ``(H, W, 3)`` of at most `SIDE`; None if it can no longer be read."""
     scale = min(1.0, SIDE / max(image.width, image.height))
     width, height = (min(max(8, round(side * scale)), 8192) for side in (image.width, image.height))
     view = InputSpec(height=height, width=width, channels=3, resize="stretch", bit_depth=spec.bit_depth)
@@ -81,9 +81,9 @@ def overlay(
     heat: tuple[float, float],
     mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """Lay ``heatmap (H, W)`` over ``pixels (H, W, 3)``: nothing below heat[0], full colour from heat[1] on.
+    """Draw ``heatmap`` ``(H, W)`` over ``pixels`` ``(H, W, 3)``: clear below heat[0], full from heat[1].
 
-    The outline of ``mask (H, W)``, the true defect, is drawn in sky blue.
+    The outline of ``mask`` ``(H, W)``, the true defect, is drawn in sky blue.
     """
     low, high = heat
     strength = np.clip((heatmap - low) / (high - low), 0, 1)
@@ -104,7 +104,7 @@ def _mask(image: Scored, width: int, height: int) -> NDArray[np.bool_] | None:
     try:
         mask = read_mask(image.sample.mask).defect
     except ImageError:
-        return None  # it is named in the metrics
+        return None  # the metrics list it
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
@@ -119,7 +119,7 @@ def _safe(word: str) -> str:
 
 
 def _by_turns(indices: Sequence[int], scores: Scores) -> list[int]:
-    """The indices, in their order within a defect type, one of each type at a time."""
+    """The indices, one of each defect type in turn; within a type the order stays."""
     turn: dict[str, int] = {}
     keyed = []
     for index in indices:
@@ -138,7 +138,7 @@ def pair(pixels: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def framed(picture: NDArray[np.uint8], ratio: float) -> NDArray[np.uint8]:
-    """On white of height / width ``ratio``, at the upper left, so that titles stand in rows."""
+    """The picture at the upper left of a white canvas of height / width ``ratio``, so that titles align."""
     height, width = picture.shape[:2]
     frame = np.full((max(height, round(width * ratio)), max(width, round(height / ratio)), 3), 255, np.uint8)
     frame[:height, :width] = picture

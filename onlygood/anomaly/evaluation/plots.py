@@ -1,7 +1,7 @@
-"""What `evaluate` leaves behind for people: ROC, score distributions, heatmaps on images, and the numbers.
+"""The report of `evaluate`: ROC, score distributions, heatmaps on images, and the numbers.
 
-Colours are Okabe and Ito's, which colour-blind people can tell apart, and nothing is said by colour alone.
-Figures are made without pyplot, so nothing global is touched.
+Colors are those of Okabe and Ito, which color-blind people can distinguish, and color is never the only sign.
+Figures are made without pyplot, so that nothing global changes.
 """
 
 import os
@@ -63,7 +63,7 @@ def write_report(folder: Path, result: dict[str, Any], scores: Scores, spec: Inp
     table = scores_table(scores, result["threshold"])
     _write(folder / "scores.csv", lambda path: path.write_bytes(table.encode("utf-8", "surrogateescape")))
     if result["image_auroc"] is None:
-        (folder / "roc.png").unlink(missing_ok=True)  # of an earlier evaluation
+        (folder / "roc.png").unlink(missing_ok=True)  # left by an earlier evaluation
     else:
         _save(roc_figure(result, scores), folder / "roc.png")
     _save(score_figure(result, scores), folder / "scores.png")
@@ -82,7 +82,7 @@ def write_report(folder: Path, result: dict[str, Any], scores: Scores, spec: Inp
 
 
 def scores_table(scores: Scores, threshold: float) -> str:
-    """CSV, one line an image, highest score first; unreadable ones last, without a score."""
+    """CSV with one line for each image, highest score first; unreadable images last, without a score."""
     lines = [csv_line(["path", "label", "defect", "score", "p_value", "anomalous", "error"])]
     for image in sorted(scores.scored, key=lambda image: -image.score):
         sample = image.sample
@@ -167,7 +167,7 @@ def sheet_figure(
     scores: Scores,
     threshold: float,
 ) -> Figure:
-    """Contact sheet: each image beside itself under its heatmap, a row for each kind of outcome."""
+    """Contact sheet: each image beside its overlay, one row for each kind of outcome."""
     with mpl.rc_context(STYLE):
         pairs = {index: pair(*both) for index, both in pictures.items()}
         ratio = float(np.median([both.shape[0] / both.shape[1] for both in pairs.values()] or [0.5]))
@@ -243,10 +243,10 @@ def _beside(axes: Axes, rows: list[tuple[str, str, str]]) -> None:
 
 
 def _score_axis(axes: Axes, values: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
-    """Scale of the score axis and edges of bins, equally wide as they are seen; the threshold is an edge.
+    """Set the scale of the score axis; returns bin edges of equal visible width, the threshold among them.
 
-    Where a few scores lie far out the scale is inverse hyperbolic sine around the median, which is linear for
-    the bulk and logarithmic for the tail.
+    If a few scores are far out, the scale is the inverse hyperbolic sine around the median, which is linear
+    for most scores and logarithmic for the tail.
     """
     low, high = float(min(values.min(), threshold)), float(max(values.max(), threshold))
     bulk = float(np.quantile(values, 0.75) - np.quantile(values, 0.05))
@@ -290,16 +290,15 @@ def _strip(
 
 
 def _cut(name: str, length: int) -> str:
-    """The end of a long name, which tells files apart more often than its beginning."""
+    """The end of a long name, which distinguishes files more often than the beginning."""
     return name if len(name) <= length else "…" + name[1 - length :]
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Without a creation date or version, so that equal pictures are equal files."""
+    """Write without creation date or version, so that equal pictures are equal files."""
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing from font"
-        )  # names in scripts that the font lacks
+        # Names may be in scripts that the font lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         _write(path, lambda part: figure.savefig(part, format="png", dpi=150, metadata={"Software": None}))
 
 

@@ -1,4 +1,4 @@
-"""Test images and what a model says of them, through the runtime that will judge them on the device."""
+"""Score test images with the same runtime as on the device."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ OnProgress = Callable[[int, int], None]  # images done, images in all
 
 @dataclass(frozen=True)
 class Scored:
-    """One test image and what the model says of it."""
+    """One test image and its score."""
 
     sample: Sample
     score: float
@@ -37,14 +37,14 @@ class Scored:
 
 @dataclass(frozen=True)
 class Scores:
-    """All test images; ``heatmaps (N, h, w)`` lie in a temporary file that is gone with the array."""
+    """All test images; ``heatmaps`` ``(N, h, w)`` is mapped from a temporary file that is deleted with it."""
 
     scored: list[Scored]
     heatmaps: NDArray[np.float32]
     unreadable: list[tuple[Sample, str]]
-    seen: int  # left out because the model was fitted on them
+    seen: int  # number of images left out because the model was fitted on them
     seconds: float
-    notes: list[str] = field(default_factory=list)  # on what the reader did, each kind with its number
+    notes: list[str] = field(default_factory=list)  # of the reader, each kind with its count
 
     def of(self, label: int) -> NDArray[np.float64]:
         """Scores of the images with this label."""
@@ -58,7 +58,7 @@ def score_samples(
     progress: OnProgress | None = None,
     reader: ReadOptions = DEFAULTS,
 ) -> Scores:
-    """Score each sample unless the hash of its file or of its pixels begins with one of ``seen``."""
+    """Score each sample, except those whose file or pixels have a hash that begins with one of ``seen``."""
     scored: list[Scored] = []
     notes = NoteCounts()
     unreadable: list[tuple[Sample, str]] = []
@@ -90,7 +90,7 @@ def score_samples(
 def _read(
     samples: Sequence[Sample], spec: InputSpec, seen: frozenset[str], reader: ReadOptions, workers: int = 2
 ) -> Iterator[tuple[Sample, LoadedImage | ImageError | None]]:
-    """Images in the order of the samples, a few read ahead by threads; None for a seen one."""
+    """Images in the order of the samples, read a few ahead by threads; None for a seen image."""
 
     def read(sample: Sample) -> LoadedImage | ImageError | None:
         try:

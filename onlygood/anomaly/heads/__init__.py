@@ -1,1 +1,1 @@
-"""One-class heads: from what the encoder says of regions to scores; one file a head."""
+"""One-class heads: from the encoder's outputs for regions to scores; one file for each head."""

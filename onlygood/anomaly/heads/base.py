@@ -1,4 +1,4 @@
-"""The contract of every head: fit on good images' outputs, score regions, keep what was fitted in buffers."""
+"""The contract of every head: fit on outputs of good images, score regions, keep fitted state in buffers."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, Self
@@ -27,7 +27,7 @@ class Head(nn.Module, ABC):
         self.config = config or self.Config()
 
     def prepare(self, task: Task) -> None:
-        """Take from the trained task what no output holds; called once, before ``fit``."""
+        """Take from the trained task what outputs do not hold; called once, before ``fit``."""
 
     @abstractmethod
     def fit(self, outputs: Outputs) -> Self:

@@ -14,8 +14,8 @@ from onlygood.runtime.strict import Strict
 class CenterDistance(Head):
     """Squared distance to the center that the task pulled features to, or else to the mean feature.
 
-    ``‖φ(x) - c‖²`` (Deep SVDD, Ruff et al. 2018); a soft boundary's radius only shifts it, so it is left to
-    the calibration.
+    ``‖φ(x) - c‖²`` (Deep SVDD, Ruff et al. 2018). The radius of the soft boundary only shifts the score, so
+    it is left out: the calibration sets the threshold.
     """
 
     center: Tensor

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.outputs import Outputs
 
-_SAMPLE = 20_000  # regions that a spread is measured on, at most
+_SAMPLE = 20_000  # a spread is measured on at most so many regions
 
 
 class Ensemble(Head):
-    """Mean of heads, each in units of its own spread over the good regions: heads see different defects.
+    """Mean of heads, each in units of its own spread over good regions: heads differ in what they see.
 
-    Centre and spread are the median and the distance from there to the 99th percentile: what matters is how
-    far out the tail begins, and the few regions beyond it do not move that.
+    The center is the median, and the spread is the distance from the median to the 99th percentile. This says
+    where the tail begins, and the few regions beyond it do not change that.
     """
 
     centers: Tensor
@@ -32,8 +32,8 @@ class Ensemble(Head):
     def fit(self, outputs: Outputs) -> Self:
         """Fit the heads, and measure the spread of scores of regions that a head has not seen.
 
-        Every other image is scored by a copy that is fitted on those between: of what it remembers, nearest
-        neighbours would tell no distance at all.
+        Every second image is scored by a copy of the head that is fitted on the other images: nearest
+        neighbors have distance zero to the regions that they keep.
         """
         seen, unseen = outputs.take(slice(0, None, 2)), outputs.take(slice(1, None, 2))
         few = max(1, _SAMPLE // outputs.features.shape[1])

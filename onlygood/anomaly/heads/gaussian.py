@@ -1,4 +1,4 @@
-"""One Gaussian of the features."""
+"""One Gaussian over the features."""
 
 from typing import Self
 
@@ -12,9 +12,9 @@ from onlygood.runtime.strict import Strict
 
 
 class Gaussian(Head):
-    """Mahalanobis distance to the good regions' mean, covariance shrunk after Ledoit & Wolf (2004).
+    """Mahalanobis distance to the mean of good regions; covariance shrunk as in Ledoit & Wolf (2004).
 
-    The shrinkage keeps it well-conditioned where features are many and images few.
+    The shrinkage keeps the covariance well-conditioned with many features and few images.
     """
 
     mean: Tensor
@@ -26,15 +26,15 @@ class Gaussian(Head):
         self.register_buffer("whiten", torch.eye(dim))
 
     def fit(self, outputs: Outputs) -> Self:
-        """Mean ``(D,)`` and a matrix ``(D, D)`` under which the features are white."""
+        """Find the mean ``(D,)`` and a matrix ``(D, D)`` that whitens the features."""
         from sklearn.covariance import ledoit_wolf  # noqa: PLC0415
 
         x = plain_features(outputs).flatten(0, 1).double().cpu().numpy()
         mean = x.mean(axis=0)
         covariance, _ = ledoit_wolf(x - mean, assume_centered=True)
         values, vectors = np.linalg.eigh(covariance)
-        # Directions in which features hardly vary against their own size are rounding, not information:
-        # enlarged, they would make scores differ between machines. Dead units have no variance at all.
+        # Where features vary little compared with their size, the variation is rounding, not information.
+        # Whitening would enlarge it, and scores would differ between machines. Dead units do not vary at all.
         floor = max(1e-6 * float(np.square(x).mean()), 1e-6 * values[-1], 1e-12)
         self.mean.copy_(torch.from_numpy(mean))
         self.whiten.copy_(torch.from_numpy(vectors / np.sqrt(np.maximum(values, floor))))

@@ -11,14 +11,14 @@ from onlygood.anomaly.heads.base import Head, plain_features
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.strict import Strict
 
-CANDIDATES = 30_000  # regions that the coreset is chosen from
+CANDIDATES = 30_000  # the coreset is chosen from at most so many regions
 
 
 def greedy_coreset(x: Tensor, count: int, start: int = 0) -> Tensor:
-    """Ids ``(count,)`` of points that cover ``x (M, D)``: each next one is the farthest from those chosen.
+    """Ids ``(count,)`` of points that cover ``x`` ``(M, D)``: each new one is the farthest from those chosen.
 
-    Gonzalez 1985, as used by PatchCore (Roth et al. 2022); the largest distance left is at most twice the
-    optimum.
+    Gonzalez 1985, as used by PatchCore (Roth et al. 2022, arXiv:2106.08265). The largest distance of a point
+    to the chosen ones is at most twice the optimum.
     """
     nearest = torch.full((x.shape[0],), float("inf"), device=x.device)
     chosen = torch.empty(count, dtype=torch.long, device=x.device)
@@ -31,7 +31,7 @@ def greedy_coreset(x: Tensor, count: int, start: int = 0) -> Tensor:
 
 
 class NeighborsConfig(Strict):
-    """How many regions the coreset keeps, and how many of them count."""
+    """How many regions the coreset keeps, and to how many of them distances are averaged."""
 
     size: int = Field(default=2048, ge=1)
     neighbors: int = Field(default=1, ge=1)
@@ -49,7 +49,7 @@ class NearestNeighbors(Head):
         self.register_buffer("bank", torch.zeros(self.config.size, dim))
 
     def fit(self, outputs: Outputs) -> Self:
-        """Choose the coreset; a smaller set of regions is kept whole."""
+        """Choose the coreset; if there are fewer regions, all are kept."""
         x = functional.normalize(plain_features(outputs).flatten(0, 1).float(), dim=1)
         if len(x) > CANDIDATES:
             x = x[torch.linspace(0, len(x) - 1, CANDIDATES, device=x.device).long()]
@@ -61,6 +61,6 @@ class NearestNeighbors(Head):
         """``(N, R)`` in [0, 2]."""
         x = functional.normalize(plain_features(outputs).float(), dim=2)
         nearest = (x @ self.bank.T).topk(min(self.config.neighbors, len(self.bank)), dim=2).indices
-        # From the difference: 2 - 2 cos loses half of the digits where neighbours are near.
+        # Computed from the difference: 2 - 2 cos loses half of the digits if neighbors are near.
         squared = (x[:, :, None] - self.bank[nearest]).square().sum(dim=3)
         return squared.clamp(min=1e-12).sqrt().mean(dim=2)

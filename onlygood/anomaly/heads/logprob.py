@@ -14,20 +14,24 @@ from onlygood.runtime.errors import OnlygoodError
 class LogProbability(Head):
     """Minus the mean log-probability of the true transform: ``-1/K Σ_k log p_k(T_k x)``.
 
-    With four rotations it is the rotation classifier's confidence (Hendrycks et al. 2019); with a classifier
-    of synthetic defects, K = 1 and class 0 is "clean". Written as ``softplus(logsumexp(others) - true)``,
-    which does not round to zero where the classifier is sure.
+    With four rotations it is the confidence of the rotation classifier (Hendrycks et al. 2019,
+    arXiv:1906.12340). With a classifier of synthetic defects, K = 1 and class 0 is "clean". It is computed as
+    ``softplus(logsumexp(others) - true)``, which does not round to zero if the classifier is sure.
     """
 
     reads = "logits"
 
     def fit(self, outputs: Outputs) -> Self:
-        """Nothing to learn; checks that there is a classifier."""
+        """Learn nothing; check that there are logits.
+
+        Raises:
+            OnlygoodError: the outputs hold no logits.
+        """
         _logits(outputs)
         return self
 
     def forward(self, outputs: Outputs) -> Tensor:
-        """``logits (N, R, K, C)`` to ``(N, R)``."""
+        """Logits ``(N, R, K, C)`` to ``(N, R)``."""
         logits = _logits(outputs)
         views, classes = logits.shape[2:]
         terms = []

@@ -1,4 +1,4 @@
-"""What the encoder says of images: the seam between detector and heads."""
+"""Outputs of the encoder for images: the seam between detector and heads."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from torch import Tensor
 class Outputs:
     """N images, each seen as R regions, each region under K views.
 
-    ``features`` ``(N, R, K, D)``; ``logits`` ``(N, R, K, C)`` where a pretext classifier exists: of view k,
-    class k is the true one.
+    ``features`` ``(N, R, K, D)``; ``logits`` ``(N, R, K, C)`` if the task has a classifier of its
+    views: class k is the true class of view k.
     """
 
     features: Tensor

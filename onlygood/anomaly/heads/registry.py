@@ -1,6 +1,6 @@
 """One-class heads by name: a new head is one new file and one entry here, or an entry point of your package.
 
-Importing this imports no head and no torch, so that recipes are checked fast.
+This module imports no head and no torch, so that recipes are checked fast.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HeadEntry(Entry):
-    """Where a head is (``module:Class``), and what a user wants to know of it."""
+    """Where a head is (``module:Class``), and the paper that it follows."""
 
     paper: str
 
@@ -29,7 +29,9 @@ _HERE = "onlygood.anomaly.heads"
 
 _OWN = {
     "logprob": HeadEntry(f"{_HERE}.logprob:LogProbability", "Hendrycks et al. 2019, arXiv:1906.12340"),
-    "gaussian": HeadEntry(f"{_HERE}.gaussian:Gaussian", "Ledoit & Wolf 2004; Rippel et al. 2021"),
+    "gaussian": HeadEntry(
+        f"{_HERE}.gaussian:Gaussian", "Ledoit & Wolf 2004; Rippel et al. 2021, arXiv:2005.14140"
+    ),
     "knn": HeadEntry(f"{_HERE}.knn:NearestNeighbors", "PatchCore, Roth et al. 2022, arXiv:2106.08265"),
     "centre": HeadEntry(f"{_HERE}.center:CenterDistance", "Deep SVDD, Ruff et al. 2018"),
 }
@@ -38,7 +40,7 @@ HEADS: Registry[HeadEntry] = Registry("onlygood.heads", "head", _OWN)
 
 
 class HeadConfig(Strict):
-    """One head, or several whose mean is taken; ``options`` are each head's own, by its name."""
+    """One head, or several of which the mean is taken; ``options`` holds those of each by its name."""
 
     names: list[str] = Field(default=["gaussian"], min_length=1)
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -46,7 +48,7 @@ class HeadConfig(Strict):
     @model_validator(mode="before")
     @classmethod
     def _read_older_keys(cls, values: Any) -> Any:
-        """``size`` and ``neighbours`` were keys beside ``names`` once; only knn heard of them."""
+        """Read older recipes, where ``size`` and ``neighbours`` of knn are keys beside ``names``."""
         if not isinstance(values, dict) or not {"size", "neighbours"} & values.keys():
             return values
         kept = {key: value for key, value in values.items() if key not in ("size", "neighbours")}
@@ -70,10 +72,10 @@ class HeadConfig(Strict):
 
 
 def create_head(config: HeadConfig, dim: int, task: "Task | None" = None) -> "Head":
-    """An unfitted head for features of ``dim``, or an ensemble; ``task`` is the trained one.
+    """An unfitted head, or ensemble, for features of ``dim`` values; ``task`` is the trained task.
 
     Raises:
-        OnlygoodError: options that a head does not know, or the task lacks what a head needs.
+        OnlygoodError: a head does not have an option, or the task lacks what a head needs.
     """
     from onlygood.anomaly.heads.ensemble import Ensemble  # noqa: PLC0415
 
@@ -90,7 +92,7 @@ def create_head(config: HeadConfig, dim: int, task: "Task | None" = None) -> "He
 
 
 def check_needs(name: str, kind: "type[Head]", task: "Task") -> None:
-    """What a head reads must be there; so that it is told before the training, not after it.
+    """Check that the task gives what a head reads, before the training and not after it.
 
     Raises:
         OnlygoodError: the head reads logits, and the task has no classifier of its test views.

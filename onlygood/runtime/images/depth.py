@@ -1,4 +1,4 @@
-"""Pixels of more than 8 bits: what a file says of their range, and how they become 8 bits."""
+"""Pixels of more than 8 bits: the range that a file declares, and the reduction to 8 bits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from PIL import Image
 
 from onlygood.runtime.errors import ImageError
 
-FULL = 0xFFFF  # white of 16 bits, which files declare by habit: it says nothing of the camera
+FULL = 0xFFFF  # white of 16 bits; many programs declare it whatever the camera delivers, so it tells nothing
 _ROWS = 64
 _SLACK = 1e-6  # by which floating-point values may miss 0 … 1
 
@@ -20,15 +20,18 @@ class Samples:
     """Pixels as the file has them: integers, or floating-point numbers, without alpha."""
 
     values: NDArray[Any]  # (H, W) or (H, W, 3)
-    white: int | None = None  # the largest value by the file's own word; None: by the spec's bit depth
+    white: int | None = None  # the largest value that the file declares; None: the spec's bit depth decides
     inverted: bool = False  # 0 is white
 
 
 def eight_bit(samples: Samples, bit_depth: int) -> tuple[Image.Image, tuple[str, ...]]:
-    """Reduce to 8 bits, black to white; with notes on what was done.
+    """Reduce samples to 8 bits, from black to white; also returns notes on what was done.
 
-    Integers keep the high 8 bits of their depth, which is the file's own or else ``bit_depth``. Of
-    floating-point numbers 0 is black and 1 is white, and anything beyond has no agreed meaning.
+    Integers keep the high 8 bits of their depth: the depth that the file declares, or else ``bit_depth``. In
+    floating-point images 0 is black and 1 is white; other values have no agreed meaning.
+
+    Raises:
+        ImageError: a floating-point value is not in 0 … 1, or an integer is not in 0 … 65535.
     """
     values = samples.values
     low, high = values.min(), values.max()
@@ -65,7 +68,7 @@ def _notes(high: int, declared: int | None, bit_depth: int) -> list[str]:
 
 
 def _scaled(values: NDArray[Any], white: int) -> NDArray[np.uint8]:
-    """Integers from 0 to ``white`` as 8 bits, some rows at a time: they grow on the way."""
+    """Integers from 0 to ``white`` as 8 bits, some rows at a time: intermediate values need more bytes."""
     bits = white.bit_length()
 
     def scale(part: NDArray[Any]) -> NDArray[Any]:
@@ -90,11 +93,11 @@ def _image(eight: NDArray[np.uint8], samples: Samples) -> Image.Image:
 
 
 def png_white(values: NDArray[np.uint16], significant: int) -> int:
-    """The value of white in a 16-bit PNG whose sBIT chunk names so many significant bits.
+    """The value of white in a 16-bit PNG whose sBIT chunk declares ``significant`` bits.
 
-    By the standard such values are scaled up to 16 bits: shifted left, and the low bits zero or a repetition
-    of the high ones. Some cameras' writers leave them as they are instead, which shows: none reaches
-    ``2 ** significant``, and the low bits are neither.
+    The standard says that such values are scaled up to 16 bits: they are shifted left, and the low bits are
+    zero or repeat the high bits. Some camera software does not scale them. Then no value reaches
+    ``2 ** significant``, and the low bits are neither zero nor a repetition.
     """
     if significant >= 16 or int(values.max()) >> significant:
         return FULL

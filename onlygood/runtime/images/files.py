@@ -13,15 +13,14 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.formats import READ_SUFFIXES, UNREAD_SUFFIXES
 
 OUTPUT_MARKER = ".onlygood-output"  # lies in folders that onlygood writes, whose pictures are no data
-IMAGE_SUFFIXES = (
-    READ_SUFFIXES | UNREAD_SUFFIXES
-)  # the latter for their reason: no picture is passed over in silence
-_MOST_ENDINGS, _LONGEST_ENDING = 50, 12  # that are told apart
+# Pictures that are not read are found too: each gets a row that says why, and none is passed over in silence.
+IMAGE_SUFFIXES = READ_SUFFIXES | UNREAD_SUFFIXES
+_MOST_ENDINGS, _LONGEST_ENDING = 50, 12  # limits of the count: endings, characters of an ending
 
 
 @dataclass
 class Findings:
-    """What a walk met beside images, for the words that are said of it."""
+    """What a walk over folders finds besides images; the commands report it."""
 
     ours: list[Path] = field(default_factory=list)  # folders that onlygood wrote: not entered
     empty: list[Path] = field(default_factory=list)  # folders asked for in which there was no image
@@ -43,17 +42,17 @@ def find_images(
 ) -> Iterator[Path]:
     """Yield image files, each folder in the order of its names, holding one folder's names at a time.
 
-    A path that is no folder is yielded as it stands, so that a missing file becomes a row with a reason; so
-    is a folder that cannot be listed. Hidden entries are skipped. Symbolic links to files are read; links to
-    folders only on demand, and then no folder is visited twice. A folder that onlygood itself wrote is read
-    where it is asked for by name, but never entered from the folder above it.
+    A path that is not a folder is yielded unchanged, so that a missing file becomes a row with a reason. The
+    same holds for a folder that cannot be listed. Hidden entries are skipped. Symbolic links to files are
+    read. Links to folders are followed only with ``follow_symlinks``, and then no folder is visited twice. A
+    folder that onlygood itself wrote is read if it is named in ``paths``, but never entered from above.
 
     Args:
         paths: files and folders.
         recursive: descend into sub-folders.
         follow_symlinks: also into those that are links.
         exclude: globs matched against each entry's name and its path below the folder given, with "/".
-        findings: is filled as far as the walk has come.
+        findings: is filled while the walk goes on.
     """
     visited: set[tuple[int, int]] | None = set() if follow_symlinks else None
     walk = _Walk(recursive, tuple(exclude), visited, findings or Findings())
@@ -118,10 +117,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def mark_output(folder: Path, what: str) -> None:
-    """Make ``folder`` one of ours, so that the pictures written there never become data; ``what`` says why.
+    """Mark ``folder`` as output of onlygood, so that pictures in it are never read as data.
+
+    ``what`` names the output in the marker and in the error.
 
     Raises:
-        OnlygoodError: somebody else's images lie there, which the marker would hide.
+        OnlygoodError: the folder already holds other images, which the marker would hide.
     """
     marker = folder / OUTPUT_MARKER
     if marker.exists():

@@ -1,4 +1,4 @@
-"""Which bytes are which kind of picture, and what is said of the kinds that are not read."""
+"""Which format a file has, told by its first bytes, and the messages for formats that are not read."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from onlygood.runtime.errors import ImageError
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WebP", "GIF", "JPEG 2000", "AVIF", "HEIC", "Netpbm")
 HEAD = 4096  # bytes that tell what a file is
 
-# Pictures by their endings, in lower case, as folders are searched for them.
+# File endings, in lower case, by which pictures are found in folders.
 READ_SUFFIXES = frozenset(
     """.jpg .jpeg .jpe .jfif .png .bmp .dib .tif .tiff .webp .gif .jp2 .j2k .j2c .jpc .jpf .jpx .avif
     .heic .heif .hif .ppm .pgm .pbm .pnm""".split()  # noqa: SIM905 - forty lines otherwise
@@ -78,10 +78,10 @@ _OTHERS = (
 
 
 def format_of(head: bytes) -> str:
-    """The name in `FORMATS` of what a file's first `HEAD` bytes announce.
+    """The name in `FORMATS` of the format that a file's first `HEAD` bytes show.
 
     Raises:
-        ImageError: it is none of these; says what it is, as far as the bytes tell.
+        ImageError: none of these formats; the message says what the file is, if the bytes tell.
     """
     for name, pattern in _READ:
         if re.match(pattern, head, re.DOTALL):
@@ -90,6 +90,10 @@ def format_of(head: bytes) -> str:
 
 
 def refuse_raw(path: Path, head: bytes) -> None:
-    """A camera's raw file may look like a TIFF whose first page is a thumbnail: refuse it by its name."""
+    """Refuse raw files of cameras by their ending: some look like a TIFF whose first page is a thumbnail.
+
+    Raises:
+        ImageError: it is such a file.
+    """
     if path.suffix.lower() in RAW_SUFFIXES and head.startswith((b"II*\0", b"MM\0*")):
         raise ImageError(_RAW)

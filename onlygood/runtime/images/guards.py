@@ -1,7 +1,8 @@
-"""Walks through files before a decoder sees them: what would cost far more than its pixels is refused.
+"""Checks on files before a decoder sees them: a file that would cost far more than its pixels is refused.
 
-Pillow's plugins loop over the parts of a file in Python, and some codecs go over all pixels once a scan; a
-small file can keep either busy for minutes. Each walk reads lengths and skips contents.
+Pillow's plugins loop over the parts of a file in Python, and some codecs visit all pixels once for each scan.
+A small file can keep either busy for minutes. Each check reads lengths and skips contents; each raises
+ImageError if a limit is exceeded.
 """
 
 import struct
@@ -13,13 +14,13 @@ MAX_PARTS = 200_000  # chunks, blocks and segments of a file
 MAX_SCANS = 100  # of a JPEG
 MAX_SCANNED = 2_000_000_000  # pixels times scans
 RLE_PIXELS = 4_000_000  # of a run-length encoded BMP, which Pillow decodes in Python
-MAX_FRAMES = 1000  # frames are counted so far
+MAX_FRAMES = 1000  # frames are counted up to here
 MAX_BLOCKS = 1_000_000  # of a GIF's data, 255 bytes each at most: 100 million pixels need 600,000
 MAX_COMPRESSED = 256  # texts and profiles of a PNG, each of which is inflated to 1 MB at most
 
 
 def png_chunks(file: IO[bytes], until: bytes) -> int | None:
-    """Walk to the chunk ``until``; returns how many bits the sBIT chunk, if any, calls significant."""
+    """Walk to the chunk ``until``; returns the significant bits that the sBIT chunk, if any, declares."""
     file.seek(8)
     significant, compressed = None, 0
     for _ in range(MAX_PARTS):
@@ -41,7 +42,7 @@ def png_chunks(file: IO[bytes], until: bytes) -> int | None:
 
 
 def jpeg_segments(file: IO[bytes]) -> None:
-    """Walk to the first scan, as Pillow does it, over junk and padding a byte at a time."""
+    """Walk to the first scan as Pillow does, over junk and padding one byte at a time."""
     file.seek(2)
     for _ in range(MAX_PARTS):
         marker = file.read(1)
@@ -63,7 +64,7 @@ def jpeg_segments(file: IO[bytes]) -> None:
 
 
 def jpeg_scans(data: bytes, pixels: int) -> None:
-    """Count scans, which two bytes name: a progressive JPEG of thousands is decoded for minutes."""
+    """Count scans by their two-byte marker: a progressive JPEG of thousands of scans takes minutes."""
     scans = data.count(b"\xff\xda")
     if scans > MAX_SCANS or scans * pixels > MAX_SCANNED:
         raise ImageError(
@@ -72,7 +73,7 @@ def jpeg_scans(data: bytes, pixels: int) -> None:
 
 
 def gif_frames(file: IO[bytes]) -> int:
-    """Walk through the frames; returns how many there are, ``MAX_FRAMES + 1`` for more or uncounted ones."""
+    """Count the frames; ``MAX_FRAMES + 1`` if there are more or the count was given up."""
     file.seek(0)
     head = file.read(13)
     _skip_colors(file, head[10] if len(head) == 13 else 0)
@@ -105,7 +106,7 @@ def _skip_colors(file: IO[bytes], flags: int) -> None:
 
 
 def jpeg2000_precision(file: IO[bytes]) -> int:
-    """Bits of a sample by the codestream's header; also walks on to its first tile."""
+    """Bits of a sample, from the header of the codestream; also walks on to its first tile."""
     file.seek(0)
     head = file.read(1 << 20)
     start = head.find(b"\xff\x4f\xff\x51")
@@ -121,7 +122,7 @@ def jpeg2000_precision(file: IO[bytes]) -> int:
 
 
 def bmp_runs(file: IO[bytes], width: int, height: int) -> None:
-    """Bound what Pillow would decode in Python, both what comes out and what goes in."""
+    """Limit the pixels and the bytes that Pillow would decode in Python."""
     size = file.seek(0, 2)
     if width * height > RLE_PIXELS or size > 2 * (width + 2) * height + 4096:
         raise ImageError(

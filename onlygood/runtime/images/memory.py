@@ -9,10 +9,10 @@ DEFAULT_MAX_MEMORY = 2_000  # MB
 
 
 class Budget:
-    """Bytes that several threads share: who would go beyond them waits until others are done.
+    """Bytes that several threads share: a thread that would exceed them waits until others are done.
 
-    What needs more than there is waits until nobody else decodes, and then goes on alone: a large image is
-    never refused for it, and none waits for ever.
+    An image that needs more than the whole budget waits until no other is decoded, and then goes on alone.
+    So no image is refused for its size, and none waits forever.
     """
 
     def __init__(self, size: int = DEFAULT_MAX_MEMORY * 10**6) -> None:
@@ -22,7 +22,7 @@ class Budget:
 
     @classmethod
     def of(cls, megabytes: int | None) -> Self:
-        """A budget of so many MB, or of the default."""
+        """A budget of ``megabytes`` MB, or of the default."""
         return cls((megabytes or DEFAULT_MAX_MEMORY) * 10**6)
 
     @contextmanager

@@ -19,7 +19,7 @@ _LARGEST = re.compile(_GAP + rb"(\d{1,5})")
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself."""
+    """The header of a file."""
 
     width: int
     height: int
@@ -29,12 +29,16 @@ class Header:
 
     @property
     def white(self) -> int | None:
-        """The largest value by the file's own word; 65535 is what writers put there for any camera."""
+        """The largest value that the file declares; None for 65535, which programs write for any camera."""
         return self.largest if self.largest < FULL else None
 
 
 def read_header(head: bytes) -> Header:
-    """Read the header from a file's beginning."""
+    """Read the header from the first bytes of a file.
+
+    Raises:
+        ImageError: the header is damaged, or the file is plain text.
+    """
     if head[1:2] in b"123":
         raise ImageError("a Netpbm file (PBM, PGM, PPM) in plain text; save it as a binary one or as PNG")
     size = _SIZE.match(head)

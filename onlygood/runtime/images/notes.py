@@ -1,11 +1,11 @@
-"""What the reader did with images, said once a kind and counted, not once an image."""
+"""Notes on what the reader did with images, counted by kind, so that each kind is reported once."""
 
 from collections import Counter
 from collections.abc import Iterable
 
 
 class NoteCounts:
-    """Notes by kind, which is what stands before their colon; memory does not grow with the images."""
+    """Counts notes by kind, which is the text before the colon; memory does not grow with the images."""
 
     def __init__(self) -> None:
         self._images: Counter[str] = Counter()
@@ -21,7 +21,7 @@ class NoteCounts:
         return self._images[kind] == 1
 
     def lines(self) -> list[str]:
-        """One line a kind, such as "12 images: frames: page 1 of 3"."""
+        """One line for each kind, such as "12 images: frames: page 1 of 3"."""
         return [
             f"{count} {'image' if count == 1 else 'images'}: {self._first[kind]}"
             + (", and the like" if kind in self._differ else "")

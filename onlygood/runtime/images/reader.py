@@ -1,7 +1,7 @@
 """The one reader of images, for training and for scoring: bytes in, uint8 ``(H, W, C)`` out, or a reason.
 
-Whatever the bytes are, the answer is a `LoadedImage` or an `ImageError`. The pixel limit is ours, checked on
-the header, and several threads share one budget of memory.
+Whatever the bytes are, the result is a `LoadedImage` or an `ImageError`. The pixel limit is checked on the
+header, by our code and not by Pillow's, and several threads share one memory budget.
 """
 
 import io
@@ -32,7 +32,7 @@ DEFAULT_MAX_PIXELS = 100_000_000
 class ReadOptions:
     """Limits of the reader."""
 
-    max_pixels: int = DEFAULT_MAX_PIXELS  # width times height, as the header declares them
+    max_pixels: int = DEFAULT_MAX_PIXELS  # width times height, as the header declares
     memory: Budget = field(default_factory=Budget)  # of all threads that decode with the same options
 
 
@@ -46,28 +46,28 @@ class LoadedImage:
     pixels: NDArray[np.uint8]  # (H, W, C) of the spec
     width: int  # of the file, after EXIF orientation
     height: int
-    notes: tuple[str, ...]  # what a person should know, such as further pages
+    notes: tuple[str, ...]  # what the user should know, such as further pages
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before it is decoded."""
+    """What the header of a file says, without decoding."""
 
     width: int  # after EXIF orientation (of a PNG, whose EXIF may follow the pixels, before it)
     height: int
     gray: bool  # one channel, alpha aside
     sixteen_bit: bool  # more than 8 bits a channel
-    white: int | None = None  # then the largest value, where the file says it
+    white: int | None = None  # of more than 8 bits, the largest value that the file declares
 
 
 def load_image(source: bytes | Path | str, spec: InputSpec, options: ReadOptions = DEFAULTS) -> LoadedImage:
-    """Read the first page of a file (its content or its path) as the model of ``spec`` takes it.
+    """Read the first page of a file (its content or its path) as a model of ``spec`` takes it.
 
-    EXIF orientation is applied, alpha dropped (transparent pixels keep their colour), and pixels of more
-    than 8 bits reduced by the file's own bit depth or else the spec's.
+    EXIF orientation is applied. Alpha is dropped; transparent pixels keep their color. Pixels of more than 8
+    bits are reduced by the bit depth that the file declares, or else by the spec's.
 
     Raises:
-        ImageError: with a short reason, whatever is wrong with the file.
+        ImageError: the file cannot be read; the message is a short reason.
     """
     data = source if isinstance(source, bytes) else read_bytes(source, options)
     name, found = _open(io.BytesIO(data), options)
@@ -84,7 +84,11 @@ def load_image(source: bytes | Path | str, spec: InputSpec, options: ReadOptions
 
 
 def read_header(path: Path | str, options: ReadOptions = DEFAULTS) -> Header:
-    """Read size and kind without decoding any pixel; raises `ImageError` like `load_image`."""
+    """Read size and kind without decoding any pixel.
+
+    Raises:
+        ImageError: the file cannot be read; the message is a short reason.
+    """
     with file_errors(), _regular_file(path) as file:
         refuse_raw(Path(path), file.read(HEAD))
         name, found = _open(file, options)
@@ -95,9 +99,10 @@ def read_header(path: Path | str, options: ReadOptions = DEFAULTS) -> Header:
 
 
 def largest_value(path: Path | str, spec: InputSpec, options: ReadOptions = DEFAULTS) -> int | None:
-    """The largest value of a file of more than 8 bits that does not say its own; None of any other.
+    """The largest value in a file of more than 8 bits that declares no depth; None for any other file.
 
-    Raises `ImageError` like `load_image`.
+    Raises:
+        ImageError: the file cannot be read; the message is a short reason.
     """
     data = read_bytes(path, options)
     name, found = _open(io.BytesIO(data), options)
@@ -109,7 +114,11 @@ def largest_value(path: Path | str, spec: InputSpec, options: ReadOptions = DEFA
 
 
 def read_bytes(path: Path | str, options: ReadOptions = DEFAULTS) -> bytes:
-    """Content of an image file, which must be a regular one and no larger than an image can be."""
+    """The content of an image file.
+
+    Raises:
+        ImageError: not a regular file, or larger than an image of ``max_pixels`` can be.
+    """
     with file_errors(), _regular_file(path) as file:
         limit = 8 * options.max_pixels + 2**26  # four 16-bit channels, uncompressed, and generous metadata
         if os.fstat(file.fileno()).st_size > limit:
@@ -120,7 +129,7 @@ def read_bytes(path: Path | str, options: ReadOptions = DEFAULTS) -> bytes:
 
 
 def _open(file: IO[bytes], options: ReadOptions) -> tuple[str, Source]:
-    """Read the header and refuse what would be too large to decode."""
+    """Read the header, and refuse an image that is too large to decode."""
     file.seek(0)
     name = format_of(file.read(HEAD))
     with in_words(name, "header"):
@@ -133,7 +142,7 @@ def _open(file: IO[bytes], options: ReadOptions) -> tuple[str, Source]:
 
 @contextmanager
 def _regular_file(path: Path | str) -> Iterator[IO[bytes]]:
-    """Open a file, but no pipe or device, which might never end."""
+    """Open a file, but not a pipe or device, which might never end."""
     path = Path(path)
     kind = path.stat().st_mode
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):

@@ -1,11 +1,11 @@
-"""Why an image cannot be read, in words for people: what decoders say is meant for programmers."""
+"""Why an image cannot be read, in plain words: messages of decoders are written for programmers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from onlygood.runtime.errors import ImageError
 
-# What Pillow says of a file, as far as it tells a person more than that the file is damaged.
+# Parts of Pillow's messages that say more than that the file is damaged, and our words for them.
 _SAID = (
     ("truncated", "a {name} file that is truncated"),
     ("not enough image data", "a {name} file that is truncated"),
@@ -25,9 +25,12 @@ _SAID = (
 
 @contextmanager
 def in_words(name: str, part: str) -> Iterator[None]:
-    """Turn whatever a decoder throws at hostile bytes, which is any exception at all, into a reason.
+    """Turn any exception of a decoder into an `ImageError`: damaged bytes can cause exceptions of any type.
 
-    ``name`` is the format, ``part`` what was being read: "header" or "pixels".
+    ``name`` is the format; ``part`` is what is being read, "header" or "pixels".
+
+    Raises:
+        ImageError: the block raised.
     """
     try:
         yield
@@ -45,7 +48,11 @@ def in_words(name: str, part: str) -> Iterator[None]:
 
 @contextmanager
 def file_errors() -> Iterator[None]:
-    """Say "no such file or directory", "permission denied" …, without the path, which the caller knows."""
+    """Turn errors of the file system into an `ImageError`, without the path, which the caller adds.
+
+    Raises:
+        ImageError: "no such file or directory", "permission denied" and so on.
+    """
     try:
         yield
     except OSError as error:

@@ -13,9 +13,9 @@ Box = tuple[float, float, float, float]  # left, upper, right, lower
 def resize(image: Image.Image | NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
     """Bring an 8-bit image of any size to the spec's ``(H, W, C)``; the one resize of training and scoring.
 
-    Bilinear and antialiased. ``stretch`` ignores the aspect ratio; ``crop`` covers the canvas and cuts what
-    hangs over, evenly; ``pad`` fits inside and fills the rest with the median colour of the image's border,
-    which makes no edge where the background is plain and, unlike repeated edge pixels, no streaks where not.
+    Bilinear and antialiased. ``stretch`` ignores the aspect ratio. ``crop`` covers the canvas and cuts off
+    the same amount on both sides. ``pad`` fits the image inside and fills the rest with the median color of
+    its border: on a plain background this makes no edge, and unlike repeated edge pixels it makes no streaks.
     Arrays are ``(H, W)`` or ``(H, W, 1 | 3 | 4)``.
     """
     if isinstance(image, np.ndarray):
@@ -29,7 +29,8 @@ def resize(image: Image.Image | NDArray[np.uint8], spec: InputSpec) -> NDArray[n
 def paste_box(width: int, height: int, spec: InputSpec) -> Box:
     """Where the model's canvas lies in an image of this size in pixels: (left, upper, right, lower).
 
-    A heatmap drawn into this box lies on what it speaks of. The box of ``pad`` is larger than the image.
+    A heatmap drawn into this box lies on the right parts of the image. With ``pad`` the box is larger than
+    the image.
     """
     box, (fitted_width, fitted_height) = placement(width, height, spec)
     if spec.resize != "pad":
@@ -55,7 +56,7 @@ def placement(width: int, height: int, spec: InputSpec) -> tuple[Box, tuple[int,
 
 
 def _pad(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
-    """Centre the image on a canvas of its border's median colour."""
+    """Center the image on a canvas of the median color of its border."""
     height, width, _ = pixels.shape
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     canvas = np.empty((spec.height, spec.width, spec.channels), np.uint8)
@@ -66,12 +67,12 @@ def _pad(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
 
 
 def _channels(image: Image.Image, spec: InputSpec) -> Image.Image:
-    """Grey (ITU-R 601 luma) or RGB, without alpha; premultiplied colours are restored first."""
+    """Gray (ITU-R 601 luma) or RGB, without alpha; premultiplied colors are restored first."""
     mode = "L" if spec.channels == 1 else "RGB"
     if image.mode == mode:
         return image
     image.info.pop("transparency", None)  # else Pillow warns of a palette's
-    step = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}.get(image.mode)  # Pillow knows no direct way to grey
+    step = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}.get(image.mode)  # Pillow has no direct way to gray
     return (image.convert(step) if step else image).convert(mode)
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def silence_decoders() -> None:
-    """Have Pillow and libtiff print nothing: what is wrong with a file stands in its reason.
+    """Stop Pillow and libtiff from printing: the row of a file already says what is wrong with it.
 
-    For the process that the command line owns; a library leaves its host's warnings alone. libtiff writes to
-    file descriptor 2 by itself, from any thread, and Pillow offers no way to tell it; its own handler is
-    taken away where the linker finds it. Pillow itself is not imported for it, since not every command needs
-    it.
+    Only for the process of the command line: a library must not change its host's warnings. libtiff writes
+    to file descriptor 2 itself, from any thread, and Pillow has no option against it. So libtiff's error
+    handler is removed if the linker finds it. Pillow is not imported for this, since not every command
+    needs it.
     """
     warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
     if not (logger := logging.getLogger("PIL")).handlers:

@@ -1,7 +1,7 @@
-"""A picture file, opened: what its header says, and how its pixels are had, for each format.
+"""An opened picture file: what its header says, and how its pixels are decoded, for each format.
 
-Nothing here touches global state, so threads may share it. A JPEG whose entropy-coded data is corrupt still
-decodes, as garbage; it is scored, and looks as anomalous as it is.
+Nothing here changes global state, so threads may use it at the same time. A JPEG whose entropy-coded data is
+corrupt still decodes, to wrong pixels; it is scored like any other image.
 """
 
 import io
@@ -31,21 +31,21 @@ Turn = Image.Transpose | None
 
 @dataclass(frozen=True)
 class Source:
-    """What a file says of itself before it is decoded, and its decoder."""
+    """What the header of a file says, and the decoder of its pixels."""
 
     width: int  # as stored
     height: int
     gray: bool  # one channel, alpha aside
     bits: int  # of a channel
-    white: int | None  # of more than 8 bits, the largest value by the file's own word
-    decode: Callable[[InputSpec], tuple[Decoded, int]]  # with the factor by which a JPEG was shrunk
-    turn: Callable[[], Turn]  # what turns the image upright; final once decoded
+    white: int | None  # of more than 8 bits, the largest value that the file declares
+    decode: Callable[[InputSpec], tuple[Decoded, int]]  # second: the factor by which a JPEG was shrunk
+    turn: Callable[[], Turn]  # turns the image upright; final only after decoding
     notes: tuple[str, ...] = ()
     tile: tuple[int, int] = (1, 1)  # size of a TIFF's tiles, which may exceed their image
 
     @property
     def cost(self) -> int:
-        """About how many bytes decoding takes at its peak, the file's own aside."""
+        """An estimate of the bytes that decoding takes at its peak, without those of the file."""
         return self.width * self.height * (18 if self.bits <= 8 else max(32, 2 * self.bits))
 
 
@@ -76,10 +76,10 @@ SIDEWAYS = {_TRANSPOSITIONS[value] for value in (5, 6, 7, 8)}
 
 
 def _turn(image: Image.Image) -> Turn:
-    """By the EXIF orientation; Pillow itself turns a TIFF while loading and drops the tag."""
+    """From the EXIF orientation; Pillow itself turns a TIFF while loading and drops the tag."""
     try:
         return _TRANSPOSITIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged EXIF, in as many ways as bytes can be: it says nothing against the pixels
+    except Exception:  # damaged EXIF, which raises anything; the pixels may be fine
         return None
 
 
@@ -146,16 +146,16 @@ def _page_note(pages: int) -> tuple[str, ...]:
 
 
 def _profile_note(profile: object) -> tuple[str, ...]:
-    """A profile other than sRGB's, by the name that it gives itself, in either of its two spellings."""
+    """A note if the color profile is not sRGB, told by the name inside it, in ASCII or UTF-16."""
     known = not isinstance(profile, bytes) or b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
     return () if known else ("color profile: the file has one other than sRGB, which is not applied",)
 
 
 def _draft(image: ImageFile.ImageFile, spec: InputSpec) -> int:
-    """Let libjpeg shrink a large JPEG while decoding, by the returned factor; it saves most of the time.
+    """Let libjpeg shrink a large JPEG while decoding, by the returned factor; this saves most of the time.
 
-    Only if the spec says "reduced", by a factor that divides both sides, so that pixels stay where they were,
-    and that leaves at least twice the size needed.
+    Only if the spec says "reduced". The factor divides both sides, so that pixels do not move, and leaves at
+    least twice the size that is needed.
     """
     if spec.jpeg == "full" or not isinstance(image, JpegImageFile):
         return 1
@@ -204,7 +204,7 @@ def _open_png(file: IO[bytes]) -> Source:
 
 
 def _png_values(image: PngImageFile, layout: str, file: IO[bytes]) -> NDArray[np.uint16]:
-    """All 16 bits, of which Pillow gives the high ones, except of grey: the low ones take another decode."""
+    """All 16 bits. Of all but gray images Pillow gives the high bytes only; a second decode gives the low."""
     if layout == "I;16B":
         return np.asarray(image).astype(np.uint16)
     file.seek(0)
@@ -213,7 +213,7 @@ def _png_values(image: PngImageFile, layout: str, file: IO[bytes]) -> NDArray[np
     low.tile = [low.tile[0]._replace(args=other)]
     low.load()
     bytes_low = np.asarray(low)
-    if layout == "LA;16B":  # as four bytes a pixel: grey, high and low, then alpha
+    if layout == "LA;16B":  # four bytes a pixel: gray (high, low), alpha (high, low)
         high, bytes_low = bytes_low[..., 0], bytes_low[..., 1]
     else:
         high, bytes_low = np.asarray(image)[..., :3], bytes_low[..., :3]

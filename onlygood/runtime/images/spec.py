@@ -1,4 +1,4 @@
-"""How the model takes an image."""
+"""The image that a model takes: its size, channels, and how a file is brought to them."""
 
 from typing import Annotated, Literal
 
@@ -14,6 +14,6 @@ class InputSpec(Strict):
     width: int = Field(ge=8, le=8192)
     channels: Annotated[Literal[1, 3], WHOLE]
     resize: Literal["stretch", "pad", "crop"] = "stretch"
-    # Of 16-bit images, where a file does not say its own
+    # Of 16-bit images whose file does not say its own depth
     bit_depth: Annotated[Literal[8, 10, 12, 14, 16], WHOLE] = 16
-    jpeg: Literal["full", "reduced"] = "full"  # whether libjpeg may shrink large ones while decoding
+    jpeg: Literal["full", "reduced"] = "full"  # reduced: libjpeg may shrink large files while decoding

@@ -1,8 +1,8 @@
 """TIFF beyond what Pillow knows: tags within limits, pages, and pixels of more than 8 bits.
 
-Pillow has no mode for 16-bit colour, grey with alpha, 10-bit, inverted or floating-point pixels. But it
-undoes compression: `_rows` has it read the file as if each byte of a row were a grey pixel, and the meaning
-of the bytes is found here.
+Pillow has no mode for 16-bit color, gray with alpha, 10-bit, inverted or floating-point pixels. But it can
+undo the compression: `_rows` lets Pillow read the file as if each byte of a row were a gray pixel, and the
+code here gives the bytes their meaning.
 """
 
 import io
@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.depth import FULL, Samples, without_alpha
 
-MAX_PAGES = 1000  # pages are counted so far
+MAX_PAGES = 1000  # pages are counted up to here
 _MAX_ENTRIES = 4096  # tags of a page
 _MAX_VALUES = 1 << 17  # of a tag: strips or tiles of the image
 
@@ -34,13 +34,13 @@ _READ = {
     DNG_VERSION,
 }
 _INTEGERS = {1: "B", 7: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # struct's letters, by TIFF's types
-_COMPRESSIONS = (1, 5, 8, 32773, 32946, 34925, 50000)  # which give back the very bytes that went in
+_COMPRESSIONS = (1, 5, 8, 32773, 32946, 34925, 50000)  # those that are lossless
 _FLOAT_BITS = (16, 32, 64)
 
 
 @dataclass(frozen=True)
 class Tags:
-    """The first page of a TIFF as it describes itself."""
+    """The tags of the first page of a TIFF."""
 
     order: str  # "<" or ">"
     values: dict[int, tuple[int, ...]]
@@ -57,15 +57,15 @@ class Tags:
 
     @property
     def colors(self) -> int:
-        """Channels that are no alpha, of the kinds that are read here; 0 of others."""
+        """Number of channels without alpha, for the kinds that are read here; 0 for others."""
         return {0: 1, 1: 1, 2: 3}.get(self.first(PHOTOMETRIC, 0), 0)
 
     @property
     def white(self) -> int | None:
-        """The largest value by the file's own word.
+        """The largest value that the file declares.
 
-        MaxSampleValue is obeyed where it names a depth, such as 4095. Anything else is, as the standard
-        says, a statistic of this one image, and 65535 stands there by default.
+        MaxSampleValue counts if it fits a depth, such as 4095. Any other value is, as the standard says, a
+        statistic of this one image, and 65535 is the default.
         """
         if self.bits < 16:
             return (1 << self.bits) - 1
@@ -74,11 +74,11 @@ class Tags:
 
     @property
     def premultiplied_gray(self) -> bool:
-        """Grey and an alpha that was multiplied in, which older versions of Pillow do not know."""
+        """Gray with premultiplied alpha, which older versions of Pillow do not know."""
         return self.colors == 1 and self.first(SAMPLES, 1) == 2 and self.first(EXTRA, 0) == 1
 
     def describe(self) -> str:
-        """What it is, for a reason."""
+        """The kind of file, for error messages."""
         kind = {1: "integer", 2: "signed", 3: "floating-point"}.get(self.first(FORMAT, 1), "unusual")
         channels = self.first(SAMPLES, 1)
         noun = "channel" if channels == 1 else "channels"
@@ -89,7 +89,11 @@ class Tags:
 
 
 def read_tags(file: IO[bytes]) -> Tags:
-    """Read what the first page says of itself, and count the pages, at a cost that the file cannot raise."""
+    """Read the tags of the first page and count the pages, at a bounded cost.
+
+    Raises:
+        ImageError: the table of tags is damaged, or lists too many strips or tiles.
+    """
     head = file.read(16)
     order = "<" if head[:2] == b"II" else ">"
     big = struct.unpack(order + "H", head[2:4])[0] == 43
@@ -154,17 +158,21 @@ def _page(file: IO[bytes], order: str, big: bool, at: int) -> tuple[dict[int, tu
 
 
 class EightBitTiff(TiffImageFile):
-    """A TIFF without Pillow's own pixel limit, which warns on loading; ours was checked on the header."""
+    """A TIFF without Pillow's own pixel limit, which warns on loading; ours is checked on the header."""
 
     def load_prepare(self) -> None:
-        """Make room for the pixels, as Pillow does but for its limit."""
+        """Allocate the pixels as Pillow does, but without its limit."""
         if self._im is None:
             self.im = Image.new(self.mode, self._tile_size).im
         super().load_prepare()
 
 
 def deep_samples(data: bytes, tags: Tags, bit_depth: int) -> Samples:
-    """Pixels as numbers, with the orientation as stored: of more than 8 bits, or with premultiplied alpha."""
+    """Pixels of more than 8 bits, or with premultiplied alpha, in the stored orientation.
+
+    Raises:
+        ImageError: a kind of TIFF that is not read.
+    """
     kind, channels = tags.first(FORMAT, 1), tags.first(SAMPLES, 1)
     if not _readable(tags):
         raise ImageError(
@@ -253,7 +261,7 @@ def _unpack(rows: NDArray[np.uint8], count: int, bits: int) -> NDArray[np.uint16
 def _rows(data: bytes, tags: Tags, channels: int, plane: int, planes: int) -> NDArray[np.uint8]:
     """Uncompressed rows of a plane ``(H, bytes of a row)``.
 
-    The same bytes get a new table of tags, by which every byte of a row is a grey pixel of 8 bits.
+    The same bytes get a new table of tags, in which every byte of a row is a gray pixel of 8 bits.
     """
     width, height, bits = tags.first(WIDTH, 0), tags.first(HEIGHT, 0), tags.bits
     tiled = TILES in tags.values
@@ -285,7 +293,7 @@ def _rows(data: bytes, tags: Tags, channels: int, plane: int, planes: int) -> ND
 
 
 def _rewritten(data: bytes, order: str, tags: dict[int, tuple[int, ...]]) -> bytes:
-    """The file with another first page, appended; as a classic TIFF, which our sizes fit into."""
+    """The file with a new first page appended, as a classic TIFF, whose 4 GB are enough for our limits."""
     values = {tag: numbers for tag, numbers in sorted(tags.items()) if numbers}
     table_at = len(data) + len(data) % 2
     outside_at = table_at + 2 + 12 * len(values) + 4

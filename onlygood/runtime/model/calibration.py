@@ -2,7 +2,8 @@
 
 With n calibration scores of good images that neither encoder nor head saw, the p-value of a score s is
 ``(1 + #{calibration >= s}) / (n + 1)``; calling ``p <= alpha`` anomalous flags a fresh good image with
-probability at most alpha (Vovk et al. 2005; Bates et al., "Testing for outliers with conformal p-values").
+probability at most alpha (Vovk et al. 2005; Bates et al. 2023, "Testing for outliers with conformal
+p-values", arXiv:2104.08279).
 """
 
 import math
@@ -19,7 +20,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 class Interval(NamedTuple):
-    """The false-alarm rate that a threshold really has, as far as n calibration images can tell."""
+    """The true false-alarm rate of a threshold, as far as n calibration images can tell."""
 
     low: float
     mean: float
@@ -27,14 +28,18 @@ class Interval(NamedTuple):
 
 
 def p_values(calibration: Floats, scores: Floats) -> NDArray[np.float64]:
-    """Conformal p-values ``(N,)`` of ``scores (N,)`` under ascending ``calibration (n,)``; NaN stays NaN."""
+    """Conformal p-values ``(N,)`` of ``scores`` ``(N,)``; NaN stays NaN. ``calibration`` ``(n,)`` ascends."""
     n = len(calibration)
     at_least = n - np.searchsorted(calibration, scores, side="left")
     return np.where(np.isnan(scores), np.nan, (1 + at_least) / (n + 1))
 
 
 def threshold(calibration: Floats, alpha: float) -> float:
-    """The score above which, and only above which, ``p <= alpha``: the k-th largest calibration score."""
+    """The k-th largest calibration score: ``p <= alpha`` for scores above it, and only for those.
+
+    Raises:
+        OnlygoodError: there are too few calibration scores for ``alpha``.
+    """
     n = len(calibration)
     k = rank(n, alpha)
     if k == 0:
@@ -48,7 +53,7 @@ def threshold(calibration: Floats, alpha: float) -> float:
 def minimum_n(alpha: float, k: int = 1) -> int:
     """Fewest calibration images whose ``k``-th largest score is the threshold: ``ceil(k/alpha) - 1``.
 
-    With k = 1 there is a verdict at rate ``alpha``, and it hangs on a single image; with 2 it does not.
+    With k = 1 verdicts at rate ``alpha`` are possible, but depend on a single image; with k = 2 they do not.
     """
     _check_rate(alpha)
     near = math.ceil(k / alpha) - 1  # k/alpha may have been rounded, either way
@@ -61,7 +66,7 @@ def smallest_alpha(n: int, k: int = 1) -> float:
 
 
 def without(calibration: Floats, left_out: Iterable[float]) -> NDArray[np.float64]:
-    """Ascending ``calibration (n,)`` without each of the scores ``left_out`` once."""
+    """Ascending ``calibration`` ``(n,)`` with each of the scores in ``left_out`` removed once."""
     kept = np.asarray(calibration, dtype=np.float64)
     for score in left_out:
         kept = np.delete(kept, np.flatnonzero(kept == score)[:1])
@@ -69,10 +74,11 @@ def without(calibration: Floats, left_out: Iterable[float]) -> NDArray[np.float6
 
 
 def achieved_interval(n: int, alpha: float, confidence: float = 0.95) -> Interval:
-    """Central interval and mean of the false-alarm rate that the threshold at ``alpha`` really has.
+    """Central interval and mean of the true false-alarm rate of the threshold at ``alpha``.
 
     Over draws of the calibration set the rate follows Beta(k, n + 1 - k), where ``k = floor(alpha (n + 1))``
-    (Vovk, "Conditional validity of inductive conformal predictors", 2012); continuous scores are assumed.
+    (Vovk 2012, "Conditional validity of inductive conformal predictors", arXiv:1209.2673). Scores are assumed
+    to be continuous.
     """
     k = rank(n, alpha)
     if k == 0:
@@ -82,7 +88,7 @@ def achieved_interval(n: int, alpha: float, confidence: float = 0.95) -> Interva
 
 
 def rank(n: int, alpha: float) -> int:
-    """Largest k with ``k / (n + 1) <= alpha``, in the very arithmetic in which p-values are compared."""
+    """Largest k with ``k / (n + 1) <= alpha``, in the floating-point arithmetic that compares p-values."""
     _check_rate(alpha)
     k = math.floor(alpha * (n + 1))
     if k / (n + 1) > alpha:
@@ -98,7 +104,7 @@ def _check_rate(alpha: float) -> None:
 
 
 def _round_up(rate: float) -> str:
-    """``rate`` in four significant digits, rounded up so that typing it back is never refused."""
+    """``rate`` with four significant digits, rounded up so that a user may type it and it is not refused."""
     digits = 3 - math.floor(math.log10(rate))
     return f"{math.ceil(rate * 10**digits) / 10**digits:g}"
 

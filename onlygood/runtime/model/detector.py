@@ -1,4 +1,4 @@
-"""A model file at work: images in, scores, p-values, verdicts and heatmaps out."""
+"""Run a model file: images in; scores, p-values, verdicts and heatmaps out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ Images = Sequence[Path | NDArray[np.uint8] | PIL.Image.Image] | list[str] | tupl
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What the model says of one image."""
+    """The result for one image."""
 
     score: float  # higher is more anomalous
-    p_value: float  # of the hypothesis that the image is good
+    p_value: float  # for the hypothesis that the image is good
     anomalous: bool  # by the score alone
-    unusable: str  # why the frame is no picture that the model can judge; "" if it is one
+    unusable: str  # why the model cannot judge the frame; "" if it can
     heatmap: NDArray[np.float32]  # (h, w), higher is more anomalous
 
 
@@ -42,9 +42,9 @@ class Detector:
     >>> detector = Detector.load("model.onnx")
     >>> detector.score("part.png").anomalous
 
-    `score` runs images one at a time, so that no score depends on the images beside it, not even in its last
-    bit, and a resumed run gives the same numbers. Batches of 4 through `infer` are 10 to 25 %
-    faster on one thread; but where images come from files, decoding sets the pace.
+    `score` runs images one at a time, so that no score depends on other images, not even in its last bit,
+    and a resumed run gives the same numbers. Batches of 4 through `infer` are 10 to 25 % faster on one
+    thread, but for images from files, decoding is the slower part.
     """
 
     def __init__(self, file: ModelFile, *, threads: int = 1, provider: str = "cpu") -> None:
@@ -58,14 +58,20 @@ class Detector:
     ) -> Self:
         """Check and load a model file; the bytes that run are the bytes that were checked.
 
-        ``sha256`` refuses any other file. ``provider`` is an onnxruntime execution provider's short
-        name, such as "cpu" or "cuda"; one that is not there is an error, never a silent fall-back.
+        Args:
+            path: the model file.
+            threads: of onnxruntime.
+            sha256: the hash that the file must have, as 64 hexadecimal digits.
+            provider: short name of an onnxruntime execution provider, such as "cpu" or "cuda".
+
+        Raises:
+            ModelError: the file is refused, or there is no such provider; there is no silent fall-back.
         """
         return cls(load_model(path, sha256), threads=threads, provider=provider)
 
     @property
     def metadata(self) -> Metadata:
-        """What the file says of itself."""
+        """The metadata of the file."""
         return self.file.metadata
 
     @cached_property
@@ -79,7 +85,7 @@ class Detector:
         return calibration.threshold(self.calibration, rate)
 
     def p_value(self, score: float) -> float:
-        """Share of good images that score as high, by the calibration."""
+        """The share of good images that score as high, from the calibration scores."""
         return float(calibration.p_values(self.calibration, np.array([score]))[0])
 
     def objection(self, pixels: NDArray[np.uint8]) -> str:
@@ -87,7 +93,11 @@ class Detector:
         return frames.objection(frames.measure(pixels), self.metadata.frames)
 
     def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Raw scores ``(N,)`` and heatmaps ``(N, h, w)`` of ``images (N, H, W, C)`` of the model's size."""
+        """Raw scores ``(N,)`` and heatmaps ``(N, h, w)`` of ``images`` ``(N, H, W, C)`` of the model's size.
+
+        Raises:
+            ModelError: onnxruntime fails.
+        """
         try:
             scores, heatmaps = self._session.run(["score", "heatmap"], {"images": images})
         except Exception as error:  # onnxruntime's classes share no base but this
@@ -109,10 +119,10 @@ class Detector:
     ) -> Result | list[Result]:
         """Judge one image (a path, a Pillow image, or an array of any size), or each of several.
 
-        Arrays are uint8 ``(H, W)`` or ``(H, W, C)``, their colours in the order red, green, blue: OpenCV's
-        frames are blue first, and are turned by ``frame[..., ::-1]``. Pillow images are 8 bits deep; their
-        EXIF orientation is applied. Several are a sequence, or one array ``(N, H, W, C)``. ``alpha`` is the
-        highest false-alarm rate, by default the model's own.
+        Arrays are uint8 ``(H, W)`` or ``(H, W, C)``, with channels in the order red, green, blue. OpenCV's
+        frames have blue first; ``frame[..., ::-1]`` reverses them. Pillow images must have 8 bits a channel;
+        their EXIF orientation is applied. Several images are a sequence, or one array ``(N, H, W, C)``.
+        ``alpha`` is the highest false-alarm rate, by default the model's own.
 
         Raises:
             ImageError: an image cannot be read; the message says which and why.
@@ -142,7 +152,7 @@ class Detector:
 
 
 def _from_pillow(image: PIL.Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
-    """The pixels ``(H, W, C)`` of an image that somebody else opened, which stays as it is."""
+    """The pixels ``(H, W, C)`` of a Pillow image of the caller, which is not changed."""
     if image.mode.startswith(("I", "F")):
         raise ImageError(
             f"a Pillow image of mode {image.mode!r} does not say how many of its bits are used: give the path"
@@ -150,5 +160,5 @@ def _from_pillow(image: PIL.Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
         )
     try:
         return resize(ImageOps.exif_transpose(image), spec)
-    except Exception as error:  # whatever a decoder throws that starts to work only now
+    except Exception as error:  # Pillow decodes only now, and a decoder may raise anything
         raise ImageError(f"the Pillow image cannot be read: {error}") from error

@@ -1,7 +1,7 @@
-"""Is this a picture at all? Brightness, contrast, clipping and sharpness, judged against the training images.
+"""Can a frame be judged? Its brightness, contrast, clipping and sharpness, compared with the training images.
 
-A model that standardizes each image maps every constant one to the same input: a covered lens may well score
-as good. So each frame is looked at before its score counts.
+A model that standardizes each image maps every constant image to the same input, so a covered lens may score
+as good. Therefore each frame is checked before its score counts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from onlygood.runtime.model.metadata import Frames, Range
 
-_TAIL = 0.01  # of the training images on each side, left out so that one bad one among them widens nothing
+_TAIL = 0.01  # of the training images, left out on each side so that one bad image does not widen the range
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What one image is like as a picture; the fields of `Frames`, which explains them."""
+    """Statistics of one image; `Frames` explains the fields."""
 
     brightness: float
     contrast: float
@@ -40,7 +40,7 @@ def measure(pixels: NDArray[np.uint8]) -> Frame:
 
 
 def ranges(frames: Sequence[Frame]) -> Frames:
-    """The range of each statistic over the training images, less 1 % of them on each side."""
+    """The range of each statistic over the training images, without 1 % of them on each side."""
     values = np.array([astuple(frame) for frame in frames])
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL], axis=0)
     spans = {name: (float(a), float(b)) for name, a, b in zip(Frame.__annotations__, low, high, strict=True)}
@@ -48,16 +48,16 @@ def ranges(frames: Sequence[Frame]) -> Frames:
 
 
 def objection(frame: Frame, good: Frames | None) -> str:
-    """Why a frame cannot be judged, in words for people; "" if it can, or if the model knows no ranges.
+    """Why a frame cannot be judged, in plain words; "" if it can, or if the model has no ranges.
 
-    The limits lie far outside the ranges: on six public data sets they object to none of the held-out good
-    images (docs/robustness.md says how often they see which fault).
+    The limits are far outside the ranges: on six public data sets they reject none of the held-out good
+    images (docs/robustness.md says how often they find which fault).
     """
     return "" if good is None else next(_objections(frame, good), "")
 
 
 def _objections(frame: Frame, good: Frames) -> Iterator[str]:
-    """What is wrong with the frame, the most telling first."""
+    """What is wrong with the frame, the clearest fault first."""
     dull, vivid = good.contrast
     if frame.contrast < dull / 2:
         yield f"nearly constant: contrast {frame.contrast:.1f} gray levels; {_usual(good.contrast, '.1f')}"

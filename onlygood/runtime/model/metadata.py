@@ -1,4 +1,4 @@
-"""What a model file says of itself: the JSON in ``metadata_props["onlygood"]``."""
+"""The metadata of a model file: the JSON in ``metadata_props["onlygood"]``."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ class Calibration(Strict):
 
 
 class Suspect(Strict):
-    """A good image whose score lies far outside those of the others: perhaps it is not good."""
+    """A good image whose score is far from those of the others: perhaps it is not good."""
 
     path: str = Field(max_length=20_000)
     part: Literal["train", "calibration"]
@@ -37,12 +37,12 @@ Side = Annotated[int, Field(ge=1, le=8192)]  # cells
 
 
 class Frames(Strict):
-    """What good images are like as pictures, at the model's size; each the range over the training images."""
+    """Statistics of good images at the model's size; each is a range over the training images."""
 
-    brightness: Range  # mean, grey levels
-    contrast: Range  # standard deviation, grey levels
+    brightness: Range  # mean, gray levels
+    contrast: Range  # standard deviation, gray levels
     clipped: Range  # share of the pixels at 0 or 255
-    sharpness: Range  # mean absolute difference of neighbouring pixels as a share of the contrast
+    sharpness: Range  # mean absolute difference of neighboring pixels, divided by the contrast
 
 
 class SelfTest(Strict):
@@ -53,14 +53,14 @@ class SelfTest(Strict):
 
 
 class Parity(Strict):
-    """How far onnxruntime was from torch on real calibration images at export."""
+    """The difference between onnxruntime and torch at export, on real calibration images."""
 
     max_relative: float = Field(ge=0, le=1)
     images: int = Field(ge=0, le=1_000_000)
 
 
 class Metadata(Strict):
-    """Everything beside the graph. Raw scores leave the graph; verdicts are made from this."""
+    """Everything in the file except the graph. The graph gives raw scores; this turns them into verdicts."""
 
     schema_version: Annotated[Literal[2], WHOLE] = 2
     name: str = Field(max_length=1000)
@@ -79,7 +79,7 @@ class Metadata(Strict):
 
 
 def upgrade(values: Any) -> Any:
-    """Metadata of schema 1 as those of today: such models were trained and calibrated on reduced JPEGs."""
+    """Turn metadata of schema 1 into schema 2: such models were trained and calibrated on reduced JPEGs."""
     if not isinstance(values, dict) or type(values.get("schema_version")) is not int:
         return values
     if values["schema_version"] != 1:

@@ -1,6 +1,6 @@
-"""The model file before anything runs it: read once, scanned without the onnx package, sealed.
+"""The model file before it runs: read once, scanned without the onnx package, and its seal checked.
 
-onnxruntime then loads the very bytes that were scanned and hashed.
+onnxruntime then loads exactly the bytes that were scanned and hashed.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from onlygood.runtime.model.onnxscan import Structure, scan
 LARGEST = 2**31 - 1  # bytes: protobuf reads no more
 UNSEALED = "0" * 64
 
-_LOOK_FIRST = 1 << 24  # bytes of a file that is read without a look at what it holds
+_LOOK_FIRST = 1 << 24  # bytes; a larger file is scanned before it is read
 _PAGE = 1 << 16
 _SEAL = re.compile(rb'"seal":\s?"([0-9a-f]{64})"')
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file whose structure, metadata and seal were checked."""
+    """A model file whose structure, metadata and seal are checked."""
 
     data: bytes
     metadata: Metadata
@@ -37,9 +37,12 @@ class ModelFile:
 
 
 def load_model(path: Path | str, sha256: str | None = None) -> ModelFile:
-    """Read, hash, scan and check the file; raises ModelError that says which of these failed.
+    """Read, hash, scan and check the file.
 
-    ``sha256`` (64 hexadecimal digits) is what the whole file must hash to.
+    ``sha256`` (64 hexadecimal digits), if given, must be the hash of the whole file.
+
+    Raises:
+        ModelError: one of the checks failed; the message says which.
     """
     try:
         data = read(path)
@@ -54,10 +57,10 @@ def load_model(path: Path | str, sha256: str | None = None) -> ModelFile:
 
 
 def read(path: Path | str) -> bytes:
-    """The file's bytes. Of a large file the structure is looked at first, for a few pages' cost.
+    """The bytes of the file. The structure of a large file is scanned first, which reads only a few pages.
 
     Raises:
-        ModelError: no regular file, one that is too large for ONNX, or a large one that is none of ours.
+        ModelError: not a regular file, too large for ONNX, or a large file that is not a model of ours.
     """
     try:
         with open(path, "rb", buffering=0, opener=_at_once) as file:
@@ -79,12 +82,12 @@ def read(path: Path | str) -> bytes:
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Open without waiting for somebody to write into a pipe."""
+    """Open without waiting for a process to write into a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 class _Pages:
-    """A file of which only what is looked at is read."""
+    """A file that is read in pages, only where it is accessed."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
@@ -112,7 +115,11 @@ class _Pages:
 
 
 def check_sha256(data: bytes, expected: str | None = None) -> str:
-    """The SHA-256 of ``data``, which must be ``expected`` where one is given."""
+    """The SHA-256 of ``data``.
+
+    Raises:
+        ModelError: it is not ``expected``.
+    """
     digest = hashlib.sha256(data).hexdigest()
     if expected is not None and expected.strip().lower() != digest:
         raise ModelError(f"the file's SHA-256 is {digest}, not {expected.strip()}: this is another file")
@@ -120,7 +127,11 @@ def check_sha256(data: bytes, expected: str | None = None) -> str:
 
 
 def read_metadata(data: bytes, structure: Structure) -> Metadata:
-    """The validated metadata, with calibration scores in ascending order."""
+    """The validated metadata, with calibration scores in ascending order.
+
+    Raises:
+        ModelError: there are none, or they are not valid.
+    """
     if structure.metadata is None:
         raise ModelError("no onlygood metadata: an ONNX model, but not one that `onlygood fit` wrote")
     start, end = structure.metadata
@@ -144,13 +155,13 @@ def read_metadata(data: bytes, structure: Structure) -> Metadata:
 
 
 def seal(data: bytes) -> bytes:
-    """``data`` with its seal filled in: the SHA-256 of the file with the seal's 64 digits zero."""
+    """``data`` with its seal filled in: the SHA-256 of the file with zeros in place of the 64 digits."""
     start, end = _seal_span(data)
     return data[:start] + _unsealed_hash(data, start, end).encode() + data[end:]
 
 
 def check_seal(data: bytes) -> bool:
-    """Whether not one byte changed since the file was sealed."""
+    """Whether the file is unchanged since it was sealed."""
     try:
         start, end = _seal_span(data)
     except OnlygoodError:
@@ -159,14 +170,14 @@ def check_seal(data: bytes) -> bool:
 
 
 def broken_seal(metadata: Metadata) -> str:
-    """Why a file whose seal does not hold is refused."""
+    """The reason to give for a file whose seal is wrong."""
     if metadata.seal == UNSEALED:
         return "the file was never sealed; export it again"
     return "the file was changed or damaged after it was exported; copy or export it again"
 
 
 def _seal_span(data: bytes) -> tuple[int, int]:
-    """Where the seal's 64 digits stand in the file."""
+    """Start and end of the seal's 64 digits in the file."""
     start, end = scan(data).metadata or (0, 0)
     places = list(_SEAL.finditer(data, start, end))
     if len(places) != 1:

@@ -1,8 +1,8 @@
-"""What a model file holds, by a walk along the protobuf wire format of ``onnx.proto``; onnx is not needed.
+"""The contents of a model file, by a walk through the protobuf wire format of ``onnx.proto``, without onnx.
 
-The scan refuses what a detector never needs and an attacker might: weights in other files, control flow,
-functions, custom operators. It looks at heads and lengths and passes over weights, so that of a file that is
-read on demand little is read.
+The scan refuses what a detector never needs but an attacker may use: weights in other files, control flow,
+functions, custom operators. It reads tags and lengths and skips weights, so that it reads only small parts of
+a large file.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from typing import Protocol, overload
 from onlygood.runtime.errors import ModelError
 
 METADATA_KEY = "onlygood"
-LARGEST_METADATA = 1 << 26  # bytes: hashes of some million images
-_MOST_FIELDS = 1_000_000  # a model has some thousands; a hostile one could keep us walking for hours
+LARGEST_METADATA = 1 << 26  # bytes: enough for the hashes of some million images
+_MOST_FIELDS = 1_000_000  # a model has thousands; a hostile file could keep the scan busy for hours
 _LONGEST_NAME = 1024  # bytes
 
 # Arithmetic on tensors and nothing else: no Loop, If or Scan, which can run for ever; no Random*, no strings.
@@ -32,7 +32,7 @@ ALLOWED_OPS = frozenset(_OPS.split())
 
 
 class Data(Protocol):
-    """Bytes, or what reads them where they are looked at."""
+    """Bytes, or an object that reads them where they are accessed."""
 
     def __len__(self) -> int: ...
 
@@ -45,13 +45,13 @@ class Data(Protocol):
 
 @dataclass
 class Structure:
-    """What the scan of the graph's container finds; ``metadata`` is the span of our JSON in the file."""
+    """The result of a scan; ``metadata`` is the span of our JSON in the file."""
 
     ir_version: int = 0
     opset: int = 0
     metadata: tuple[int, int] | None = None
     operators: set[str] = field(default_factory=set)
-    fields: int = 0  # walked
+    fields: int = 0  # visited so far
 
 
 Span = tuple[int, int]  # where something starts and ends in the file
@@ -59,7 +59,11 @@ _DATA_LOCATION, _EXTERNAL_DATA = 14, 13  # numbers here and below are field numb
 
 
 def scan(data: Data) -> Structure:
-    """Walk the ModelProto; raises ModelError for anything that a detector's file does not hold."""
+    """Walk through the ModelProto.
+
+    Raises:
+        ModelError: the file is not an ONNX model, or holds what a detector does not need.
+    """
     found = Structure()
     try:
         for number, value in _fields(data, (0, len(data)), found):
@@ -154,7 +158,7 @@ def _scan_property(data: Data, span: Span, found: Structure) -> None:
 
 
 def _fields(data: Data, span: Span, found: Structure) -> Iterator[tuple[int, int | Span]]:
-    """Fields of the message in ``span``: numbers as they are, everything longer as its span."""
+    """The fields of the message in ``span``: integers as their value, everything else as its span."""
     at, end = span
     while at < end:
         tag, at = _varint(data, at)

@@ -1,7 +1,7 @@
-"""The self-test that travels in a model file: images that every device can compute, and their scores.
+"""The self-test inside a model file: images that every device can compute, and their scores.
 
-The images are closed-form integer formulas, so that they are the same bytes on any machine and with any
-library version; no random generator and no floating point is involved.
+The images are integer formulas without random or floating-point numbers, so that they are the same bytes on
+any machine and with any library version.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from onlygood.runtime.images.spec import InputSpec
 
 
 def generated_images(spec: InputSpec, count: int = 4) -> NDArray[np.uint8]:
-    """``(count, H, W, C)`` images: ramps, checkers, rings and dither, by turns and ever finer."""
+    """``(count, H, W, C)`` images: ramps, checkers, rings and dither in turn, finer each time."""
     return np.stack([generated_image(spec, index) for index in range(count)])
 
 
 def generated_image(spec: InputSpec, index: int) -> NDArray[np.uint8]:
-    """The image ``(H, W, C)`` of this number."""
+    """Image number ``index``, ``(H, W, C)``."""
     y, x, channel = np.ogrid[: spec.height, : spec.width, : spec.channels]
     finer = index // 4 + 1
     match index % 4:
@@ -37,9 +37,10 @@ def generated_image(spec: InputSpec, index: int) -> NDArray[np.uint8]:
 
 
 def replay(scores: NDArray[Any], expected: Sequence[float], tolerance: float) -> float:
-    """Largest deviation of this device's ``scores (n,)``, relative to the largest expected magnitude.
+    """Largest deviation of this device's ``scores`` ``(n,)``, relative to the largest expected magnitude.
 
-    Raises ModelError beyond ``tolerance``, and for a score that is not a number.
+    Raises:
+        ModelError: it is above ``tolerance``, or a score is not a number.
     """
     wanted = np.asarray(expected, np.float64)
     if scores.shape != wanted.shape:

@@ -1,4 +1,4 @@
-"""onnxruntime, calmed: no telemetry, no spinning, no log of its own, and errors in words."""
+"""onnxruntime without telemetry, busy waiting and its own log, and with readable errors."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from typing import Any
 from onlygood.runtime.errors import ModelError
 from onlygood.runtime.model.metadata import Metadata
 
-_FATAL = 4  # what is less is raised, and said by us in one line
+_FATAL = 4  # lesser errors are raised, and our message is one line
 _LONGEST = 300  # characters of a reason
 # Such as "[ONNXRuntimeError] : 1 : FAIL : /src/core/model.cc:256 onnxruntime::Model::Model(ModelProto&&) "
 _TAG = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
@@ -17,7 +17,7 @@ _TOO_NEW_OPSET = re.compile(r"(Opset) (\d+) is under development.* is till opset
 
 
 def in_words(error: Exception) -> str:
-    """What onnxruntime says in one printable line, without source files; the end, which tells most, stays."""
+    """An error of onnxruntime as one printable line, without file names; its end, which says most, stays."""
     text = " ".join(str(error)[:20_000].split())
     if newer := _TOO_NEW.search(text) or _TOO_NEW_OPSET.search(text):
         what, needed, known = newer.groups()
@@ -52,7 +52,11 @@ def _providers(ort: Any) -> dict[str, str]:
 
 
 def open_session(data: bytes, *, threads: int = 1, provider: str = "cpu") -> Any:
-    """An onnxruntime session over the model in ``data``; raises ModelError in words for people."""
+    """An onnxruntime session over the model in ``data``.
+
+    Raises:
+        ModelError: the model cannot be loaded, or the execution provider is missing or does not start.
+    """
     ort = _onnxruntime()
     providers = _providers(ort)
     wanted = providers.get(provider.lower())
@@ -75,7 +79,11 @@ def open_session(data: bytes, *, threads: int = 1, provider: str = "cpu") -> Any
 
 
 def check_signature(session: Any, metadata: Metadata) -> None:
-    """Inputs and outputs must be those of the contract, in the sizes that the metadata say."""
+    """Check that inputs and outputs have the names, types and sizes that the metadata give.
+
+    Raises:
+        ModelError: they do not.
+    """
     spec = metadata.input
     images = ("images", "tensor(uint8)", [spec.height, spec.width, spec.channels])
     outputs = [("score", "tensor(float)", []), ("heatmap", "tensor(float)", list(metadata.heatmap))]
@@ -87,5 +95,5 @@ def check_signature(session: Any, metadata: Metadata) -> None:
 
 
 def _signature(values: Any) -> list[tuple[str, str, list[Any]]]:
-    """Name, type and shape behind the batch dimension of a session's inputs or outputs."""
+    """Name, type, and shape without the batch dimension, of a session's inputs or outputs."""
     return [(value.name, value.type, list(value.shape[1:])) for value in values]

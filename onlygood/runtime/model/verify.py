@@ -1,4 +1,4 @@
-"""Is this model file whole, safe, and does this device compute with it what the exporting machine did?"""
+"""Check a model file: is it complete and safe, and does it give the same scores here as at export?"""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ _TABLE = "scores.csv"
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     passed: bool
@@ -37,11 +37,11 @@ class Check:
 
 
 def verify(path: Path, *, sha256: str | None = None, golden: Path | None = None) -> Iterator[Check]:
-    """Yield the checks as they are made; the first that fails is the last, since the rest would rest on it.
+    """Yield the checks as they are made; the first failure ends them, since each relies on those before.
 
     ``golden`` is a folder of images with the ``scores.csv`` (columns path and score) that `onlygood score`
-    wrote where the model was made: it tests this device's image decoder as well. Of a path the longest end
-    counts that leads to a file in the folder, since the table was written somewhere else.
+    wrote on the machine that made the model. It tests the image decoder of this device as well. The table
+    holds paths of that machine: of each, the longest ending that names a file in the folder is used.
     """
     name = "file"
     try:
@@ -78,7 +78,7 @@ def verify(path: Path, *, sha256: str | None = None, golden: Path | None = None)
 
 
 def _replay(detector: Detector, images: Iterable[NDArray[np.uint8]], expected: list[float]) -> str:
-    """Compare scores of ``images``, each ``(H, W, C)``, run one at a time as in service."""
+    """Compare scores of ``images``, each ``(H, W, C)``, run one at a time as `Detector.score` does."""
     tolerance = detector.metadata.self_test.tolerance
     scores = np.concatenate([detector.infer(image[None])[0] for image in images])
     deviation = replay(scores, expected, tolerance)
@@ -102,7 +102,7 @@ def _golden_scores(table: Path) -> dict[str, float]:
 
 
 def _find(folder: Path, name: str) -> Path:
-    """The file in ``folder`` that the path ``name``, of another folder or machine, means."""
+    """The file in ``folder`` for the path ``name``, which may be of another folder or machine."""
     for parts in (Path(name).parts, PureWindowsPath(name).parts):
         for start in range(len(parts)):
             below = Path(*parts[start:])

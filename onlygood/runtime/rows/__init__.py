@@ -1,1 +1,1 @@
-"""Many images to rows of verdicts."""
+"""From many images to rows of verdicts."""

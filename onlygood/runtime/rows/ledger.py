@@ -1,4 +1,4 @@
-"""The rows of an earlier run, so that a later one goes on where it was cut off."""
+"""The rows of an earlier run, so that a later run continues where that one stopped."""
 
 import hashlib
 import io
@@ -20,21 +20,21 @@ _NEXT = b'", "status": "'
 
 
 class Ledger:
-    """A JSONL file that is only ever appended to, so that a run can go on where an earlier one was cut off.
+    """A JSONL file that is only appended to, so that a run can continue where an earlier run stopped.
 
-    An image counts as done if its path, size, modification time, model, threshold, bit depth and judgement of
-    frames are those of a row; the last row of an image holds. What a crash left of a last line is cut away.
-    A context manager: until it ends no other run can open the same ledger.
+    An image is done if a row has its path, size, modification time, model, threshold, bit depth and
+    ``any_frame``; the last row of an image counts. A last line that a crash left incomplete is removed. This
+    is a context manager: until it ends, no other run can open the same ledger.
 
     Raises:
-        OnlygoodError: the file holds something else, and is left as it is; or another run is writing it.
+        OnlygoodError: the file holds something else (it is not changed), or another run is writing it.
     """
 
     _IDENTITY = ("path", "size", "mtime_ns", *Settings._fields)
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._settings = settings
-        self._done: dict[bytes, Status] = {}  # 16 bytes an image, not its name
+        self._done: dict[bytes, Status] = {}  # keys of 16 bytes, not names
         name = printable(path)
         if path.exists() and not path.is_file():
             raise OnlygoodError(f"{name} is not a regular file, which --resume needs")
@@ -57,12 +57,12 @@ class Ledger:
         self.stream.close()
 
     def find(self, path: Path) -> Status | None:
-        """What an earlier run found for the image as it is now."""
+        """The outcome of an earlier run for the image, if the file is unchanged."""
         stamp = Stamp.of(path)
         return self._done.get(_key(str(path), stamp.size, stamp.mtime_ns, *self._settings))
 
     def _read(self, file: io.BufferedReader, name: str) -> int:
-        """Take the rows in; returns the length of what is whole."""
+        """Read the rows; returns the length of the complete ones in bytes."""
         length, number = 0, 0
         while line := file.readline(_LONGEST):
             number += 1
@@ -76,7 +76,7 @@ class Ledger:
                 raise OnlygoodError(
                     f"{name}: line {number} is not a row of `onlygood score -f jsonl`; the file is as it was"
                 ) from None
-            if whole:  # else only the newline is missing: the row is cut off and made again
+            if whole:  # else only the newline is missing: the row is removed and made again
                 self._done[key] = status
                 length += len(line)
         file.detach()
@@ -84,7 +84,7 @@ class Ledger:
 
 
 class _WholeRows(io.FileIO):
-    """A file opened for appending: each write gets in whole, or, on a full disk, not at all."""
+    """A file opened for appending: each write is complete or, on a full disk, has no effect."""
 
     def write(self, data: Any, /) -> int:
         start = os.fstat(self.fileno()).st_size
@@ -101,7 +101,7 @@ class _WholeRows(io.FileIO):
 
 
 def _torn(line: bytes) -> bool:
-    """Whether a last line without its end is the beginning of a row, as a crash leaves it, and no more."""
+    """Whether a last line without a newline is an incomplete row, as a crash leaves it."""
     try:
         json.loads(line)
     except ValueError:

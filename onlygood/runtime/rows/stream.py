@@ -18,7 +18,7 @@ from onlygood.runtime.rows.verdicts import Row, Stamp, Status
 
 @dataclass(frozen=True)
 class Decoded:
-    """One file, read; an image or a reason why there is none."""
+    """One file after reading: an image, or the reason why there is none."""
 
     path: Path
     stamp: Stamp
@@ -36,19 +36,19 @@ def score_images(
     workers: int,
     any_frame: bool = False,
 ) -> Generator[Row, None, None]:
-    """Yield one row an image, in the order of ``paths``, which is read only a few images ahead.
+    """Yield one row for each image, in the order of ``paths``, which is read only a few images ahead.
 
-    Decoding takes as long as inference or longer, so it goes on ahead in threads. Closing the generator waits
-    only for the images that are being decoded at that moment.
+    Decoding takes as long as inference or longer, so threads decode ahead. Closing the generator waits only
+    for the images that are being decoded at that moment.
 
     Args:
         detector: the model.
-        paths: image files; endless ones will do.
+        paths: image files; may be endless.
         threshold: scores above it are anomalous.
         spec: how images are read, the model's own or with another bit depth.
         options: limits of the reader.
         workers: threads that decode.
-        any_frame: give a verdict on frames too that are unlike the training images as pictures.
+        any_frame: give a verdict also on frames that would be unusable.
     """
     decode = partial(_decode, spec=spec, options=options)
     with closing(map_ahead(decode, paths, workers=workers)) as images:

@@ -1,4 +1,4 @@
-"""Rows of verdicts: what is said of each image, in which format, and the exit code that it comes to."""
+"""Rows of verdicts: what is reported for each image, in which format, and the exit code that follows."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -11,22 +11,22 @@ from onlygood.runtime import jsontext
 from onlygood.runtime.images.files import printable
 
 SCHEMA = 1
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begin one, in one spreadsheet or another
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # each begins a formula in some spreadsheet
 COLUMNS = ("path", "status", "score", "threshold", "anomalous", "p_value", "width", "height", "ms", "error")
 
 
 class Status(StrEnum):
-    """What became of an image; a score that is not a number is an error, never normal."""
+    """The outcome for an image; a score that is not a number is an error, never normal."""
 
     NORMAL = "normal"
     ANOMALOUS = "anomalous"
-    UNUSABLE = "unusable"  # read and scored, but no picture that the model can judge: see ``frames.py``
+    UNUSABLE = "unusable"  # read and scored, but the model cannot judge it: see ``model/frames.py``
     ERROR = "error"
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells whether a file changed; None where it could not be asked."""
+    """Shows whether a file changed; None if the system gives no answer."""
 
     size: int | None = None  # bytes
     mtime_ns: int | None = None
@@ -59,7 +59,7 @@ class Row:
 
 
 class Settings(NamedTuple):
-    """What, beside the image, decides about a row."""
+    """What decides about a row besides the image."""
 
     model: str  # first 12 digits of the model file's SHA-256
     threshold: float
@@ -69,13 +69,13 @@ class Settings(NamedTuple):
 
 @dataclass
 class Counts:
-    """How many images, and what became of them."""
+    """How many images there are of each outcome."""
 
     images: int = 0
     anomalous: int = 0
     unusable: int = 0
     unreadable: int = 0
-    earlier: int = 0  # of all these, those that an earlier run did
+    earlier: int = 0  # how many of them an earlier run scored
 
     def add(self, status: Status, *, earlier: bool = False) -> None:
         """Count one image."""
@@ -92,10 +92,10 @@ class Counts:
 
 
 def exit_code(counts: Counts, *, judge: bool, skip_errors: bool = False, exit_zero: bool = False) -> int:
-    """0 fine, 1 anomalies (when judging), 2 unusable or unreadable images, which wins.
+    """0 fine, 1 anomalies (only if ``judge``), 2 unusable or unreadable images; 2 wins over 1.
 
-    A part that was not seen has not passed.
-    Unreadable ones may be skipped, but not when nothing was left to judge; unusable ones may not.
+    A part that was not seen has not passed. Unreadable images may be skipped, unless all images are
+    unreadable; unusable ones may not.
     """
     if counts.unusable:
         return 2
@@ -131,7 +131,7 @@ def make_writer(
 
 
 class TextWriter:
-    """A table for people: fixed columns, the path last, so that rows can be shown as they come."""
+    """A table for people: columns of fixed width with the path last, so that rows can be shown at once."""
 
     _COLORS: Mapping[Status, str] = {
         Status.ANOMALOUS: "\x1b[31m",
@@ -179,7 +179,7 @@ class CsvWriter:
 
 
 class JsonlWriter:
-    """One JSON object a line, in ASCII; with what `Ledger` needs to go on later."""
+    """One JSON object on each line, in ASCII; it also has what `Ledger` needs to resume."""
 
     def __init__(self, stream: TextIO, settings: Settings) -> None:
         self._stream = stream
@@ -194,7 +194,7 @@ class JsonlWriter:
 
 
 class JsonWriter:
-    """One JSON array of the objects that JSONL has, written as they come."""
+    """One JSON array of the objects that `JsonlWriter` writes, each written at once."""
 
     def __init__(self, stream: TextIO, settings: Settings) -> None:
         self._stream = stream
@@ -241,14 +241,14 @@ def _json(row: Row, settings: Settings) -> str:
 
 
 def rounded(value: Any) -> Any:
-    """Nine significant digits: they tell any two float32 apart, so that a row agrees with its own verdict."""
+    """Nine significant digits, which distinguish any two float32: a row agrees with its own verdict."""
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
 def csv_line(values: Iterable[Any], *, spreadsheet_safe: bool = False) -> str:
-    """One record of a CSV file; csv.writer, told to end lines by a newline, leaves carriage returns unquoted.
+    """One record of a CSV file, not by csv.writer, which would leave carriage returns unquoted.
 
-    ``spreadsheet_safe`` puts a ' before texts that a spreadsheet would take for a formula and run.
+    ``spreadsheet_safe`` puts a ' before texts that a spreadsheet would run as a formula.
     """
     return ",".join(_csv_field(value, spreadsheet_safe) for value in values) + "\n"
 
