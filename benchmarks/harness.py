@@ -99,7 +99,8 @@ def typed_command(*paths: Path) -> str:
     """The command as it can be typed again; of paths outside the repository only the names."""
     script, *arguments = sys.argv
     shown = [_public(Path(part)) if Path(part) in paths else part for part in arguments]
-    return " ".join(["python", f"benchmarks/{Path(script).name}", *shown])
+    module = Path(script).resolve().relative_to(HERE.parent).with_suffix("")
+    return " ".join(["python", "-m", ".".join(module.parts), *shown])
 
 
 def _public(path: Path) -> str:

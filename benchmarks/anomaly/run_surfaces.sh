@@ -6,7 +6,7 @@
 set -eu
 data=${1:?give the folder that holds magnetic_tile, kolektor and bottle}
 status=0
-here=$(dirname "$0")
+export PYTHONPATH="$(dirname "$0")/../..${PYTHONPATH:+:$PYTHONPATH}"
 python=${PYTHON:-python}
 
 archive() { if [ -d "$data/$1" ]; then printf '%s' "$data/$1"; else printf '%s' "$data/$1.zip"; fi; }
@@ -18,8 +18,8 @@ for recipe in ${RECIPES:-surfaces deep-svdd}; do
     printf '%s\0%s\0%s\0%s\0%s\0' "$(archive kolektor)" kolektor grouped "$recipe" "$seed"
     printf '%s\0%s\0%s\0%s\0%s\0' "$(archive bottle)" bottle given "$recipe" "$seed"
   done
-done | PYTHON_RUN=$python HERE=$here xargs -0 -n 5 -P 2 sh -c \
-  'exec "$PYTHON_RUN" "$HERE/surfaces.py" "$0" --dataset "$1" --split "$2" --recipe "$3" --seed "$4" --threads 1 </dev/null' \
+done | PYTHON_RUN=$python xargs -0 -n 5 -P 2 sh -c \
+  'exec "$PYTHON_RUN" -m benchmarks.anomaly.surfaces "$0" --dataset "$1" --split "$2" --recipe "$3" --seed "$4" --threads 1 </dev/null' \
   || status=$?
-"$python" "$here/surfaces.py" --table
+"$python" -m benchmarks.anomaly.surfaces --table
 exit "$status"

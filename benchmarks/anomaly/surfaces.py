@@ -137,7 +137,7 @@ def add_heads(result: dict[str, Any], folder: Path) -> None:
     model = folder / "model.onnx"
     if not model.is_file() or _sha256(model) != result["evaluate"]["model_sha256"]:
         sys.exit(f"{model} is not the model measured; delete the result {result['name']}.json to run again")
-    command = [sys.executable, str(harness.HERE / "heads.py"), "."]
+    command = [sys.executable, str(harness.HERE / "anomaly/heads.py"), "."]
     usage = harness.run_measured(command, folder, "heads")
     found = json.loads((folder / "heads.out").read_text("utf-8"))
     ours, file = found["recipe"]["auroc"], result["evaluate"]["image_auroc"]["value"]

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from heads import head_names, load_run, make_head
 
 from benchmarks import harness
+from benchmarks.anomaly.heads import head_names, load_run, make_head
 from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.fit import batches

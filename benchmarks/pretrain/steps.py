@@ -138,7 +138,7 @@ class Contender:
 
     def __init__(self, settings: dict[str, Any], errors: Path) -> None:
         self.errors = errors
-        command = [sys.executable, str(harness.HERE / "steps_worker.py"), json.dumps(settings)]
+        command = [sys.executable, "-m", "benchmarks.pretrain.steps_worker", json.dumps(settings)]
         with errors.open("wb") as stderr:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True

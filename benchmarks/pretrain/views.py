@@ -94,7 +94,15 @@ def measure(options: argparse.Namespace, name: str) -> dict[str, Any]:
     settings = [("cpu", threads) for threads in options.threads] + ([("cuda", 1)] if gpu else [])
     rows: list[dict[str, Any]] = []
     for device, threads in settings:
-        command = [sys.executable, __file__, "--worker", device, "--threads", str(threads)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.pretrain.views",
+            "--worker",
+            device,
+            "--threads",
+            str(threads),
+        ]
         for key in ("batch", "rounds", "seconds", "seed"):
             command += [f"--{key}", str(getattr(options, key))]
         command += ["--sides", *map(str, options.sides)]

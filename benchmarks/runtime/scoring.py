@@ -120,7 +120,7 @@ def link_images(source: Path, target: Path, count: int) -> int:
 
 
 def _rival(*arguments: str) -> list[str]:
-    return [sys.executable, str(harness.HERE / "rivals.py"), *arguments]
+    return [sys.executable, str(harness.HERE / "runtime/rivals.py"), *arguments]
 
 
 def _outcome(folder: Path, key: str) -> tuple[dict[str, Any], dict[str, float]]:

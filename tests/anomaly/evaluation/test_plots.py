@@ -41,7 +41,7 @@ def test_report_is_complete_and_leaves_nothing_half_written(report):
         "sheet.png",
     ]
     assert len(list((report / "overlays").iterdir())) == 8  # 4 good, 2 detected, 2 missed
-    assert not list(report.rglob("*.part"))
+    assert not list(report.rglob("*.tmp"))
     assert json.loads((report / "metrics.json").read_text())["detected"]["achieved"] == 0.5
     for picture in report.rglob("*.png"):
         with Image.open(picture) as image:
