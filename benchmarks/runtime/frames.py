@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.recipe import load_recipe
 from onlygood.pretrain.data.plan import plan_input
-from onlygood.pretrain.data.store import probe_images
+from onlygood.pretrain.data.store import survey_images
 from onlygood.runtime.images.reader import load_image
 from onlygood.runtime.images.resize import resize
 from onlygood.runtime.model.frames import measure, objection, ranges
@@ -59,7 +59,7 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, dict[str, f
     recipe = load_recipe(options.recipe)
     size, stride = recipe.regions.grid
     spec, words = plan_input(
-        recipe.input, probe_images([s.path for s in train], progress=False), tile=size, stride=stride
+        recipe.input, survey_images([s.path for s in train], progress=False), tile=size, stride=stride
     )
     good = ranges([measure(load_image(sample.path, spec).pixels) for sample in train])
 

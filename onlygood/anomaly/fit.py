@@ -19,7 +19,7 @@ from onlygood.anomaly.regions import create_regions
 from onlygood.anomaly.suspects import Judged, cross_fitted
 from onlygood.pretrain.data.cachedir import find_cache
 from onlygood.pretrain.data.plan import plan_input
-from onlygood.pretrain.data.store import ImageStore, probe_images
+from onlygood.pretrain.data.store import ImageStore, survey_images
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
@@ -70,7 +70,7 @@ def fit(
     paths = [sample.path for sample in good.samples]
     regions = recipe.regions
     tile, stride = regions.grid
-    spec, words = plan_input(recipe.input, probe_images(paths), tile=tile, stride=stride)
+    spec, words = plan_input(recipe.input, survey_images(paths), tile=tile, stride=stride)
     say(words)
     task = build_task(recipe, spec.channels, len(paths))
     # Regions that do not fit are an error before the training, not after it.

@@ -9,7 +9,7 @@ from pathlib import Path
 from onlygood.anomaly.data.mask_files import pair
 from onlygood.anomaly.data.names import composed, meaning, plain
 from onlygood.anomaly.data.samples import Found, Sample, judged_by_masks
-from onlygood.pretrain.data.tables import Row, columns, counted, lines, parts_of, read_rows, read_text
+from onlygood.pretrain.data.tables import TableRow, columns, counted, lines, parts_of, read_rows, read_text
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import as_on_disk, display
 
@@ -91,7 +91,7 @@ def _judged(path: Path, listed: _Listed, notes: tuple[str, ...]) -> Found:
     return Found(path, "list", f"{listed.words} with a column split", train, test, notes)
 
 
-def _labels(path: Path, rows: Sequence[Row]) -> list[int]:
+def _labels(path: Path, rows: Sequence[TableRow]) -> list[int]:
     """0 or 1 for each row.
 
     An unknown label is not taken as the name of a defect, for it may be a mistyped "good"; it is taken so if
@@ -124,7 +124,7 @@ def _label(text: str) -> int | None:
         return {"good": 0, "false": 0, "bad": 1, "true": 1}.get(meaning(text) or text.lower())
 
 
-def _defect(row: Row, label: int) -> str:
+def _defect(row: TableRow, label: int) -> str:
     """The kind of defect of a row.
 
     Raises:

@@ -33,7 +33,7 @@ def run(options: PretrainOptions) -> int:
     calm_openmp()
     from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
     from onlygood.pretrain.data.plan import InputConfig, plan_input  # noqa: PLC0415
-    from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
+    from onlygood.pretrain.data.store import ImageStore, survey_images  # noqa: PLC0415
     from onlygood.pretrain.networks.registry import create_encoder  # noqa: PLC0415
     from onlygood.pretrain.networks.weights import save_weights  # noqa: PLC0415
     from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task  # noqa: PLC0415
@@ -61,7 +61,7 @@ def run(options: PretrainOptions) -> int:
         directory, sections["input"]["size"] = tracks, [wanted.size, 2 * wanted.size]
     paths = _images(directory, say)
     size = InputConfig.parse(sections["input"], "--set input")
-    spec, words = plan_input(size, probe_images(paths, progress=progress), tile=32, stride=32)
+    spec, words = plan_input(size, survey_images(paths, progress=progress), tile=32, stride=32)
     if note := find_cache().note:
         say(note)
     store = ImageStore.build(paths, spec, progress=progress)

@@ -40,7 +40,7 @@ def run(options: ProbeOptions) -> int:
     from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
     from onlygood.pretrain.data.labels import arrange, read_labeled  # noqa: PLC0415
     from onlygood.pretrain.data.plan import InputConfig, plan_input  # noqa: PLC0415
-    from onlygood.pretrain.data.store import ImageStore, probe_images  # noqa: PLC0415
+    from onlygood.pretrain.data.store import ImageStore, survey_images  # noqa: PLC0415
     from onlygood.pretrain.probe.features import FrozenEncoder  # noqa: PLC0415
     from onlygood.pretrain.probe.protocols import protocol_config, run_probe  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def run(options: ProbeOptions) -> int:
     frozen = FrozenEncoder(network, trained or wished or "fixed", _numbers(options.stages))
     found = read_labeled(labelled)
     wanted = InputConfig.parse({"channels": info.channels, **sections["input"]}, "--set input")
-    spec, words = plan_input(wanted, probe_images(found.paths, progress=progress), tile=32, stride=32)
+    spec, words = plan_input(wanted, survey_images(found.paths, progress=progress), tile=32, stride=32)
     if spec.channels != info.channels:
         raise OnlygoodError(
             f"{encoder} takes {info.channels} channel(s), --set input.channels another number"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from onlygood.pretrain.data.store import Depth, Probe
+from onlygood.pretrain.data.store import Depth, Survey
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.strict import Strict
 
@@ -25,7 +25,7 @@ class InputConfig(Strict):
     standardize: Literal["image", "fixed"] = "image"
 
 
-def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> tuple[InputSpec, str]:
+def plan_input(config: InputConfig, probe: Survey, *, tile: int, stride: int) -> tuple[InputSpec, str]:
     """Size and channels of the model's input.
 
     "auto" keeps the median aspect ratio and never enlarges: the shorter side becomes ``config.side`` px at
@@ -63,7 +63,7 @@ def plan_input(config: InputConfig, probe: Probe, *, tile: int, stride: int) -> 
     return spec, words
 
 
-def _plan_depth(config: InputConfig, probe: Probe) -> tuple[Depth, str]:
+def _plan_depth(config: InputConfig, probe: Survey) -> tuple[Depth, str]:
     """The bit depth of images that do not say their own, and the words for it.
 
     Cameras of 10, 12 and 14 bits write 16-bit files that are nearly black when read as 16 bits.

@@ -281,7 +281,7 @@ def _duplicates(paths: Sequence[Path], hashes: Sequence[str]) -> list[list[Path]
 
 
 @dataclass(frozen=True)
-class Probe:
+class Survey:
     """What a list of images is like; sizes in pixels."""
 
     sizes: tuple[tuple[int, int], ...]  # width and height of each readable image
@@ -312,7 +312,7 @@ class Probe:
         return float(np.mean(np.maximum(ratios, 1 / ratios) > factor))
 
 
-def probe_images(paths: Sequence[Path], sample: int = 64, progress: bool = True) -> Probe:
+def survey_images(paths: Sequence[Path], sample: int = 64, progress: bool = True) -> Survey:
     """Read every header, and decode two samples of files, each spread over the list.
 
     Are colour files grey in truth? And how far do files of more than 8 bits go that do not say it?
@@ -330,7 +330,7 @@ def probe_images(paths: Sequence[Path], sample: int = 64, progress: bool = True)
     silent = _spread([path for path, header in deep if header.white is None], sample)
     measured = _map(_largest, silent, available_cpus(), "measuring", progress)
     values = [header.white for _, header in deep if header.white is not None]
-    probe = Probe(
+    probe = Survey(
         sizes=tuple((header.width, header.height) for header in headers),
         gray=False,
         sixteen_bit=bool(deep),

@@ -19,7 +19,7 @@ _SPLITS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """The cells of a line by the names of their columns, and the line's place for messages."""
 
     where: str
@@ -50,7 +50,7 @@ def columns(text: str) -> list[str]:
         return []
 
 
-def read_rows(path: Path, text: str, needed: Sequence[str], wanted: str) -> list[Row]:
+def read_rows(path: Path, text: str, needed: Sequence[str], wanted: str) -> list[TableRow]:
     """The lines of a table without its header; blank ones are skipped, cells stripped.
 
     Raises:
@@ -75,13 +75,13 @@ def read_rows(path: Path, text: str, needed: Sequence[str], wanted: str) -> list
             cells = dict(zip(names, record, strict=True))
             if not all(cells[name] for name in needed):
                 raise OnlygoodError(f"{where}: {' and '.join(needed)} must not be empty")
-            rows.append(Row(where, cells))
+            rows.append(TableRow(where, cells))
     except csv.Error as error:
         raise OnlygoodError(f"{display(path)}: not a table in CSV ({error})") from None
     return rows
 
 
-def parts_of(path: Path, rows: Sequence[Row]) -> list[str] | None:
+def parts_of(path: Path, rows: Sequence[TableRow]) -> list[str] | None:
     """Of each row "train", "test" or "" (left out) by the column ``split``; None if there is no such column.
 
     Rows for validation are those to test on where there are no others, else left out.

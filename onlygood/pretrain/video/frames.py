@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.pretrain.data.store import Depth, probe_images
+from onlygood.pretrain.data.store import Depth, survey_images
 from onlygood.runtime.errors import ImageError, OnlygoodError
 from onlygood.runtime.images.files import IMAGE_SUFFIXES, display, find_images
 from onlygood.runtime.images.formats import READ_SUFFIXES
@@ -101,7 +101,7 @@ class Frames:
 
     def _from_folder(self, paths: list[Path]) -> Iterator[tuple[str, Frame | ImageError]]:
         with contextlib.suppress(OnlygoodError):  # none is readable, as their reasons will say
-            self._bit_depth = probe_images(paths, progress=False).bit_depth
+            self._bit_depth = survey_images(paths, progress=False).bit_depth
         for path in paths:
             try:
                 header = read_header(path)

@@ -10,11 +10,11 @@ from pictures import ramp
 from PIL import Image
 
 from onlygood.pretrain.data.plan import LONGEST, InputConfig, plan_input
-from onlygood.pretrain.data.store import ImageStore, Probe, probe_images
+from onlygood.pretrain.data.store import ImageStore, Survey, survey_images
 
 
-def probe(width: int, height: int, *, gray: bool = False) -> Probe:
-    return Probe(((width, height),), gray=gray, sixteen_bit=False)
+def probe(width: int, height: int, *, gray: bool = False) -> Survey:
+    return Survey(((width, height),), gray=gray, sixteen_bit=False)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_what_the_recipe_says_is_taken() -> None:
     assert "input 96×48 px, as the recipe says" in words
 
 
-def shapes(*sizes: tuple[int, int]) -> Probe:
-    return Probe(sizes, gray=True, sixteen_bit=False)
+def shapes(*sizes: tuple[int, int]) -> Survey:
+    return Survey(sizes, gray=True, sixteen_bit=False)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_nothing_is_said_of_images_of_one_moderate_shape(shorter: int, ratio: fl
 )
 @pytest.mark.parametrize("declared", [True, False])
 def test_the_depth_is_the_least_that_holds_all_values(largest: int, depth: int, declared: bool) -> None:
-    deep = Probe(((64, 64),), gray=True, sixteen_bit=True, largest=largest, declared=declared)
+    deep = Survey(((64, 64),), gray=True, sixteen_bit=True, largest=largest, declared=declared)
     spec, words = plan_input(InputConfig(), deep, tile=32, stride=32)
     assert spec.bit_depth == depth
     assert f", {depth} bits deep, " in words
@@ -119,11 +119,11 @@ def test_the_depth_is_the_least_that_holds_all_values(largest: int, depth: int, 
 
 
 def test_the_depth_of_a_recipe_or_of_nothing_known() -> None:
-    deep = Probe(((64, 64),), gray=True, sixteen_bit=True, largest=900)
+    deep = Survey(((64, 64),), gray=True, sixteen_bit=True, largest=900)
     spec, words = plan_input(InputConfig(bit_depth=14), deep, tile=32, stride=32)
     assert spec.bit_depth == 14
     assert "14 bits deep as the recipe says" in words
-    black = Probe(((64, 64),), gray=True, sixteen_bit=True, largest=0)
+    black = Survey(((64, 64),), gray=True, sixteen_bit=True, largest=0)
     assert plan_input(InputConfig(), black, tile=32, stride=32)[0].bit_depth == 16
     spec, words = plan_input(InputConfig(), probe(64, 64), tile=32, stride=32)
     assert (spec.bit_depth, "bits" in words) == (16, False)
@@ -134,7 +134,7 @@ def test_images_of_twelve_bits_are_learned_from_in_full(tmp_path: Path) -> None:
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for path in paths:
         Image.fromarray(ramp(4095, 64, 64).copy()).save(path)
-    spec, words = plan_input(InputConfig(), probe_images(paths, progress=False), tile=32, stride=32)
+    spec, words = plan_input(InputConfig(), survey_images(paths, progress=False), tile=32, stride=32)
     store = ImageStore.build(paths, spec, tmp_path / "cache", progress=False)
     np.testing.assert_array_equal(np.ptp(store.batch(np.arange(5)), axis=(1, 2, 3)), [255] * 5)
     assert store.notes == []
