@@ -185,3 +185,12 @@ def test_a_commit_is_checked_like_make_lint() -> None:
     recipe = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
     steps = {line.strip().removeprefix("$(BIN)/").split(" --")[0] for line in recipe.splitlines()[1:]}
     assert entries == {step.removesuffix(" .") for step in steps}
+
+
+def test_files_have_fewer_than_400_lines() -> None:
+    long = {
+        path.relative_to(ROOT).as_posix()
+        for path in files()
+        if path.suffix == ".py" and len(path.read_text(encoding="utf-8").splitlines()) >= 400
+    }
+    assert long == set()

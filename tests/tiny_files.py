@@ -1,6 +1,10 @@
-"""Files and data sets for tests of layouts and lists."""
+"""Files and data sets for tests."""
 
+import io
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from onlygood.anomaly.data.datasets import Dataset
 
@@ -26,3 +30,11 @@ def rows(dataset: Dataset) -> list[tuple[str, int, str, str | None]]:
         )
         for s in dataset.samples
     ]
+
+
+def save_noise(path: Path, seed: int, size: tuple[int, ...] = (20, 30, 3)) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    path.write_bytes(buffer.getvalue())
+    return path

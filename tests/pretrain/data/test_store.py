@@ -1,7 +1,6 @@
 """The store: decoded once, kept on disk, the same for everybody, whatever the files are."""
 
 import hashlib
-import io
 import json
 import multiprocessing
 import os
@@ -11,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from pictures import tiff
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from tiny_files import save_noise
 
 from onlygood.pretrain.data import store as images
 from onlygood.pretrain.data.store import ImageStore, survey_images
@@ -23,25 +21,6 @@ from onlygood.runtime.images.reader import ReadOptions, load_image
 from onlygood.runtime.images.spec import InputSpec
 
 SPEC = InputSpec(height=8, width=12, channels=3)
-
-
-def save(path: Path, seed: int, size: tuple[int, ...] = (20, 30, 3)) -> Path:
-    pixels = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    path.write_bytes(buffer.getvalue())
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "images").mkdir()
-    return tmp_path / "images"
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -57,15 +36,15 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def mixed(folder: Path) -> list[Path]:
     """Two good images, one of them twice, between an empty file and a missing one."""
-    first = save(folder / "0.png", 0)
+    first = save_noise(folder / "0.png", 0)
     (folder / "1.png").touch()
     twin = folder / "2.png"
     twin.write_bytes(first.read_bytes())
-    return [first, folder / "1.png", twin, folder / "gone.png", save(folder / "4.png", 4)]
+    return [first, folder / "1.png", twin, folder / "gone.png", save_noise(folder / "4.png", 4)]
 
 
 def test_rows_are_what_the_reader_reads_in_order(folder: Path, cache: Path) -> None:
-    paths = [save(folder / f"{i}.png", i) for i in range(70)]  # more than one round of two workers
+    paths = [save_noise(folder / f"{i}.png", i) for i in range(70)]  # more than one round of two workers
     store = ImageStore.build(paths, SPEC, cache, workers=2)
     ids = np.array([69, 3, 3, 0])
     want = np.stack([load_image(paths[i], SPEC).pixels for i in ids])
@@ -90,7 +69,7 @@ def save_anew(path: Path, to: Path, number: int) -> Path:
 
 @pytest.mark.parametrize("reopened", [False, True])
 def test_one_picture_saved_anew_is_one_image(folder: Path, cache: Path, reopened: bool) -> None:
-    first, other = save(folder / "first.png", 0), save(folder / "other.png", 1)
+    first, other = save_noise(folder / "first.png", 0), save_noise(folder / "other.png", 1)
     copies = [save_anew(first, folder / f"copy{i}.png", i) for i in range(6)]
     for _ in range(1 + reopened):
         store = ImageStore.build([first, other, *copies], SPEC, cache)
@@ -104,7 +83,7 @@ def test_one_picture_saved_anew_is_one_image(folder: Path, cache: Path, reopened
 
 def test_names_of_contents_depend_on_the_size_only_where_there_are_copies(folder: Path, cache: Path) -> None:
     """So that encoders of different input sizes are probed on the same split."""
-    paths = [save(folder / f"{i}.png", i) for i in range(3)]
+    paths = [save_noise(folder / f"{i}.png", i) for i in range(3)]
     small = SPEC.model_copy(update={"height": 16})
     one, other = (ImageStore.build(paths, spec, cache) for spec in (SPEC, small))
     assert one.hashes == other.hashes
@@ -112,7 +91,7 @@ def test_names_of_contents_depend_on_the_size_only_where_there_are_copies(folder
 
 
 def test_a_batch_is_a_copy(folder: Path, cache: Path) -> None:
-    store = ImageStore.build([save(folder / "0.png", 0)], SPEC, cache)
+    store = ImageStore.build([save_noise(folder / "0.png", 0)], SPEC, cache)
     before = store.batch(np.array([0]))
     store.batch(np.array([0]))[:] = 0
     np.testing.assert_array_equal(store.batch(np.array([0])), before)
@@ -163,7 +142,7 @@ def test_any_change_decodes_again(
         case "time":
             touch(paths[0])
         case "content":
-            save(paths[0], 9, (21, 30, 3))
+            save_noise(paths[0], 9, (21, 30, 3))
         case "list":
             paths = paths[:-1]
         case "order":
@@ -173,13 +152,13 @@ def test_any_change_decodes_again(
         case "options":
             options = ReadOptions(max_pixels=1000)
         case "repair":
-            save(paths[3], 3)
+            save_noise(paths[3], 3)
     with pytest.raises(AssertionError, match="decoded again"):
         ImageStore.build(paths, spec, cache, options=options)
 
 
 def test_fingerprint_speaks_of_contents_and_spec_alone(folder: Path, cache: Path) -> None:
-    paths = [save(folder / f"{i}.png", i) for i in range(3)]
+    paths = [save_noise(folder / f"{i}.png", i) for i in range(3)]
     print_ = ImageStore.build(paths, SPEC, cache).fingerprint
     assert re.fullmatch("[0-9a-f]{64}", print_)
     renamed = [path.rename(folder / f"x{path.name}") for path in paths]
@@ -211,7 +190,7 @@ def test_a_damaged_cache_is_built_anew(folder: Path, cache: Path, damage: str) -
 
 
 def test_names_that_are_not_utf8(folder: Path, cache: Path, request: pytest.FixtureRequest) -> None:
-    paths = [save(folder / os.fsdecode(b"caf\xe9\n.png"), 1), folder / os.fsdecode(b"\xff.png")]
+    paths = [save_noise(folder / os.fsdecode(b"caf\xe9\n.png"), 1), folder / os.fsdecode(b"\xff.png")]
     ImageStore.build(paths, SPEC, cache)
     request.getfixturevalue("no_decoding")
     store = ImageStore.build(paths, SPEC, cache)
@@ -242,7 +221,7 @@ def test_no_files_at_all(cache: Path) -> None:
 def test_cache_that_cannot_be_written(folder: Path, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
     with pytest.raises(OnlygoodError, match="set ONLYGOOD_CACHE"):
-        ImageStore.build([save(folder / "0.png", 0)], SPEC, cache)
+        ImageStore.build([save_noise(folder / "0.png", 0)], SPEC, cache)
 
 
 def test_full_disk_is_an_error_before_decoding(
@@ -253,7 +232,7 @@ def test_full_disk_is_an_error_before_decoding(
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(OnlygoodError, match="No space left on device"):
-        ImageStore.build([save(folder / "0.png", 0)], SPEC, cache)
+        ImageStore.build([save_noise(folder / "0.png", 0)], SPEC, cache)
     assert not list(cache.iterdir())
 
 
@@ -265,7 +244,7 @@ def test_interrupted_building_leaves_nothing(
 
     monkeypatch.setattr(images, "load_image", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        ImageStore.build([save(folder / "0.png", 0)], SPEC, cache)
+        ImageStore.build([save_noise(folder / "0.png", 0)], SPEC, cache)
     assert not list(cache.iterdir())
 
 
@@ -277,7 +256,7 @@ def test_nothing_is_written_to_stdout_or_a_stderr_that_is_no_terminal(
 
 
 def test_memory_does_not_grow_with_the_folder(folder: Path, cache: Path) -> None:
-    path = save(folder / "0.png", 0)
+    path = save_noise(folder / "0.png", 0)
     spec = InputSpec(height=200, width=200, channels=3)  # 120 kB an image
     ImageStore.build([path], spec, cache)
     tracemalloc.start()
@@ -295,7 +274,7 @@ def build(paths: list[Path], cache: Path, start: "multiprocessing.synchronize.Ba
 
 
 def test_processes_that_build_at_once_agree(folder: Path, cache: Path) -> None:
-    paths = [save(folder / f"{i}.png", i) for i in range(40)]
+    paths = [save_noise(folder / f"{i}.png", i) for i in range(40)]
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(2)
     builders = [context.Process(target=build, args=(paths, cache, start)) for _ in range(2)]
@@ -323,99 +302,3 @@ def test_losing_the_race_opens_the_winners_cache(
     store = ImageStore.build(paths, SPEC, cache)
     np.testing.assert_array_equal(store.batch(np.array([0]))[0], load_image(paths[0], SPEC).pixels)
     assert len(list(cache.iterdir())) == 1
-
-
-# --- probe
-
-
-def gray_as_rgb(seed: int) -> NDArray[np.uint8]:
-    gray = np.random.default_rng(seed).integers(0, 256, (40, 50, 1), dtype=np.uint8)
-    return np.repeat(gray, 3, axis=2)
-
-
-def test_probe_sizes_are_medians_of_readable_headers(folder: Path) -> None:
-    paths = [save(folder / f"{i}.png", i, (10 * i, 20 * i, 3)) for i in (1, 2, 9)] + [folder / "gone.png"]
-    probe = survey_images(paths)
-    assert (probe.median_width, probe.median_height, probe.gray, probe.sixteen_bit) == (40, 20, False, False)
-
-
-def test_probe_sees_through_rgb_files_that_are_gray(folder: Path) -> None:
-    paths = []
-    for i in range(4):
-        paths.append(folder / f"{i}.jpg")
-        Image.fromarray(gray_as_rgb(i)).save(paths[-1], quality=60)
-    assert survey_images(paths).gray
-    colored = gray_as_rgb(9)
-    colored[10:20, 10:20] = (200, 120, 60)
-    Image.fromarray(colored).save(folder / "c.png")
-    assert not survey_images([*paths, folder / "c.png"]).gray
-
-
-def test_probe_decodes_a_spread_sample(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = []
-    for i in range(10):
-        paths.append(folder / f"{i}.png")
-        Image.fromarray(gray_as_rgb(i)).save(paths[-1])
-    seen = []
-    monkeypatch.setattr(
-        images, "load_image", lambda path, spec: (seen.append(path), load_image(path, spec))[1]
-    )
-    assert survey_images(paths, sample=4).gray
-    assert sorted(seen) == [paths[i] for i in (0, 3, 6, 9)]
-
-
-def test_probe_of_gray_files_and_depth(folder: Path) -> None:
-    gray = save(folder / "g.png", 0, (20, 30))
-    assert survey_images([gray]).gray
-    assert not survey_images([gray]).sixteen_bit
-    Image.fromarray(np.zeros((9, 9), np.uint16)).save(folder / "deep.png")
-    assert survey_images([gray, folder / "deep.png"]).sixteen_bit
-
-
-def test_probe_of_unreadable_files(folder: Path) -> None:
-    with pytest.raises(OnlygoodError, match="none of the 1 images can be read"):
-        survey_images([folder / "gone.png"])
-
-
-def sixteen(path: Path, top: int, **chunks: object) -> Path:
-    Image.fromarray(np.linspace(0, top, 48).reshape(6, 8).astype(np.uint16)).save(path, **chunks)
-    return path
-
-
-def test_probe_measures_how_far_deep_files_go(folder: Path) -> None:
-    paths = [sixteen(folder / f"{i}.png", 3000 + i) for i in range(8)]
-    probe = survey_images(paths)
-    assert (probe.largest, probe.declared) == (3007, False)
-    assert survey_images([save(folder / "a.png", 1)]).largest is None
-
-
-def test_probe_measures_a_spread_sample_and_takes_declared_depths_unread(folder: Path) -> None:
-    """Of a hundred files the brightest is not sampled; of those that say their own depth, all count."""
-    paths = [sixteen(folder / f"{i:03}.png", 60_000 if i == 57 else 900) for i in range(100)]
-    assert survey_images(paths, sample=4).largest == 900
-    declared = folder / "z.pgm"
-    declared.write_bytes(b"P5 2 1 4095\n" + bytes(4))
-    assert survey_images([declared]).declared
-    assert survey_images([declared]).largest == 4095
-    both = survey_images([*paths[:3], declared])
-    assert (both.largest, both.declared) == (4095, False)
-
-
-def test_probe_of_deep_files_that_cannot_be_decoded(folder: Path) -> None:
-    whole = sixteen(folder / "a.png", 900).read_bytes()
-    (folder / "a.png").write_bytes(whole[: len(whole) // 2])
-    assert survey_images([folder / "a.png"]).largest == 0
-
-
-def test_color_of_twelve_bits_is_color(folder: Path) -> None:
-    """Read as 16 bits its channels would differ by less than a JPEG's rounding."""
-    paths = []
-    for i in range(3):
-        color = np.random.default_rng(i).integers(0, 4096, (6, 8, 3)).astype(np.uint16)
-        paths.append(folder / f"{i}.tif")
-        paths[-1].write_bytes(tiff(color, photometric=2))
-    probe = survey_images(paths)
-    assert (probe.gray, probe.bit_depth) == (False, 12)
-    for path in paths:
-        path.write_bytes(tiff(np.repeat(color[..., :1], 3, axis=2), photometric=2))
-    assert survey_images(paths).gray
