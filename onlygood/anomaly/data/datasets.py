@@ -1,6 +1,5 @@
 """Read a folder or a list file: which images are good, which are not, where their masks are."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from onlygood.anomaly.data.layouts import from_folder
 from onlygood.anomaly.data.lists import from_list
 from onlygood.anomaly.data.samples import Dataset, Part, Sample
+from onlygood.pretrain.data.split import order_by_content
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import IMAGE_SUFFIXES, display
 
@@ -65,11 +65,10 @@ def split_good(hashes: Sequence[str], counts: Sequence[int], seed: int) -> list[
     groups: dict[str, list[int]] = defaultdict(list)
     for index, name in enumerate(hashes):
         groups[name].append(index)
-    order = sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     room = list(counts)
     parts: list[list[int]] = [[] for _ in counts]
     too_large: list[list[int]] = []
-    for ids in (groups[name] for name in order):
+    for ids in (groups[name] for name in order_by_content(groups, seed)):
         fitting = next((part for part, free in enumerate(room) if free >= len(ids)), None)
         if fitting is None:
             too_large.append(ids)

@@ -10,6 +10,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood.pretrain.data.split import order_by_content
 from onlygood.pretrain.data.store import ImageStore, Store
 from onlygood.pretrain.data.tables import parts_of, read_rows, read_text
 from onlygood.runtime.errors import OnlygoodError
@@ -198,14 +199,10 @@ def split_by_content(
         contents[label].add(digest)
     chosen = set()
     for label, found in contents.items():
-        ranked = sorted(found, key=lambda digest: _keyed(seed, digest))
+        ranked = order_by_content(found, seed)
         count = min(len(ranked) - 1, max(1, round(fraction * len(ranked))))
         chosen |= {(label, digest) for digest in ranked[:count]}
     return np.array([pair in chosen for pair in zip(labels.tolist(), hashes, strict=True)], dtype=bool)
-
-
-def _keyed(seed: int, digest: str) -> str:
-    return hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()
 
 
 def _fingerprint(train: Part, test: Part, classes: tuple[str, ...]) -> str:
