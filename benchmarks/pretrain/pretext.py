@@ -29,7 +29,7 @@ from benchmarks import harness
 from onlygood.anomaly.evaluation.metrics import auroc
 from onlygood.anomaly.heads.gaussian import Gaussian
 from onlygood.anomaly.heads.outputs import Outputs
-from onlygood.pretrain.data.labels import Dataset, Labeled, arrange
+from onlygood.pretrain.data.labels import Labeled, LabeledSet, arrange
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
@@ -132,7 +132,7 @@ def run_name(options: argparse.Namespace) -> str:
 # --- data
 
 
-def images(options: argparse.Namespace, cache: Path) -> tuple[ImageStore, Dataset]:
+def images(options: argparse.Namespace, cache: Path) -> tuple[ImageStore, LabeledSet]:
     """The images to train on, and the labelled ones to probe with: as many a class, and the test part."""
     root = options.data.resolve()
     test = harness.unpacked(root / "test" if (root / "test").is_dir() else root / "test.zip")
@@ -170,7 +170,7 @@ def files(folder: Path) -> list[Path]:
 # --- training
 
 
-def make_task(options: argparse.Namespace, store: ImageStore, data: Dataset) -> Task | None:
+def make_task(options: argparse.Namespace, store: ImageStore, data: LabeledSet) -> Task | None:
     """The task on its encoder; None where nothing is trained."""
     if options.task in UNTRAINED:
         return None
@@ -205,14 +205,14 @@ def untrained(store: ImageStore, options: argparse.Namespace) -> Encoder:
     return encoder.eval()
 
 
-def few_labels(data: Dataset) -> tuple[Tensor, Tensor]:
+def few_labels(data: LabeledSet) -> tuple[Tensor, Tensor]:
     """Images and classes of the first LABELS training images of each class."""
     labels = data.train.labels
     chosen = np.concatenate([np.flatnonzero(labels == k)[:LABELS] for k in range(len(data.classes))])
     return read(data.store, data.train.ids[chosen]), torch.from_numpy(labels[chosen])
 
 
-def labels_of(store: ImageStore, data: Dataset) -> Tensor:
+def labels_of(store: ImageStore, data: LabeledSet) -> Tensor:
     """Class numbers (n,) of the images of ``store``, in its order."""
     known = dict(zip(data.train.hashes, data.train.labels.tolist(), strict=True))
     return torch.tensor([known[digest] for digest in store.hashes])
@@ -272,7 +272,7 @@ class SupervisedTask(Task):
 
 
 def one_class(
-    eye: FrozenEncoder, data: Dataset, good: ImageStore | None, classes: list[str]
+    eye: FrozenEncoder, data: LabeledSet, good: ImageStore | None, classes: list[str]
 ) -> dict[str, list[float]]:
     """AUROC of each class against all others, of each stage: a Gaussian of the averaged features.
 
@@ -298,7 +298,7 @@ def area(good: Tensor, test: Tensor, is_good: NDArray[np.bool_]) -> float:
     return round(auroc(scores[is_good], scores[~is_good]), 4)
 
 
-def probes(eye: FrozenEncoder, data: Dataset, seed: int) -> dict[str, list[dict[str, Any]]]:
+def probes(eye: FrozenEncoder, data: LabeledSet, seed: int) -> dict[str, list[dict[str, Any]]]:
     """Rows of each protocol: linear and kNN of every stage, few-shot of the last."""
     encoder = eye.encoder
     info = EncoderInfo(

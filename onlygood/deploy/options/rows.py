@@ -131,7 +131,7 @@ class ScoreOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions(ScoreOptions):
-    """Judge images: print the anomalous and the unreadable ones; exit with 1 if any is anomalous."""
+    """Judge images: print those that are not normal; exit with 1 if any is anomalous."""
 
     judge: ClassVar[bool] = True
 

@@ -31,7 +31,7 @@ class Labeled:
 
 
 @dataclass(frozen=True)
-class Part:
+class LabeledPart:
     """Images of a store: rows ``ids`` (N,), class numbers ``labels`` (N,), SHA-256 of each file's content."""
 
     ids: NDArray[np.int64]
@@ -41,12 +41,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, chosen: NDArray[np.bool_]) -> "Part":
+    def take(self, chosen: NDArray[np.bool_]) -> "LabeledPart":
         """The images where the mask ``chosen`` (N,) is true."""
         hashes = [digest for digest, taken in zip(self.hashes, chosen, strict=True) if taken]
-        return Part(self.ids[chosen], self.labels[chosen], hashes)
+        return LabeledPart(self.ids[chosen], self.labels[chosen], hashes)
 
-    def held_out(self, fraction: float, seed: int) -> tuple["Part", "Part"]:
+    def held_out(self, fraction: float, seed: int) -> tuple["LabeledPart", "LabeledPart"]:
         """The part without, and the held-out ``fraction`` of every class; see `split_by_content`."""
         held = split_by_content(self.labels, self.hashes, fraction, seed)
         if not held.any():
@@ -55,18 +55,18 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class LabeledSet:
     """What a probe is trained and tested on."""
 
     store: Store
-    train: Part
-    test: Part
+    train: LabeledPart
+    test: LabeledPart
     classes: tuple[str, ...]
     description: str
     fingerprint: str
     notes: tuple[str, ...] = ()
 
-    def counts(self, part: Part) -> dict[str, int]:
+    def counts(self, part: LabeledPart) -> dict[str, int]:
         """Images of each class."""
         numbers = np.bincount(part.labels, minlength=len(self.classes))
         return dict(zip(self.classes, numbers.tolist(), strict=True))
@@ -141,7 +141,7 @@ def _same_numbers(labels: list[str]) -> list[str]:
     return [f"{number:.0f}" for number in numbers] if all(n.is_integer() for n in numbers) else labels
 
 
-def arrange(found: Labeled, store: ImageStore, *, seed: int, test_fraction: float = 0.2) -> Dataset:
+def arrange(found: Labeled, store: ImageStore, *, seed: int, test_fraction: float = 0.2) -> LabeledSet:
     """Join the classes with a store of ``found.paths``, and split where nobody has.
 
     The same content under two labels is left out; the same content in train and test is only noted, because
@@ -161,7 +161,7 @@ def arrange(found: Labeled, store: ImageStore, *, seed: int, test_fraction: floa
         raise OnlygoodError(f"{found.root}: {len(classes)} class(es); a probe tells two or more apart")
     number = {name: index for index, name in enumerate(classes)}
     ids = np.flatnonzero(clear)
-    whole = Part(ids, np.array([number[labels[i]] for i in ids]), [store.hashes[i] for i in ids])
+    whole = LabeledPart(ids, np.array([number[labels[i]] for i in ids]), [store.hashes[i] for i in ids])
     description = found.description
     if found.parts is None:
         tested = split_by_content(whole.labels, whole.hashes, test_fraction, seed)
@@ -176,7 +176,7 @@ def arrange(found: Labeled, store: ImageStore, *, seed: int, test_fraction: floa
     unknown = [classes[label] for label in sorted({*test.labels} - {*train.labels})]
     if unknown:
         raise OnlygoodError(f"{found.root}: in test but not in train: class {', '.join(unknown)}")
-    return Dataset(
+    return LabeledSet(
         store,
         train,
         test,
@@ -205,15 +205,15 @@ def split_by_content(
     return np.array([pair in chosen for pair in zip(labels.tolist(), hashes, strict=True)], dtype=bool)
 
 
-def _fingerprint(train: Part, test: Part, classes: tuple[str, ...]) -> str:
-    def lines(name: str, part: Part) -> Iterable[str]:
+def _fingerprint(train: LabeledPart, test: LabeledPart, classes: tuple[str, ...]) -> str:
+    def lines(name: str, part: LabeledPart) -> Iterable[str]:
         return (f"{h} {classes[y]} {name}" for h, y in zip(part.hashes, part.labels, strict=True))
 
     everything = "\n".join(sorted([*lines("train", train), *lines("test", test)]))
     return hashlib.sha256(everything.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _notes(clear: NDArray[np.bool_], train: Part, test: Part) -> tuple[str, ...]:
+def _notes(clear: NDArray[np.bool_], train: LabeledPart, test: LabeledPart) -> tuple[str, ...]:
     notes = []
     if count := int((~clear).sum()):
         notes.append(f"{count} images left out: the same content has several labels")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.data.labels import Dataset
+from onlygood.pretrain.data.labels import LabeledSet
 from onlygood.pretrain.data.store import Store
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.views.views import Standardize, to_float
@@ -145,7 +145,7 @@ class Setup:
     """What every protocol gets: the encoder, the images, the seed, and where to report progress."""
 
     encoder: FrozenEncoder
-    data: Dataset
+    data: LabeledSet
     seed: int
     say: Callable[[str], None] = lambda words: None
 

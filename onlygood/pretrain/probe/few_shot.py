@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from onlygood.pretrain.data.labels import Dataset
+from onlygood.pretrain.data.labels import LabeledSet
 from onlygood.pretrain.probe.features import Pool, Setup, scaled
 from onlygood.pretrain.probe.logistic import fit
-from onlygood.pretrain.probe.result import Row, mean_row
+from onlygood.pretrain.probe.result import Measurement, mean_row
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
 
@@ -37,7 +37,7 @@ class FewShotConfig(Strict):
     iterations: int = Field(default=1000, ge=1)
 
 
-def few_shot(setup: Setup, config: FewShotConfig) -> list[Row]:
+def few_shot(setup: Setup, config: FewShotConfig) -> list[Measurement]:
     """Mean accuracies with their intervals, for every stage; amounts that a class lacks are left out.
 
     All stages see the same draws. An interval is over draws of examples, for the given images.
@@ -59,7 +59,7 @@ def few_shot(setup: Setup, config: FewShotConfig) -> list[Row]:
         raise OnlygoodError(
             f"the smallest class has {least} training images, fewer than any amount asked for"
         )
-    rows: list[Row] = []
+    rows: list[Measurement] = []
     for stage, *features in zip(
         setup.encoder.stages, *setup.both(config.pool, config.dimensions), strict=True
     ):
@@ -77,7 +77,7 @@ def few_shot(setup: Setup, config: FewShotConfig) -> list[Row]:
 
 
 def episodes(
-    data: Dataset, classes: NDArray[np.int64], shots: int, config: FewShotConfig, seed: int
+    data: LabeledSet, classes: NDArray[np.int64], shots: int, config: FewShotConfig, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Positions of examples ``(E, ways, shots)`` in train and of questions ``(E, ways, Q)`` in test."""
     rng = np.random.default_rng([seed, shots])
@@ -106,7 +106,9 @@ def episode_accuracies(support: Tensor, query: Tensor) -> list[float]:
     return right
 
 
-def _labeled(setup: Setup, config: FewShotConfig, n: int, stage: int, features: list[Tensor]) -> list[Row]:
+def _labeled(
+    setup: Setup, config: FewShotConfig, n: int, stage: int, features: list[Tensor]
+) -> list[Measurement]:
     """``n`` labels of every class: nearest centroid and logistic regression, on all test images."""
     data, (train, test) = setup.data, features
     rng = np.random.default_rng([setup.seed, n, 1])

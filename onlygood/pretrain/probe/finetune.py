@@ -8,9 +8,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.data.labels import Part
+from onlygood.pretrain.data.labels import LabeledPart
 from onlygood.pretrain.probe.features import Setup, minibatches, read
-from onlygood.pretrain.probe.result import Row, accuracy_row
+from onlygood.pretrain.probe.result import Measurement, accuracy_row
 from onlygood.pretrain.views.geometry import reflect
 from onlygood.pretrain.views.views import random_flip, to_float
 from onlygood.runtime.strict import Strict
@@ -30,7 +30,7 @@ class FinetuneConfig(Strict):
     validation: float = Field(default=0.2, gt=0, lt=1)  # share of the training images
 
 
-def finetune(setup: Setup, config: FinetuneConfig) -> list[Row]:
+def finetune(setup: Setup, config: FinetuneConfig) -> list[Measurement]:
     """Test accuracy after the last epoch, on all training images, with the learning rate chosen.
 
     The given encoder stays as it is: copies are trained.
@@ -50,7 +50,7 @@ def finetune(setup: Setup, config: FinetuneConfig) -> list[Row]:
     return [accuracy_row(None, correct, len(data.test), details)]
 
 
-def _train(setup: Setup, config: FinetuneConfig, part: Part, lr: float) -> tuple[nn.Sequential, float]:
+def _train(setup: Setup, config: FinetuneConfig, part: LabeledPart, lr: float) -> tuple[nn.Sequential, float]:
     """A trained copy with a layer on top, and the mean loss of its last epoch."""
     frozen, data = setup.encoder, setup.data
     encoder = copy.deepcopy(frozen.encoder).requires_grad_(True)
@@ -95,7 +95,7 @@ def random_shift(images: Tensor, most: int, rng: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def _correct(setup: Setup, config: FinetuneConfig, network: nn.Sequential, part: Part) -> int:
+def _correct(setup: Setup, config: FinetuneConfig, network: nn.Sequential, part: LabeledPart) -> int:
     """Images that the network gets right, in evaluation mode."""
     network.eval()
     frozen, correct = setup.encoder, 0

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from onlygood.pretrain.probe.features import Pool, Setup
-from onlygood.pretrain.probe.result import Row, accuracy_row
+from onlygood.pretrain.probe.result import Measurement, accuracy_row
 from onlygood.runtime.strict import Strict
 
 
@@ -33,7 +33,7 @@ def knn_votes(
     return votes.scatter_add(1, labels[index], ((similarity - 1) / temperature).exp())
 
 
-def knn(setup: Setup, config: KnnConfig) -> list[Row]:
+def knn(setup: Setup, config: KnnConfig) -> list[Measurement]:
     """Test accuracy for every stage."""
     data, device = setup.data, setup.encoder.device
     labels = torch.from_numpy(data.train.labels).to(device)

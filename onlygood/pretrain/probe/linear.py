@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.pretrain.probe.features import Pool, Setup, minibatches, read
-from onlygood.pretrain.probe.result import Row, accuracy_row
+from onlygood.pretrain.probe.result import Measurement, accuracy_row
 from onlygood.pretrain.views.views import random_flip
 from onlygood.runtime.strict import Strict
 
@@ -37,7 +37,7 @@ class LinearConfig(Strict):
         return float(self.lr * 0.1 ** sum(epoch >= drop for drop in self.drops))
 
 
-def linear(setup: Setup, config: LinearConfig) -> list[Row]:
+def linear(setup: Setup, config: LinearConfig) -> list[Measurement]:
     """Test accuracy of the last epoch, for every stage.
 
     The layers share the passes through the encoder, not their losses. They start at zero: the problem is

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from onlygood.pretrain.probe.features import Pool, Setup, scaled
-from onlygood.pretrain.probe.result import Row, accuracy_row
+from onlygood.pretrain.probe.result import Measurement, accuracy_row
 from onlygood.runtime.strict import Strict
 
 
@@ -27,7 +27,7 @@ class LogisticConfig(Strict):
     iterations: int = Field(default=1000, ge=1)  # of L-BFGS, at most
 
 
-def logistic(setup: Setup, config: LogisticConfig) -> list[Row]:
+def logistic(setup: Setup, config: LogisticConfig) -> list[Measurement]:
     """Test accuracy for every stage, after a refit on all training images with the chosen C.
 
     Features are standardized with the deviations of the images that are trained on.

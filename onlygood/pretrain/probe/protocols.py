@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from onlygood.pretrain.data.labels import Dataset
+from onlygood.pretrain.data.labels import LabeledSet
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.probe.features import FrozenEncoder, Setup
 from onlygood.pretrain.probe.few_shot import FewShotConfig, few_shot
@@ -14,13 +14,13 @@ from onlygood.pretrain.probe.finetune import FinetuneConfig, finetune
 from onlygood.pretrain.probe.knn import KnnConfig, knn
 from onlygood.pretrain.probe.linear import LinearConfig, linear
 from onlygood.pretrain.probe.logistic import LogisticConfig, logistic
-from onlygood.pretrain.probe.result import DataInfo, EncoderInfo, ProbeResult, Row
+from onlygood.pretrain.probe.result import DataInfo, EncoderInfo, Measurement, ProbeResult
 from onlygood.pretrain.probe.retention import RetentionConfig, retention
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.nearest import nearest
 from onlygood.runtime.strict import Strict
 
-PROTOCOLS: dict[str, tuple[type[Strict], Callable[[Setup, Any], list[Row]]]] = {
+PROTOCOLS: dict[str, tuple[type[Strict], Callable[[Setup, Any], list[Measurement]]]] = {
     "linear": (LinearConfig, linear),
     "logistic": (LogisticConfig, logistic),
     "knn": (KnnConfig, knn),
@@ -46,7 +46,7 @@ def run_probe(
     protocol: str,
     config: Strict,
     encoder: FrozenEncoder,
-    data: Dataset,
+    data: LabeledSet,
     *,
     info: EncoderInfo,
     source: str,

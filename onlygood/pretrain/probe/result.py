@@ -14,7 +14,7 @@ from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.strict import Strict
 
 
-class Row(Strict):
+class Measurement(Strict):
     """One number with its 95 % interval; ``stage`` counts from 1, None is the whole network."""
 
     stage: int | None
@@ -59,7 +59,7 @@ class ProbeResult(Strict):
     device: str
     encoder: EncoderInfo
     data: DataInfo
-    rows: list[Row] = Field(min_length=1)
+    rows: list[Measurement] = Field(min_length=1)
     seconds: float
     versions: dict[str, str]
 
@@ -85,10 +85,12 @@ class ProbeResult(Strict):
         return cls.parse(values, str(path))
 
 
-def accuracy_row(stage: int | None, correct: int, total: int, details: dict[str, Any] | None = None) -> Row:
+def accuracy_row(
+    stage: int | None, correct: int, total: int, details: dict[str, Any] | None = None
+) -> Measurement:
     """Accuracy over test images, with Wilson's interval."""
     low, high = wilson(correct, total)
-    return Row(
+    return Measurement(
         stage=stage,
         measure="accuracy",
         value=correct / total,
@@ -100,11 +102,11 @@ def accuracy_row(stage: int | None, correct: int, total: int, details: dict[str,
 
 def mean_row(
     stage: int | None, measure: str, values: Sequence[float], details: dict[str, Any] | None = None
-) -> Row:
+) -> Measurement:
     """A mean over repeats, with Student's interval and the standard deviation among the details."""
     mean, spread = statistics.fmean(values), statistics.stdev(values)
     half = student(len(values)) * spread / math.sqrt(len(values))
-    return Row(
+    return Measurement(
         stage=stage,
         measure=measure,
         value=mean,

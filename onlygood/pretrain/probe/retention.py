@@ -15,9 +15,9 @@ from sklearn.linear_model import RidgeCV
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.data.labels import Part
+from onlygood.pretrain.data.labels import LabeledPart
 from onlygood.pretrain.probe.features import Pool, Setup, read, scaled
-from onlygood.pretrain.probe.result import Row
+from onlygood.pretrain.probe.result import Measurement
 from onlygood.pretrain.views.color import YIQ
 from onlygood.pretrain.views.views import uniform
 from onlygood.runtime.strict import Strict
@@ -45,7 +45,7 @@ class RetentionConfig(Strict):
         return self
 
 
-def retention(setup: Setup, config: RetentionConfig) -> list[Row]:
+def retention(setup: Setup, config: RetentionConfig) -> list[Measurement]:
     """R² on the changed test images of every property and stage; no labels are used."""
     data = setup.data
     train, known = _changed(setup, config, data.train, 0)
@@ -63,7 +63,9 @@ def retention(setup: Setup, config: RetentionConfig) -> list[Row]:
             value, low, high = _r_squared(errors, truth[name].numpy(), setup.seed)
             details = {"penalties": np.atleast_1d(model.alpha_).tolist(), "images": len(outer)}
             rows.append(
-                Row(stage=stage, measure=f"{name} R²", value=value, low=low, high=high, details=details)
+                Measurement(
+                    stage=stage, measure=f"{name} R²", value=value, low=low, high=high, details=details
+                )
             )
         found = ", ".join(f"{row.measure} {row.value:.3f}" for row in rows if row.stage == stage)
         setup.say(f"stage {stage}: {found}")
@@ -71,7 +73,7 @@ def retention(setup: Setup, config: RetentionConfig) -> list[Row]:
 
 
 def _changed(
-    setup: Setup, config: RetentionConfig, part: Part, stream: int
+    setup: Setup, config: RetentionConfig, part: LabeledPart, stream: int
 ) -> tuple[list[Tensor], dict[str, Tensor]]:
     """Features of the changed images, for each stage, and the properties that were changed."""
     rng = torch.Generator().manual_seed(2 * setup.seed + stream)

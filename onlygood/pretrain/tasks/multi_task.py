@@ -15,7 +15,7 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
 
 
-class Part(Strict):
+class TaskPart(Strict):
     """One of the tasks: its name, the weight of its loss, and its own options."""
 
     name: str
@@ -30,8 +30,8 @@ class MultiConfig(Strict):
     relies on colors that another one takes away.
     """
 
-    parts: list[Part] = Field(
-        default_factory=lambda: [Part(name="rotation"), Part(name="simclr")], min_length=2
+    parts: list[TaskPart] = Field(
+        default_factory=lambda: [TaskPart(name="rotation"), TaskPart(name="simclr")], min_length=2
     )
     harmonise: bool = False
 

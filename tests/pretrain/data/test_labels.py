@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onlygood.pretrain.data.labels import Dataset, Part, arrange, read_labeled, split_by_content
+from onlygood.pretrain.data.labels import LabeledPart, LabeledSet, arrange, read_labeled, split_by_content
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import mark_output
@@ -20,13 +20,13 @@ def write(path: Path, level: int) -> None:
     Image.fromarray(np.full((8, 8), level, np.uint8)).save(path)
 
 
-def load(source: Path, seed: int = 0) -> Dataset:
+def load(source: Path, seed: int = 0) -> LabeledSet:
     found = read_labeled(source)
     store = ImageStore.build(found.paths, SPEC, source.parent / "cache", progress=False)
     return arrange(found, store, seed=seed)
 
 
-def levels(data: Dataset, part: Part) -> list[int]:
+def levels(data: LabeledSet, part: LabeledPart) -> list[int]:
     return sorted(data.store.batch(part.ids)[:, 0, 0, 0].tolist())
 
 
@@ -84,13 +84,13 @@ def test_equal_files_stay_together() -> None:
 def test_a_class_of_one_is_never_held_out() -> None:
     assert split_by_content(np.array([0, 1, 1]), ["a", "b", "c"], 0.9, 0).tolist()[0] is False
     assert split_by_content(np.array([0, 1, 1]), ["a", "b", "c"], 0.01, 0).sum() == 1
-    lonely = Part(np.arange(2), np.arange(2), ["a", "b"])
+    lonely = LabeledPart(np.arange(2), np.arange(2), ["a", "b"])
     with pytest.raises(OnlygoodError, match="no class has two"):
         lonely.held_out(0.5, 0)
 
 
 def test_held_out_parts_do_not_overlap() -> None:
-    whole = Part(np.arange(10, 30), np.arange(20) % 2, [str(i) for i in range(20)])
+    whole = LabeledPart(np.arange(10, 30), np.arange(20) % 2, [str(i) for i in range(20)])
     inner, held = whole.held_out(0.2, 3)
     assert sorted([*inner.ids, *held.ids]) == list(range(10, 30))
     assert np.bincount(held.labels).tolist() == [2, 2]

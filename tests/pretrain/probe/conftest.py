@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tiny import Store
 from torch import Tensor, nn
 
-from onlygood.pretrain.data.labels import Dataset, Part
+from onlygood.pretrain.data.labels import LabeledPart, LabeledSet
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.probe.features import FrozenEncoder, Setup
 
@@ -29,11 +29,11 @@ def by_hand(stages: list[nn.Module], dims: list[int]) -> Encoder:
     return Encoder("by-hand", 3, stages, dims, 1)
 
 
-def part(ids: NDArray[np.int64], labels: NDArray[np.int64]) -> Part:
-    return Part(ids, labels, [hashlib.sha256(str(i).encode()).hexdigest() for i in ids])
+def part(ids: NDArray[np.int64], labels: NDArray[np.int64]) -> LabeledPart:
+    return LabeledPart(ids, labels, [hashlib.sha256(str(i).encode()).hexdigest() for i in ids])
 
 
-def colored(train: int, test: int, seed: int = 0) -> Dataset:
+def colored(train: int, test: int, seed: int = 0) -> LabeledSet:
     """Classes 0, 1, 2 are red, green, blue noise of 8×8 px; ``train`` and ``test`` images of each."""
     rng = np.random.default_rng(seed)
     labels = np.tile(np.arange(CLASSES), train + test)
@@ -43,7 +43,7 @@ def colored(train: int, test: int, seed: int = 0) -> Dataset:
     cut = train * CLASSES
     names = ("red", "green", "blue")
     first, second = part(ids[:cut], labels[:cut]), part(ids[cut:], labels[cut:])
-    return Dataset(Store(images), first, second, names, "by hand", "by hand")
+    return LabeledSet(Store(images), first, second, names, "by hand", "by hand")
 
 
 Make = Callable[..., Setup]
@@ -55,7 +55,7 @@ def setup_of() -> Iterator[Make]:
     opened = ExitStack()
 
     def make(
-        data: Dataset | None = None,
+        data: LabeledSet | None = None,
         encoder: Encoder | None = None,
         stages: list[int] | None = None,
         seed: int = 0,
@@ -69,5 +69,5 @@ def setup_of() -> Iterator[Make]:
 
 
 @pytest.fixture
-def dataset() -> Callable[..., Dataset]:
+def dataset() -> Callable[..., LabeledSet]:
     return colored

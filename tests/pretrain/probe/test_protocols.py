@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from onlygood.pretrain.data.labels import Dataset, Part
+from onlygood.pretrain.data.labels import LabeledPart, LabeledSet
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.probe.few_shot import FewShotConfig, episode_accuracies, episodes, few_shot
 from onlygood.pretrain.probe.finetune import FinetuneConfig, finetune, random_shift
@@ -22,9 +22,9 @@ from onlygood.runtime.errors import OnlygoodError
 CHANCE = pytest.approx(1 / 3, abs=1e-9)
 
 
-def relabeled(data: Dataset, train: bool, seed: int = 5) -> Dataset:
+def relabeled(data: LabeledSet, train: bool, seed: int = 5) -> LabeledSet:
     """The labels of one part in another order."""
-    part: Part = data.train if train else data.test
+    part: LabeledPart = data.train if train else data.test
     labels = np.random.default_rng(seed).permutation(part.labels)
     return dataclasses.replace(
         data, **{"train" if train else "test": dataclasses.replace(part, labels=labels)}
@@ -227,8 +227,8 @@ def test_finetuning_moves_the_encoder_and_linear_does_not(setup_of: Any, dataset
     hashes = [str(i) for i in ids]
     data = dataclasses.replace(
         data,
-        train=Part(ids[:60], labels[:60], hashes[:60]),
-        test=Part(ids[60:], labels[60:], hashes[60:]),
+        train=LabeledPart(ids[:60], labels[:60], hashes[:60]),
+        test=LabeledPart(ids[60:], labels[60:], hashes[60:]),
         classes=("x", "y"),
     )
     encoder = flat()
