@@ -1,5 +1,9 @@
 """Export: onnxruntime says what torch says, for every head over every kind of region, in a clean file."""
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -9,11 +13,12 @@ from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.heads.registry import HEADS, HeadConfig, create_head
 from onlygood.anomaly.recipe import RegionsConfig
 from onlygood.anomaly.regions import create_regions
-from onlygood.deploy.export import IR_VERSION, OPSET, TOLERANCE, compare, session, to_onnx
+from onlygood.deploy.export import IR_VERSION, OPSET, TOLERANCE, compare, odd_frames, session, to_onnx
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
 from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.model.frames import measure, ranges
 from onlygood.runtime.model.onnxscan import ALLOWED_OPS
 
 SPEC = InputSpec(height=48, width=64, channels=1)
@@ -92,3 +97,15 @@ def test_another_detector_is_noticed(defects: Task) -> None:
     infer = session(to_onnx(detector, SPEC).SerializeToString())
     detector.head.mean += 0.5 * detector.head.mean.abs().mean()
     assert compare(detector, infer, pictures(4, 3)) > TOLERANCE
+
+
+def test_good_images_that_the_model_calls_unusable_are_named() -> None:
+    usual, blank = pictures(4, 0), np.zeros((1, SPEC.height, SPEC.width, 1), np.uint8)
+    images = np.concatenate([usual, blank])
+    store = SimpleNamespace(batch=lambda ids: images[ids], paths=[Path(f"{i}.png") for i in range(5)])
+    parts = SimpleNamespace(train=np.array([0, 2, 4]), calibration=np.array([1, 3]))
+    good = ranges([measure(image) for image in usual])
+    fitted: Any = SimpleNamespace(store=store, parts=parts)
+    ((path, reason),) = odd_frames(fitted, good)
+    assert (path, reason.partition(":")[0]) == (Path("4.png"), "nearly constant")
+    assert odd_frames(fitted, None) == []

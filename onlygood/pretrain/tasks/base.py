@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from onlygood.pretrain.networks.renamed import read_older_names
 from onlygood.pretrain.views.views import Standardize, to_float
 from onlygood.runtime.strict import Strict
 
@@ -45,7 +46,7 @@ class Task(nn.Module, ABC):
     view_classifier: nn.Module | None
     # Where features (D,) are pulled to, if anywhere.
     center: Tensor | None
-    # Names in states that were written before, and what they became; whole, or up to a dot.
+    # Names in states that were written before, and what they became; of parts and buffers.
     older_names: ClassVar[Mapping[str, str]] = {}
     # Buffers made of further data, which a resume must be given again.
     given: tuple[str, ...] = ()
@@ -61,7 +62,8 @@ class Task(nn.Module, ABC):
         self.view_classifier = None
         self.register_buffer("progress", torch.zeros(()))
         self.register_buffer("center", None)
-        self.register_load_state_dict_pre_hook(_read_older_names)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_without_progress)  # type: ignore[no-untyped-call]
+        read_older_names(self, self.older_names)
 
     @abstractmethod
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
@@ -101,9 +103,6 @@ class Task(nn.Module, ABC):
         return [group for group in groups if group["params"]]
 
 
-def _read_older_names(task: Task, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """States that were written before tasks had ``progress``, or other names, are still read."""
+def _without_progress(task: Task, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """States that were written before tasks had ``progress`` are still read."""
     state.setdefault(f"{prefix}progress", task.progress)
-    for old, new in task.older_names.items():
-        for name in [name for name in state if f"{name}.".startswith(f"{prefix}{old}.")]:
-            state[prefix + new + name.removeprefix(prefix + old)] = state.pop(name)

@@ -325,6 +325,14 @@ def test_a_frame_of_noise_among_the_good_is_named_and_is_not_the_threshold(
         assert ("without those held out" in text) == (suspect.part == "calibration")
 
 
+def test_a_covered_lens_fails_the_check_of_a_fitted_model(good: Path, whole: Path, tmp_path: Path) -> None:
+    for gray in (0, 128, 255):
+        Image.new("L", (SIDE, SIDE), gray).save(tmp_path / f"{gray}.png")
+        checked = call("check", whole, tmp_path / f"{gray}.png", "-f", "csv")
+        assert (checked.exit_code, "unusable" in checked.stdout) == (2, True)
+    assert "unusable" not in call("score", whole, good, "-f", "csv").stdout
+
+
 def test_good_images_alone_are_not_suspected(whole: Path) -> None:
     assert load_model(whole).metadata.suspects == []
     assert "suspects" not in call("info", whole).stdout.split("provenance")[0]
