@@ -26,7 +26,7 @@ class Detector(nn.Module):
         self.encoder = task.encoder
         self.classifier = task.view_classifier
         self.standardize = task.standardize
-        self.turns = 4 if task.test_views == "rotations" and head.reads == "logits" else 1
+        self.turns = 4 if task.test_views.count == 4 and head.reads == "logits" else 1
         self.regions = regions
         self.head = head
         self.top = min(top, regions.count)

@@ -15,6 +15,7 @@ from onlygood.anomaly.heads.center import CenterDistance
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.regions import WholeImage
 from onlygood.anomaly.suspects import MOST, Judged, cross_fitted, distances, find_suspects
+from onlygood.pretrain.views.fixed import FixedViews
 
 NOBODY = Judged(np.empty(0, dtype=np.int64), np.empty(0))
 
@@ -23,7 +24,7 @@ class Plain(nn.Module):
     """What a detector takes of a task."""
 
     encoder = view_classifier = None
-    standardize, test_views = "fixed", "identity"
+    standardize, test_views = "fixed", FixedViews()
 
 
 def detector(head: Head) -> Detector:

@@ -2,7 +2,7 @@
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.losses.redundancy import barlow_twins
@@ -31,6 +31,7 @@ class BarlowTwinsTask(Task):
     """Cross-correlation of two views to the identity; no negatives, and both views are treated alike."""
 
     config: BarlowTwinsConfig
+    projector: nn.Module
 
     def __init__(
         self, encoder: Encoder, config: BarlowTwinsConfig, standardize: Standardize = "fixed"

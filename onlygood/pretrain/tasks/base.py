@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from onlygood.pretrain.networks.renamed import read_older_names
+from onlygood.pretrain.views.fixed import FixedViews
 from onlygood.pretrain.views.views import Standardize, to_float
 from onlygood.runtime.strict import Strict
 
@@ -39,11 +40,16 @@ class Task(nn.Module, ABC):
 
     # K, where the task is a K-way classification whose loss starts at log K.
     classes: int | None = None
-    # What the detector shows the encoder.
-    test_views: Literal["identity", "rotations"] = "identity"
+    # What a detector shows the encoder; the first view is the image as it is.
+    test_views: FixedViews
     # Maps features (N, D) of any test view to logits (N, K); of test view k, class k is the true one. A
     # detector may score its confidence, so no other classifier may have this name.
     view_classifier: nn.Module | None
+    # Maps features (N, D) to embeddings that the loss compares, if there is such a network.
+    projector: nn.Module | None
+    # Whether it has `restore`, and `locate`.
+    restores: ClassVar[bool] = False
+    locates: ClassVar[bool] = False
     # Where features (D,) are pulled to, if anywhere.
     center: Tensor | None
     # Names in states that were written before, and what they became; of parts and buffers.
@@ -59,7 +65,9 @@ class Task(nn.Module, ABC):
         self.encoder = encoder
         self.config = config
         self.standardize: Standardize = standardize
+        self.test_views = FixedViews()
         self.view_classifier = None
+        self.projector = None
         self.register_buffer("progress", torch.zeros(()))
         self.register_buffer("center", None)
         self.register_load_state_dict_pre_hook(_without_progress)  # type: ignore[no-untyped-call]
@@ -81,6 +89,14 @@ class Task(nn.Module, ABC):
         """Features (B, D) of plain images, uint8 (B, C, H, W), as the detector will see them."""
         features: Tensor = self.encoder(to_float(images, self.standardize))
         return features
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Standardized images (N, C, H, W) as the task reconstructs them; where ``restores``."""
+        raise NotImplementedError
+
+    def locate(self, x: Tensor) -> Tensor:
+        """Logits (N, 1, h, w) of a defect at each place of standardized images; where ``locates``."""
+        raise NotImplementedError
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
         """Called before each epoch; ``embed()`` gives every training image's features, float32 (n, D)."""

@@ -32,6 +32,7 @@ class BYOLTask(Task):
     """No negatives: the predictor and the slow target together keep the embeddings apart."""
 
     config: BYOLConfig
+    projector: nn.Module
 
     def __init__(self, encoder: Encoder, config: BYOLConfig, standardize: Standardize = "fixed") -> None:
         super().__init__(encoder, config, standardize)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.pretrain.losses.clustering import kmeans, nmi, prototype_logits
@@ -38,6 +38,7 @@ class DeepClusterV2Task(Task):
     """
 
     config: DeepClusterV2Config
+    projector: nn.Module
     memory: Tensor
     used: Tensor
     labels: Tensor

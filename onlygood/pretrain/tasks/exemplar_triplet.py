@@ -38,6 +38,7 @@ class ExemplarTripletTask(Task):
     """
 
     config: ExemplarTripletConfig
+    projector: nn.Module
 
     def __init__(
         self, encoder: Encoder, config: ExemplarTripletConfig, standardize: Standardize = "image"

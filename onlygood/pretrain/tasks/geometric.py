@@ -10,6 +10,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Task, TaskOutput
+from onlygood.pretrain.views.fixed import geometric_views
 from onlygood.pretrain.views.geometry import geometric_transforms, transform
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -52,6 +53,7 @@ class GeometricTask(Task):
                 "the task 'geometric' needs flips, a shift or turns: without any there is one class"
             )
         self.register_buffer("transforms", transforms, persistent=False)
+        self.test_views = geometric_views(flips=config.flips, shift=config.shift, turns=config.turns)
         self.view_classifier = nn.Linear(encoder.dim, self.classes)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:

@@ -33,6 +33,7 @@ class InstanceDiscriminationTask(Task):
     """
 
     config: InstanceDiscriminationConfig
+    projector: nn.Module
 
     def __init__(
         self,

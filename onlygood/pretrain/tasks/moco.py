@@ -51,6 +51,7 @@ class MoCoTask(Task):
     """
 
     config: MoCoConfig
+    projector: nn.Module
 
     def __init__(self, encoder: Encoder, config: MoCoConfig, standardize: Standardize = "fixed") -> None:
         super().__init__(encoder, config, standardize)

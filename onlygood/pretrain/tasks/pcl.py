@@ -56,6 +56,7 @@ class PCLTask(Task):
     """
 
     config: PCLConfig
+    projector: nn.Module
     queue: Tensor
     queue_ids: Tensor
     queued: Tensor

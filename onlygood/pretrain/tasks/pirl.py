@@ -48,6 +48,7 @@ class PIRLTask(Task):
     """The image and its patches must both find the image's row in a memory; only the image writes it."""
 
     config: PIRLConfig
+    projector: nn.Module
 
     def __init__(
         self, encoder: Encoder, config: PIRLConfig, standardize: Standardize = "fixed", *, images: int

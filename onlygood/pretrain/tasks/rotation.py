@@ -10,6 +10,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Task, TaskOutput
+from onlygood.pretrain.views.fixed import turned_views
 from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -30,12 +31,12 @@ class RotationTask(Task):
 
     config: RotationConfig
     classes = 4
-    test_views = "rotations"
     view_classifier: nn.Module
     older_names: ClassVar = {"classifier": "view_classifier"}
 
     def __init__(self, encoder: Encoder, config: RotationConfig, standardize: Standardize = "fixed") -> None:
         super().__init__(encoder, config, standardize)
+        self.test_views = turned_views()
         self.view_classifier = nn.Linear(encoder.dim, 4)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:

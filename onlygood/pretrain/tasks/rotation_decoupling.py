@@ -15,6 +15,7 @@ from onlygood.pretrain.tasks.instance_discrimination import (
     InstanceDiscriminationConfig,
     InstanceDiscriminationTask,
 )
+from onlygood.pretrain.views.fixed import turned_views
 from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -56,9 +57,8 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
     """
 
     config: RotationDecouplingConfig
-    test_views = "rotations"
     view_classifier: FirstFeatures
-    older_names: ClassVar = {"classifier": "view_classifier"}
+    older_names: ClassVar = {"classifier": "view_classifier", "projector": "rest_projector"}
 
     def __init__(
         self,
@@ -70,9 +70,10 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
     ) -> None:
         super().__init__(encoder, config, standardize, images=images)
         half = encoder.dim // 2
+        self.test_views = turned_views()
         self.view_classifier = FirstFeatures(half, 4)
         self.upright = FirstFeatures(half, 1)
-        self.projector = nn.Linear(encoder.dim - half, config.projection)
+        self.rest_projector = nn.Linear(encoder.dim - half, config.projection)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Sum of the losses ``rotation``, ``invariance``, ``instance`` and ``upright``, all of them metrics.
@@ -89,7 +90,7 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
         rotation = functional.cross_entropy(logits.float(), labels, reduction="none")
         same = features[:, self.view_classifier.width :].float().view(4, len(x), -1)
         mean = same.mean(dim=0)
-        z = functional.normalize(self.projector(mean).float(), dim=1)
+        z = functional.normalize(self.rest_projector(mean).float(), dim=1)
         terms = {
             "rotation": (weights.flatten() * rotation).mean(),
             "invariance": (same - mean).square().mean(),

@@ -10,6 +10,7 @@ from torch.nn import functional
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Task, TaskOutput
+from onlygood.pretrain.views.fixed import turned_views
 from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.patches import square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
@@ -35,7 +36,6 @@ class S4LTask(Task):
     """
 
     config: S4LConfig
-    test_views = "rotations"
     given = ("labelled_images", "labels")
     view_classifier: nn.Module
     older_names: ClassVar = {"classifier": "view_classifier"}
@@ -60,6 +60,7 @@ class S4LTask(Task):
             )
         self.register_buffer("labelled_images", images.clone())
         self.register_buffer("labels", labels.clone().long())
+        self.test_views = turned_views()
         self.view_classifier = nn.Linear(encoder.dim, 4)
         self.label_classifier = nn.Linear(encoder.dim, int(labels.max()) + 1)
 

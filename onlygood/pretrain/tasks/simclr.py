@@ -5,7 +5,7 @@
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from onlygood.pretrain.losses.contrastive import nt_xent
 from onlygood.pretrain.networks.base import Encoder
@@ -29,6 +29,7 @@ class SimCLRTask(Task):
     """NT-Xent of projected views. The features for detectors are those before the projection."""
 
     config: SimCLRConfig
+    projector: nn.Module
 
     def __init__(self, encoder: Encoder, config: SimCLRConfig, standardize: Standardize = "fixed") -> None:
         super().__init__(encoder, config, standardize)

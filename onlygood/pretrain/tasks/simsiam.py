@@ -2,7 +2,7 @@
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from onlygood.pretrain.losses.measures import spread
 from onlygood.pretrain.losses.regression import simsiam
@@ -26,6 +26,7 @@ class SimSiamTask(Task):
     """One network, no negatives, no slow copy: the stop-gradient keeps the embeddings apart."""
 
     config: SimSiamConfig
+    projector: nn.Module
 
     def __init__(self, encoder: Encoder, config: SimSiamConfig, standardize: Standardize = "fixed") -> None:
         super().__init__(encoder, config, standardize)

@@ -43,6 +43,7 @@ class SwAVTask(Task):
     """
 
     config: SwAVConfig
+    projector: nn.Module
     queue: Tensor
     queued: Tensor
 

@@ -2,7 +2,7 @@
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from onlygood.pretrain.losses.measures import cosines, spread
 from onlygood.pretrain.losses.triplet import (
@@ -39,6 +39,7 @@ class VideoTripletTask(Task):
     """
 
     config: VideoTripletConfig
+    projector: nn.Module
 
     def __init__(
         self, encoder: Encoder, config: VideoTripletConfig, standardize: Standardize = "fixed"

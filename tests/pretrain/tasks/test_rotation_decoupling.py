@@ -61,7 +61,7 @@ def test_the_losses_recomputed(progress: float) -> None:
     turn, upright = task.view_classifier.linear, task.upright.linear
     for i in range(3):
         mean = sum(features[3 * k + i, HALF:] for k in range(4)) / 4
-        z = functional.normalize(task.projector(mean), dim=0).detach()
+        z = functional.normalize(task.rest_projector(mean), dim=0).detach()
         similar = [math.exp(float(z @ row) / 0.5) for row in rows]
         instance -= math.log(similar[i] / sum(similar)) / 3
         kept = functional.normalize((rows[i] + z) / 2, dim=0)
