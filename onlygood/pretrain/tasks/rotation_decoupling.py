@@ -48,6 +48,14 @@ class FirstFeatures(nn.Module):
         return logits
 
 
+class LastFeatures(nn.Linear):
+    """A linear layer on the last ``in_features`` of the features ``(..., D)``."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(..., D)`` to ``(..., out_features)``."""
+        return super().forward(input[..., -self.in_features :])
+
+
 class RotationDecouplingTask(InstanceDiscriminationTask):
     """All four turns of each image: the first half of the features tells them apart.
 
@@ -58,7 +66,8 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
 
     config: RotationDecouplingConfig
     view_classifier: FirstFeatures
-    older_names: ClassVar = {"classifier": "view_classifier", "projector": "rest_projector"}
+    projector: LastFeatures
+    older_names: ClassVar = {"classifier": "view_classifier"}
 
     def __init__(
         self,
@@ -73,7 +82,7 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
         self.test_views = turned_views()
         self.view_classifier = FirstFeatures(half, 4)
         self.upright = FirstFeatures(half, 1)
-        self.rest_projector = nn.Linear(encoder.dim - half, config.projection)
+        self.projector = LastFeatures(encoder.dim - half, config.projection)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Sum of the losses ``rotation``, ``invariance``, ``instance`` and ``upright``, all of them metrics.
@@ -90,7 +99,7 @@ class RotationDecouplingTask(InstanceDiscriminationTask):
         rotation = functional.cross_entropy(logits.float(), labels, reduction="none")
         same = features[:, self.view_classifier.width :].float().view(4, len(x), -1)
         mean = same.mean(dim=0)
-        z = functional.normalize(self.rest_projector(mean).float(), dim=1)
+        z = functional.normalize(self.projector(mean).float(), dim=1)
         terms = {
             "rotation": (weights.flatten() * rotation).mean(),
             "invariance": (same - mean).square().mean(),

@@ -61,7 +61,7 @@ def test_the_losses_recomputed(progress: float) -> None:
     turn, upright = task.view_classifier.linear, task.upright.linear
     for i in range(3):
         mean = sum(features[3 * k + i, HALF:] for k in range(4)) / 4
-        z = functional.normalize(task.rest_projector(mean), dim=0).detach()
+        z = functional.normalize(task.projector(mean), dim=0).detach()
         similar = [math.exp(float(z @ row) / 0.5) for row in rows]
         instance -= math.log(similar[i] / sum(similar)) / 3
         kept = functional.normalize((rows[i] + z) / 2, dim=0)
@@ -170,3 +170,12 @@ def test_the_detectors_classifier_reads_turns_from_the_first_half() -> None:
     assert torch.equal(task.view_classifier(changed), logits)
     changed[..., HALF - 1] += 1
     assert not torch.equal(task.view_classifier(changed), logits)
+
+
+def test_the_projector_reads_images_from_the_second_half() -> None:
+    """Of features of a detector, too: what tells turns does not reach it."""
+    task, features = make(), draw(5, 2 * HALF)
+    embeddings = task.projector(features)
+    torch.testing.assert_close(embeddings, task.projector(features[:, HALF:]))
+    features[:, :HALF] = 0
+    assert torch.equal(task.projector(features), embeddings)
