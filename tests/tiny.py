@@ -42,6 +42,7 @@ FACTS = {
     "rotation": Facts(math.log(4), share=0.6, steps=10),
     "geometric": Facts(math.log(72), share=0.8),
     "relative-location": Facts(math.log(8), share=0.95, steps=30),
+    "patch-svdd": Facts(math.log(8), share=0.95, steps=30, options={"patch": 8}),
     "jigsaw": Facts(math.log(24), share=0.95, steps=30, options={"grid": 2}),
     "damaged-jigsaw": Facts(steps=20, options={"grid": 2}),
     "exemplar": Facts(math.log(64), steps=20),

@@ -1,5 +1,6 @@
 """Regression: an embedding predicts another one. Pure functions, float32 inside."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,3 +21,13 @@ def simsiam(p1: Tensor, p2: Tensor, z1: Tensor, z2: Tensor) -> Tensor:
     """
     z1, z2 = z1.detach(), z2.detach()
     return (cosine_distance(p1, z2) + cosine_distance(p2, z1)) / 4 - 1
+
+
+def mean_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean Euclidean distance of the rows of ``a`` and ``b``, ``(N, D)``, not squared; 0-dim.
+
+    It pulls neighboring patches together (Patch SVDD, Yi & Yoon 2020, arXiv:2006.16067). Where two rows are
+    equal, no gradient goes through them.
+    """
+    distances: Tensor = torch.linalg.vector_norm(a.float() - b.float(), dim=1)
+    return distances.mean()

@@ -74,6 +74,11 @@ _OWN = {
         "objects of parts; images of 96 px and more",
         cost=0.7,
     ),
+    "patch-svdd": TaskEntry(
+        f"{_HERE}.patch_svdd:PatchSVDD",
+        "Patch SVDD, Yi & Yoon 2020",
+        "local defects of objects and surfaces; images of three patches a side, 96 px by default",
+    ),
     "jigsaw": TaskEntry(
         f"{_HERE}.jigsaw:Jigsaw",
         "Noroozi & Favaro 2016",

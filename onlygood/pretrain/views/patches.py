@@ -16,6 +16,14 @@ def square(x: Tensor, rng: torch.Generator) -> Tensor:
     return x if x.shape[2] == x.shape[3] else random_crop(x, min(x.shape[2:]), rng)
 
 
+def windows_at(x: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
+    """Squares ``(B, C, size, size)`` of ``(B, C, H, W)`` from given first rows and columns, ``(B,)`` each."""
+    offsets = torch.arange(size, device=x.device)
+    rows, columns = top[:, None] + offsets, left[:, None] + offsets
+    which = torch.arange(len(x), device=x.device)[:, None, None]
+    return x[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
 def cut_tiles(
     x: Tensor, grid: int, share: float, jitter: float, rng: torch.Generator, *, channel_shift: int = 0
 ) -> Tensor:

@@ -1,10 +1,10 @@
-"""BYOL's and SimSiam's losses, by hand and recomputed."""
+"""The losses of BYOL, SimSiam and Patch SVDD, by hand and recomputed."""
 
 import math
 
 import torch
 
-from onlygood.pretrain.losses.regression import cosine_distance, simsiam
+from onlygood.pretrain.losses.regression import cosine_distance, mean_distance, simsiam
 
 
 def test_cosine_distance_by_hand() -> None:
@@ -12,6 +12,14 @@ def test_cosine_distance_by_hand() -> None:
     z = torch.tensor([[5.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
     expected = (0 + (2 - math.sqrt(2)) + 4) / 3
     torch.testing.assert_close(cosine_distance(p, z), torch.tensor(expected))
+
+
+def test_mean_distance_by_hand_and_where_rows_are_equal() -> None:
+    a = torch.tensor([[3.0, 4.0], [1.0, 1.0]], requires_grad=True)
+    loss = mean_distance(a, torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+    assert loss.item() == 2.5
+    torch.autograd.backward(loss)
+    torch.testing.assert_close(a.grad, torch.tensor([[0.3, 0.4], [0.0, 0.0]]))
 
 
 def test_simsiam_recomputed() -> None:
