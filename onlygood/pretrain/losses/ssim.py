@@ -8,15 +8,14 @@ from torch.nn import functional
 def ssim(a: Tensor, b: Tensor, window: int = 11, span: float = 4.0) -> Tensor:
     """SSIM ``(N, H, W)`` at each pixel of ``a`` and ``b`` ``(N, C, H, W)``, the mean over channels.
 
-    It is at most 1. The window is Gaussian with the paper's proportions (deviation 1.5 px at 11 px); beyond
-    the border it sees the border repeated. ``span`` is the distance from black to white: 4 in the units of
-    "fixed".
+    It is at most 1. The window is Gaussian with the paper's proportions (deviation 1.5 px at 11 px), and is
+    cut off at the border. ``span`` is the distance from black to white: 4 in the units of "fixed".
     """
     n, channels, height, width = a.shape
     c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
     with torch.autocast(a.device.type, enabled=False):
         a, b = a.float(), b.float()
-        stacked = torch.cat([a, b, a * a, b * b, a * b]).view(-1, 1, height, width)
+        stacked = torch.cat([a, b, a * a, b * b, a * b]).reshape(-1, 1, height, width)
         mean_a, mean_b, aa, bb, ab = _smooth(stacked, window).view(5, n, channels, height, width)
         both = mean_a * mean_b
         squares = mean_a.square() + mean_b.square()
@@ -26,9 +25,14 @@ def ssim(a: Tensor, b: Tensor, window: int = 11, span: float = 4.0) -> Tensor:
 
 
 def _smooth(x: Tensor, window: int) -> Tensor:
-    """``(N, 1, H, W)`` under a Gaussian window of odd side ``window``, same shape."""
+    """Weighted means ``(N, 1, H, W)`` of ``x`` in Gaussian windows of odd side ``window``."""
     reach = window // 2
     offsets = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
     kernel = torch.softmax(-0.5 * (offsets * 11 / (1.5 * window)) ** 2, dim=0)
-    x = functional.pad(x, (reach,) * 4, mode="replicate")
-    return functional.conv2d(functional.conv2d(x, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
+
+    def weighted(x: Tensor) -> Tensor:
+        rows = functional.conv2d(x, kernel.view(1, 1, -1, 1), padding=(reach, 0))
+        return functional.conv2d(rows, kernel.view(1, 1, 1, -1), padding=(0, reach))
+
+    # Not a border repeated before: on GPUs, the gradient of padding adds in another order in every run.
+    return weighted(x) / weighted(torch.ones_like(x[:1]))

@@ -71,9 +71,16 @@ def test_what_is_outside_the_window_does_not_count() -> None:
     assert moved[:, 8, 10].all()
 
 
-def test_float32_under_autocast_and_small_maps() -> None:
+def test_the_window_is_cut_off_at_the_border() -> None:
+    """Flat images stay flat up to their corners: nothing dark is beyond."""
+    a, b = torch.ones(1, 1, 30, 30), torch.full((1, 1, 30, 30), 3.0)
+    expected = torch.full((1, 30, 30), (6 + C1) / (10 + C1))
+    torch.testing.assert_close(ssim(a, b), expected, atol=1e-3, rtol=0)
+
+
+def test_float32_under_autocast_and_any_size_and_order_in_memory() -> None:
     a, b = images(0, 2, 3), images(1, 2, 3)
     with torch.autocast("cpu", torch.bfloat16):
-        found = ssim(a, b)
+        found = ssim(a, b.to(memory_format=torch.channels_last))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, ssim(a, b))
