@@ -32,10 +32,11 @@ class DefectsTask(Task):
     """Clean (class 0) against defective (class 1); half of each batch gets one defect.
 
     A small defect is lost in the average over a view, and its gradient with it. So each cell of the last map
-    must also tell whether the defect touches it. At test time only the views' classifier is used.
+    must also tell whether the defect touches it.
     """
 
     config: DefectsConfig
+    locates: ClassVar = True
     classes = 2
     view_classifier: nn.Module
     older_names: ClassVar = {"classifier": "view_classifier"}
@@ -44,6 +45,11 @@ class DefectsTask(Task):
         super().__init__(encoder, config, standardize)
         self.view_classifier = mlp(encoder.dim, encoder.dim, 2, norm=False)
         self.locator = nn.Conv2d(encoder.dim, 1, 1)
+
+    def locate(self, x: Tensor) -> Tensor:
+        """Logits ``(N, 1, h, w)``, one for each place of the encoder's last map, of standardized images."""
+        logits: Tensor = self.locator(self.encoder.stages(x)[-1])
+        return logits
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of clean against defective views, plus that of touched against untouched cells."""

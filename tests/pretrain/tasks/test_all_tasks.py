@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import BATCH, FACTS, batch, fit, make, pictures, rows, structured
+from tiny import BATCH, FACTS, SIDE, batch, fit, make, pictures, rows, structured
 from torch import Tensor
 
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.tasks.registry import TASKS, Takes
+from onlygood.pretrain.views.views import to_float
 from onlygood.runtime.errors import Interrupted, OnlygoodError
 from onlygood.runtime.strict import Strict
 
@@ -70,6 +71,22 @@ def test_embed_is_what_a_detector_sees(name: str) -> None:
         together, alone = task.embed(images), task.embed(images[2:3])
     assert together.shape == (6, task.encoder.dim)
     torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_restores_and_locates_is_said(name: str) -> None:
+    """Maps of standardized images, in whatever company, oblong ones too; a task without them says so."""
+    task = make(name).eval()
+    x = to_float(batch(structured(4, SIDE, 32)), "image")
+    for has, method in [(task.restores, task.restore), (task.locates, task.locate)]:
+        if not has:
+            with pytest.raises(NotImplementedError):
+                method(x)
+            continue
+        with torch.no_grad():
+            together, alone = method(x), method(x[2:3])
+        torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
+        assert together.shape == x.shape if method == task.restore else together.shape[:2] == (4, 1)
 
 
 @pytest.mark.parametrize("name", [name for name, facts in FACTS.items() if facts.chance])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.denoising import DenoisingConfig, DenoisingTask, mask_pixels
+from onlygood.pretrain.views.views import to_float
 from onlygood.runtime.errors import OnlygoodError
 
 BATCH = 16
@@ -31,7 +32,7 @@ def test_the_share_of_masked_pixels() -> None:
     assert torch.equal(masked[~gone], x[~gone])
 
 
-@pytest.mark.parametrize("corruption", ["masking", "gaussian"])
+@pytest.mark.parametrize("corruption", ["masking", "gaussian", "none"])
 def test_the_clean_view_is_the_target(corruption: str) -> None:
     """A decoder that gives zeros costs the mean square of the clean view; the encoder saw the other."""
     task = make(corruption=corruption, share=0.5, sigma=0.7)
@@ -47,8 +48,8 @@ def test_the_clean_view_is_the_target(corruption: str) -> None:
     loss = task(noise(BATCH), torch.arange(BATCH), generator()).loss
     assert loss.item() == pytest.approx(clean.square().mean().item(), rel=1e-5)
     change = (seen[0] - clean).square().mean().item()
-    expected = 0.5 * clean.square().mean().item() if corruption == "masking" else 0.7**2
-    assert change == pytest.approx(expected, rel=0.05)
+    expected = {"masking": 0.5 * clean.square().mean().item(), "gaussian": 0.7**2, "none": 0.0}
+    assert change == pytest.approx(expected[corruption], rel=0.05)
 
 
 @pytest.mark.parametrize("encoder", ["small", "wrn16-4"])
@@ -64,6 +65,18 @@ def test_any_stride_gives_back_every_pixel(encoder: str) -> None:
 def test_an_encoder_without_a_map() -> None:
     with pytest.raises(OnlygoodError, match="'lenet' has no map"):
         make(encoder="lenet")
+
+
+def test_a_stranger_is_restored_worse_than_what_was_learned() -> None:
+    """`restore` takes the images uncorrupted; what it cannot paint is what an anomaly score reads."""
+    task = make(corruption="none")
+    settle(task, partial(waves, BATCH), 40)
+    task.eval()
+    known, stranger = (to_float(x, "fixed") for x in (waves(BATCH, seed=1), noise(BATCH)))
+    with torch.no_grad():
+        errors = [(task.restore(x) - x).square().mean() / x.var() for x in (known, stranger)]
+    assert errors[0] < 0.5
+    assert errors[1] > 0.95
 
 
 def test_smooth_images_are_restored_and_noise_is_not() -> None:
