@@ -26,11 +26,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import harness
+from benchmarks.data import SIDE, cifar10_files
 from onlygood.anomaly.evaluation.metrics import auroc
 from onlygood.anomaly.heads.gaussian import Gaussian
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.pretrain.data.labels import Labeled, LabeledSet, arrange
-from onlygood.pretrain.data.store import ImageStore
+from onlygood.pretrain.data.store import ImageStore, Store
 from onlygood.pretrain.losses.measures import accuracy
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.registry import create_encoder
@@ -46,7 +47,6 @@ from onlygood.pretrain.views.views import Standardize, Views, random_view, to_fl
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.strict import Strict
 
-SIDE = 32
 ENCODERS = {"mae": "vit-tiny-4", "split-brain": "split-small", "svdd": "lenet"}  # the others: --encoder
 OPTIONS: dict[str, dict[str, Any]] = {  # for images of 32 px; everything else is the task's default
     "jigsaw": {"grid": 2},
@@ -135,21 +135,17 @@ def run_name(options: argparse.Namespace) -> str:
 def images(options: argparse.Namespace, cache: Path) -> tuple[ImageStore, LabeledSet]:
     """The images to train on, and the labelled ones to probe with: as many a class, and the test part."""
     root = options.data.resolve()
-    test = harness.unpacked(root / "test" if (root / "test").is_dir() else root / "test.zip")
-    classes = sorted(path.name for path in test.iterdir() if path.is_dir())
+    files = cifar10_files(root)
+    classes = list(files["train"])
     if options.good and options.good not in classes:
         sys.exit(f"--good is one of {', '.join(classes)}")
     paths, labels, parts = [], [], []
-    for name in classes:
-        folder = root / "train" / name
-        given = files(harness.unpacked(folder if folder.is_dir() else folder.with_suffix(".zip")))
+    for name, given in files["train"].items():
         chosen = [given[i * len(given) // options.per_class] for i in range(options.per_class)]
-        for part, found in (("train", chosen), ("test", files(test / name))):
+        for part, found in (("train", chosen), ("test", files["test"][name])):
             paths += found
             labels += [name] * len(found)
             parts += [part] * len(found)
-        if name == options.good:
-            alone = given
     spec = InputSpec(height=SIDE, width=SIDE, channels=3)
 
     def store(wanted: list[Path]) -> ImageStore:
@@ -158,13 +154,8 @@ def images(options: argparse.Namespace, cache: Path) -> tuple[ImageStore, Labele
     description = f"CIFAR-10, {options.per_class} images a class to train"
     data = arrange(Labeled(root, paths, labels, parts, description), store(paths), seed=0)
     if options.good:
-        return store(alone), data
+        return store(files["train"][options.good]), data
     return store([path for path, part in zip(paths, parts, strict=True) if part == "train"]), data
-
-
-def files(folder: Path) -> list[Path]:
-    """Images in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 # --- training
@@ -194,14 +185,19 @@ def untrained(store: ImageStore, options: argparse.Namespace) -> Encoder:
     encoder = create_encoder(options.encoder, seed=options.seed)
     if options.task == "random-raw":
         return encoder.eval()
+    return settle(encoder, store, UNTRAINED[options.task], options.seed)
+
+
+def settle(encoder: Encoder, store: Store, standardize: Standardize, seed: int) -> Encoder:
+    """Give the batch norms the statistics of 2,048 images."""
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the plain average of all batches
-    ids = np.random.default_rng(options.seed).permutation(len(store))[:2048]
+    ids = np.random.default_rng(seed).permutation(len(store))[:2048]
     encoder.train()
     with torch.no_grad():
         for part in np.array_split(ids, max(1, len(ids) // 64)):
-            encoder(to_float(read(store, part), UNTRAINED[options.task]))
+            encoder(to_float(read(store, part), standardize))
     return encoder.eval()
 
 
