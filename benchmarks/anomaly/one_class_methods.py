@@ -54,6 +54,12 @@ METHODS = {
         training={"optimizer": "adamw", "batch_size": 200, "lr": 1e-4, "weight_decay": 5e-7},
     ),
     "rotnet": Method("rotation", ("logprob", *FEATURES), passes=4),
+    "droc-rotation": Method(
+        "rotation",
+        ("kde", "gaussian", "knn", "logprob"),
+        passes=4,
+        options={"layers": 2, "views": CROP_AND_COLOR},
+    ),
     "geom": Method("geometric", ("logprob", *FEATURES), passes=8),
     "simclr": Method("simclr", FEATURES, passes=2),
 }

@@ -12,7 +12,6 @@ from onlygood.anomaly.heads.base import Head, plain_features
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.heads.registry import HeadConfig, create_head
 from onlygood.pretrain.tasks.base import Task
-from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.views import to_float
 
 BATCH = 500  # images
@@ -45,8 +44,7 @@ def outputs(task: Task, images: NDArray[np.uint8]) -> Outputs:
     parts = []
     for part in torch.from_numpy(images).permute(0, 3, 1, 2).split(BATCH):
         x = to_float(part, task.standardize)
-        views = list(rotations(x)) if task.test_views == "rotations" else [x]
-        parts.append(torch.stack([task.encoder(view) for view in views], dim=1)[:, None])
+        parts.append(torch.stack([task.encoder(view) for view in task.test_views(x)], dim=1)[:, None])
     features = torch.cat(parts)
     logits = task.view_classifier(features) if task.view_classifier is not None else None
     return Outputs(features, logits)
