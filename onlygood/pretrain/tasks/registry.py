@@ -276,6 +276,11 @@ _OWN = {
         "local defects of surfaces",
         cost=0.3,
     ),
+    "nsa": TaskEntry(
+        f"{_HERE}.nsa:NSA",
+        "Natural synthetic anomalies, Schlüter et al. 2022",
+        "defects that look like parts of good images; says where they are",
+    ),
     "svdd": TaskEntry(
         f"{_HERE}.svdd:SVDD",
         "Deep SVDD, Ruff et al. 2018",

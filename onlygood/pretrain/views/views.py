@@ -71,6 +71,16 @@ def _fixed_(x: Tensor) -> Tensor:
     return x.sub_(127.5).div_(_UNIT)
 
 
+def black_white(images: Tensor, standardize: Standardize) -> tuple[Tensor, Tensor]:
+    """What ``to_float`` makes of black and of white pixels of each image, ``(B, 1, 1, 1)`` both."""
+    whole = images.to(torch.float32, copy=True)
+    mean = _mean(whole)
+    if standardize == "fixed":
+        return torch.full_like(mean, -2.0), torch.full_like(mean, 2.0)
+    deviation = _deviation(whole.sub_(mean))
+    return -mean / deviation, (255 - mean) / deviation
+
+
 def as_image(x: Tensor) -> Tensor:
     """Views ``(N, C, H, W)`` in the units of "fixed", each standardized by itself, as "image" does it."""
     x = x - x.mean(dim=(1, 2, 3), keepdim=True)
