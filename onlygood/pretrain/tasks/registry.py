@@ -281,6 +281,11 @@ _OWN = {
         "Natural synthetic anomalies, Schlüter et al. 2022",
         "defects that look like parts of good images; says where they are",
     ),
+    "draem": TaskEntry(
+        f"{_HERE}.draem:DRAEM",
+        "Zavrtanik et al. 2021",
+        "surfaces and aligned objects; restores what it finds, and says where it is",
+    ),
     "svdd": TaskEntry(
         f"{_HERE}.svdd:SVDD",
         "Deep SVDD, Ruff et al. 2018",

@@ -11,7 +11,7 @@ from torch.nn import functional
 from onlygood.pretrain.views.views import normal, uniform
 
 
-def _frame(batch: int, height: int, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def frame(batch: int, height: int, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Pixel coordinates ``(B, H, W)`` along and across a random line through a random place."""
     device = rng.device
     y = torch.arange(height, device=device).view(1, height, 1) - uniform((batch, 1, 1), 0, height, rng)
@@ -20,7 +20,7 @@ def _frame(batch: int, height: int, width: int, rng: torch.Generator) -> tuple[T
     return x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
 
 
-def _log_uniform(batch: int, low: float, high: float, rng: torch.Generator) -> Tensor:
+def log_uniform(batch: int, low: float, high: float, rng: torch.Generator) -> Tensor:
     """Draws ``(B, 1, 1)`` for which every octave is equally likely."""
     span = torch.tensor([low, high]).log()
     return uniform((batch, 1, 1), float(span[0]), float(span[1]), rng).exp()
@@ -28,13 +28,13 @@ def _log_uniform(batch: int, low: float, high: float, rng: torch.Generator) -> T
 
 def blob_masks(batch: int, height: int, width: int, rng: torch.Generator) -> Tensor:
     """Soft ellipses ``(B, H, W)`` with radii of 3 to 24 px; half of them have a ragged outline."""
-    along, across = _frame(batch, height, width, rng)
-    a, b = _log_uniform(batch, 3, 24, rng), _log_uniform(batch, 3, 24, rng)
+    along, across = frame(batch, height, width, rng)
+    a, b = log_uniform(batch, 3, 24, rng), log_uniform(batch, 3, 24, rng)
     inside = 1 - ((along / a) ** 2 + (across / b) ** 2).sqrt()
     noise = normal((batch, 1, 8, 8), 0, 1, rng)
     noise = functional.interpolate(noise, (height, width), mode="bilinear", align_corners=True)[:, 0]
     ragged = (uniform((batch, 1, 1), 0, 1, rng) < 0.5) * uniform((batch, 1, 1), 0.2, 0.8, rng)
-    softness = _log_uniform(batch, 0.03, 0.33, rng)
+    softness = log_uniform(batch, 0.03, 0.33, rng)
     return torch.sigmoid((inside + ragged * noise) / softness)
 
 
@@ -48,9 +48,9 @@ def line_masks(
     widths: tuple[float, float],
 ) -> Tensor:
     """Soft bent lines ``(B, H, W)``; half of them zigzag like a crack, the others curve like a scar."""
-    along, across = _frame(batch, height, width, rng)
-    half = _log_uniform(batch, *lengths, rng) / 2
-    thick = _log_uniform(batch, *widths, rng) / 2
+    along, across = frame(batch, height, width, rng)
+    half = log_uniform(batch, *lengths, rng) / 2
+    thick = log_uniform(batch, *widths, rng) / 2
     t = (along / half).clamp(-1, 1)
     bend = normal((batch, 1, 1), 0, 0.25, rng) * half * t**2
     zigzag = normal((batch, 16), 0, 1, rng).cumsum(dim=1)
@@ -85,7 +85,7 @@ def fill(x: Tensor, rng: torch.Generator) -> Tensor:
         (batch, channels, 1, 1), 0, 0.6, rng
     )
     sign = (uniform((batch, 1, 1, 1), 0, 1, rng) < 0.5).float() * 2 - 1
-    strength = _log_uniform(batch, 0.4, 4, rng)[:, None]
+    strength = log_uniform(batch, 0.4, 4, rng)[:, None]
     shifted = x + sign * strength + normal((batch, channels, 1, 1), 0, 0.1, rng)
     foreign = uniform((batch, 1, 1, 1), 0, 1, rng) < 0.6
     return torch.where(foreign, other, shifted)
