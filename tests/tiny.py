@@ -41,6 +41,8 @@ class Facts:
 FACTS = {
     "rotation": Facts(math.log(4), share=0.6, steps=10),
     "geometric": Facts(math.log(72), share=0.8),
+    "multi-head-rotation": Facts(math.log(36), share=0.8),
+    "goad": Facts(math.log(72)),
     "relative-location": Facts(math.log(8), share=0.95, steps=30),
     "patch-svdd": Facts(math.log(8), share=0.95, steps=30, options={"patch": 8}),
     "jigsaw": Facts(math.log(24), share=0.95, steps=30, options={"grid": 2}),
@@ -58,6 +60,8 @@ FACTS = {
     "colorization": Facts(steps=20),
     "split-brain": Facts(encoder="split-small", steps=20),
     "simclr": Facts(math.log(2 * BATCH - 1)),  # at temperature 0.5 even perfect embeddings are far from 0
+    "contrastive-da": Facts(math.log(4 * BATCH), options={"temperature": 0.5, "layers": 1}),
+    "csi": Facts(math.log(4)),
     "byol": Facts(steps=20, options={"hidden": 64, "projection": 32}),
     "simsiam": Facts(steps=20, options={"projection": 64, "bottleneck": 16}),
     "moco": Facts(
@@ -228,6 +232,13 @@ def colored_noise(count: int, width: int = SIDE) -> Tensor:
     rng = torch.Generator().manual_seed(0)
     color = torch.randint(0, 200, (count, 3, 1, 1), dtype=torch.uint8, generator=rng)
     return color + torch.randint(0, 50, (count, 3, SIDE, width), dtype=torch.uint8, generator=rng)
+
+
+def flat_colors(count: int, height: int = SIDE, width: int = SIDE) -> Tensor:
+    """Images uint8 (count, 3, height, width) of one color each: no turn, flip or shift changes them."""
+    rng = torch.Generator().manual_seed(0)
+    colors = torch.randint(0, 256, (count, 3, 1, 1), dtype=torch.uint8, generator=rng)
+    return colors.expand(-1, -1, height, width)
 
 
 def clouds(count: int) -> Tensor:

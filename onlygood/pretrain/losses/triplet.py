@@ -46,6 +46,23 @@ def hardest_negatives(terms: Tensor, others: Tensor, count: int) -> Tensor:
     return _mean_of_first(terms, terms.detach().masked_fill(~others, -1), count)
 
 
+def center_triplet(z: Tensor, margin: float) -> Tensor:
+    """Mean over all N M embeddings of ``relu(d(own center) + margin - d(nearest other center))``; 0-dim.
+
+    ``z`` ``(N, M, D)`` are N embeddings of each of M kinds. A kind's center is the mean of its embeddings; d
+    is the squared distance (GOAD, Bergman & Hoshen 2020, arXiv:2005.02359). Equal embeddings cost ``margin``.
+    """
+    z = z.float()
+    centers = z.mean(dim=0)
+    with torch.autocast(z.device.type, enabled=False):
+        products = z @ centers.T
+    distances = z.square().sum(dim=2, keepdim=True) + centers.square().sum(dim=1) - 2 * products
+    own = distances.diagonal(dim1=1, dim2=2)
+    itself = torch.eye(len(centers), dtype=torch.bool, device=z.device)
+    others = distances.masked_fill(itself, float("inf")).amin(dim=2)
+    return functional.relu(own + margin - others).mean()
+
+
 def _coefficients(distances: Tensor, same: Tensor, pairs: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """How often each of the distances ``(N, N)`` counts in the sum of terms above 0, and their number.
 

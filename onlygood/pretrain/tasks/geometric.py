@@ -49,20 +49,14 @@ class GeometricTask(Task):
         transforms = geometric_transforms(flips=config.flips, shift=config.shift, turns=config.turns)
         self.classes = len(transforms)
         if self.classes < 2:
-            raise OnlygoodError(
-                "the task 'geometric' needs flips, a shift or turns: without any there is one class"
-            )
+            raise OnlygoodError("the task needs flips, a shift or turns: without any there is one class")
         self.register_buffer("transforms", transforms, persistent=False)
         self.test_views = geometric_views(flips=config.flips, shift=config.shift, turns=config.turns)
-        self.view_classifier = nn.Linear(encoder.dim, self.classes)
+        self.view_classifier = self._classifier(encoder.dim)
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of ``copies × B`` transformed views."""
-        x = square(random_view(images, self.standardize, self.config.views, rng), rng)
-        if self.config.shift >= x.shape[2]:
-            raise OnlygoodError(
-                f"a shift of {self.config.shift} px leaves nothing of views of {x.shape[2]} px"
-            )
+        x = self._views(images, rng)
         classes = len(self.transforms)
         copies = min(self.config.copies or classes, classes)
         chosen = torch.rand(x.shape[0], classes, generator=rng, device=x.device).argsort(dim=1)[:, :copies]
@@ -71,3 +65,16 @@ class GeometricTask(Task):
         logits = self.view_classifier(features)
         loss = functional.cross_entropy(logits.float(), labels)
         return TaskOutput(loss, {"accuracy": accuracy(logits, labels)}, features.detach())
+
+    def _classifier(self, dim: int) -> nn.Module:
+        """Maps features ``(..., D)`` to logits ``(..., K)`` of the transforms."""
+        return nn.Linear(dim, len(self.transforms))
+
+    def _views(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Square views ``(B, C, S, S)``, before they are transformed."""
+        x = square(random_view(images, self.standardize, self.config.views, rng), rng)
+        if self.config.shift >= x.shape[2]:
+            raise OnlygoodError(
+                f"a shift of {self.config.shift} px leaves nothing of views of {x.shape[2]} px"
+            )
+        return x

@@ -68,6 +68,16 @@ _OWN = {
         "small images of one object; 72 transforms by default",
         cost=2.2,
     ),
+    "multi-head-rotation": TaskEntry(
+        f"{_HERE}.multi_head_rotation:MultiHeadRotation",
+        "Hendrycks et al. 2019",
+        "as geometric, with a small head for turns and one for each direction of shifts",
+    ),
+    "goad": TaskEntry(
+        f"{_HERE}.goad:GOAD",
+        "GOAD, Bergman & Hoshen 2020",
+        "as geometric, with the copies of one transform gathered around a center",
+    ),
     "relative-location": TaskEntry(
         f"{_HERE}.relative_location:RelativeLocation",
         "Doersch et al. 2015",
@@ -148,6 +158,16 @@ _OWN = {
         "SimCLR, Chen et al. 2020",
         "general features; large batches",
         cost=0.6,
+    ),
+    "contrastive-da": TaskEntry(
+        f"{_HERE}.contrastive_da:ContrastiveDA",
+        "DROC, Sohn et al. 2021",
+        "one-class features of objects with an upright pose",
+    ),
+    "csi": TaskEntry(
+        f"{_HERE}.csi:CSI",
+        "CSI, Tack et al. 2020",
+        "one-class features of objects with an upright pose",
     ),
     "moco": TaskEntry(
         f"{_HERE}.moco:MoCo",

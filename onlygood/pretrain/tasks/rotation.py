@@ -15,8 +15,9 @@ from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Task, TaskOutput
 from onlygood.pretrain.views.fixed import turned_views
-from onlygood.pretrain.views.geometry import rotations, turn_quarters
+from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.patches import square
+from onlygood.pretrain.views.turned import turned_copies
 from onlygood.pretrain.views.views import Standardize, Views, random_view
 from onlygood.runtime.strict import Strict
 
@@ -52,10 +53,12 @@ class RotationTask(Task):
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """Cross entropy of ``4 B`` turned views."""
-        shown = images.repeat(4, 1, 1, 1) if self.config.own_views else images
-        x = square(random_view(shown, self.standardize, self.config.views, rng), rng)
-        turned = turn_quarters(x) if self.config.own_views else rotations(x).flatten(0, 1)
-        labels = torch.arange(4, device=x.device).repeat_interleave(len(images))
+        if self.config.own_views:
+            turned = turned_copies(images, self.standardize, self.config.views, rng)
+        else:
+            x = square(random_view(images, self.standardize, self.config.views, rng), rng)
+            turned = rotations(x).flatten(0, 1)
+        labels = torch.arange(4, device=turned.device).repeat_interleave(len(images))
         features = self.encoder(turned)
         logits = self.view_classifier(features)
         loss = functional.cross_entropy(logits.float(), labels)

@@ -12,11 +12,6 @@ def rotations(x: Tensor) -> Tensor:
     return torch.stack([x.rot90(k, dims=(2, 3)) for k in range(4)])
 
 
-def turn_quarters(x: Tensor) -> Tensor:
-    """Square images ``(4 B, C, S, S)``: the k-th quarter of the batch, from 0, is turned k times."""
-    return torch.cat([quarter.rot90(k, dims=(2, 3)) for k, quarter in enumerate(x.chunk(4))])
-
-
 def geometric_transforms(*, flips: bool, shift: int, turns: bool) -> Tensor:
     """Every combination ``(K, 4)`` of flip (0, 1), shifts right and down (0, ±shift px) and quarter turns.
 

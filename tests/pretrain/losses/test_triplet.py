@@ -1,4 +1,7 @@
-"""Hardest and random negatives of triplets, recomputed; semi-hard ones are in `test_exemplar_triplet.py`."""
+"""Triplets with hardest and random negatives and with centers, recomputed.
+
+Semi-hard ones are in `test_exemplar_triplet.py`.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +9,12 @@ import torch
 from torch import Tensor
 
 from onlygood.pretrain.losses.measures import cosines
-from onlygood.pretrain.losses.triplet import hardest_negatives, random_negatives, triplet_terms
+from onlygood.pretrain.losses.triplet import (
+    center_triplet,
+    hardest_negatives,
+    random_negatives,
+    triplet_terms,
+)
 
 MARGIN = 0.5
 
@@ -79,3 +87,38 @@ def test_the_loss_in_bfloat16_is_computed_in_float32() -> None:
         _, _, d = distances()
     assert d.dtype == torch.float32
     assert torch.equal(d, expected)
+
+
+# --- triplets of centers
+
+
+def test_centers_by_hand() -> None:
+    """Two images of two kinds on a line: 0 and 2 around 1, 10 and 12 around 11."""
+    z = torch.tensor([[[0.0], [10.0]], [[2.0], [12.0]]])
+    assert center_triplet(z, 1.0) == 0
+    # Own 1; others 121, 81, 81, 121: of these margins two are violated, by 20 each.
+    assert center_triplet(z, 100.0).item() == pytest.approx((20 + 20) / 4)
+
+
+def test_centers_recomputed() -> None:
+    z = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
+    centers = [sum(z[i, k] for i in range(5)) / 5 for k in range(4)]
+    expected = 0.0
+    for i in range(5):
+        for k in range(4):
+            own, *rest = [float((z[i, k] - centers[j]).square().sum()) for j in (k, *({0, 1, 2, 3} - {k}))]
+            expected += max(0.0, own + 2.0 - min(rest)) / 20
+    assert center_triplet(z, 2.0).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_centers_of_equal_embeddings_cost_the_margin_and_a_shift_changes_nothing() -> None:
+    z = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
+    assert center_triplet(z[:1, :1].expand(5, 4, -1), 0.7).item() == pytest.approx(0.7, abs=1e-5)
+    torch.testing.assert_close(center_triplet(z + 2, 1.0), center_triplet(z, 1.0))
+
+
+def test_centers_in_bfloat16_are_computed_in_float32() -> None:
+    z = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = center_triplet(z, 1.0)
+    assert torch.equal(found, center_triplet(z, 1.0))

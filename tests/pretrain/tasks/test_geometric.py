@@ -40,6 +40,16 @@ def test_every_transform_is_the_naive_one() -> None:
         assert torch.equal(image, naive(x[0], *row))
 
 
+def test_test_views_are_the_classes_in_their_order() -> None:
+    config = GeometricConfig.parse({"shift": 3}, "test")
+    task = GeometricTask(create_encoder("small", 1), config)
+    x = torch.randn(2, 1, 9, 9, generator=torch.Generator().manual_seed(0))
+    views = task.test_views(x)
+    assert len(views) == task.test_views.count == task.classes == 72
+    for view, row in zip(views, task.transforms, strict=True):
+        assert torch.equal(view, transform(x, row.expand(2, -1)))
+
+
 @pytest.mark.parametrize(
     ("options", "classes"),
     [({}, 72), ({"shift": 0}, 8), ({"shift": 0, "flips": False}, 4), ({"turns": False}, 18)],

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import SIDE, batch, descend, make, structured
+from tiny import SIDE, batch, descend, flat_colors, make, structured
 from torch import Tensor
 
 from onlygood.pretrain.tasks.base import Task
@@ -36,8 +36,8 @@ def test_own_views_are_of_the_image_and_turned_by_the_label() -> None:
 @pytest.mark.parametrize("shape", [(SIDE, SIDE), (16, 24)])
 def test_flat_images_stay_at_chance(shape: tuple[int, int]) -> None:
     """Neither depth nor views of their own tell a turn that is not there."""
-    flat = (torch.arange(32) * 6).byte().view(-1, 1, 1, 1).expand(-1, 3, *shape)
-    rows = descend(make("rotation", layers=2, own_views=True, views=PLAIN).train(), flat, 8)
+    images = flat_colors(16, *shape)
+    rows = descend(make("rotation", layers=2, own_views=True, views=PLAIN).train(), images, 8)
     assert [row["accuracy"] for row in rows] == pytest.approx([1 / 4] * 8)
     assert all(row["loss"] > math.log(4) - 1e-3 for row in rows)
 
