@@ -80,6 +80,7 @@ FACTS = {
         skip=2, steps=20, options={"clusters": [4, 8], "queue": 32, "warmup": 1.0}, resumed={"warmup": 0.0}
     ),
     "mae": Facts(encoder="vit-tiny-4", steps=30),
+    "selfie": Facts(math.log(2), steps=30, options={"dim": 64, "grid": 2, "hidden": 0.5}),
     "multi-task": Facts(steps=20),
     "rotation-decoupling": Facts(share=0.6, options={"temperature": 0.5}, resumed={"switch": 0.3}),
     "s4l": Facts(share=0.6, resumed={"labelled_batch": 5}),

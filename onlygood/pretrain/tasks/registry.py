@@ -254,6 +254,11 @@ _OWN = {
         cost=2.8,
         needs="an encoder vit-tiny-4 or vit-tiny-8",
     ),
+    "selfie": TaskEntry(
+        f"{_HERE}.selfie:Selfie",
+        "Selfie, Trinh et al. 2019",
+        "objects of parts; images of 64 px and more",
+    ),
     "multi-task": TaskEntry(
         f"{_HERE}.multi_task:Multi",
         "Doersch & Zisserman 2017",
