@@ -75,6 +75,7 @@ FACTS = {
     "deepcluster": Facts(math.log(8), options={"clusters": 8, "least_steps": 8}),
     "deepcluster-v2": Facts(options={"clusters": 8}),
     "deepercluster": Facts(math.log(32), options={"clusters": 8, "least_steps": 8}),
+    "jule": Facts(share=0.8, options={"clusters": 2, "projection": 32}),
     "sela": Facts(math.log(8), options={"clusters": 8}),
     "pcl": Facts(
         skip=2, steps=20, options={"clusters": [4, 8], "queue": 32, "warmup": 1.0}, resumed={"warmup": 0.0}

@@ -22,6 +22,32 @@ def semi_hard_triplet(embeddings: Tensor, labels: Tensor, margin: float) -> Tens
     return ((distances * coefficients).sum() + margin * count) / pairs.sum().clamp(min=1)
 
 
+def weighted_triplets(
+    embeddings: Tensor,
+    labels: Tensor,
+    rng: torch.Generator,
+    *,
+    margin: float,
+    weight: float,
+    negatives: int,
+) -> Tensor:
+    """Mean of ``relu(weight · d(i, j) - d(i, k) + margin)``: i and j have one label, k another; 0-dim.
+
+    ``embeddings`` ``(N, D)`` are normalized here, d is the squared distance (0 to 4); ``labels`` ``(N,)``.
+    Each i has ``negatives`` random k, or all if there are fewer (JULE, Yang et al. 2016, arXiv:1604.03628).
+    """
+    z = functional.normalize(embeddings.float(), dim=1)
+    with torch.autocast(z.device.type, enabled=False):
+        distances = 2 - 2 * z @ z.T
+    same = labels[:, None] == labels
+    pairs = same & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
+    keys = torch.rand(same.shape, generator=rng, device=rng.device).masked_fill(same, -1)
+    highest, places = keys.topk(min(negatives, len(z)), dim=1)
+    triplets = pairs[:, :, None] & (highest >= 0)[:, None]
+    terms = weight * distances[:, :, None] - distances.gather(1, places)[:, None] + margin
+    return (functional.relu(terms) * triplets).sum() / triplets.sum().clamp(min=1)
+
+
 def triplet_terms(distances: Tensor, margin: float) -> Tensor:
     """``(N, N)``: by how much the negative j of anchor i is too near.
 

@@ -227,6 +227,12 @@ _OWN = {
         cost=1.0,
         takes=Takes.COUNT,
     ),
+    "jule": TaskEntry(
+        f"{_HERE}.jule:JULE",
+        "JULE, Yang et al. 2016",
+        "images of several kinds; up to some ten thousand",
+        takes=Takes.COUNT,
+    ),
     "sela": TaskEntry(
         f"{_HERE}.sela:SeLa",
         "Asano et al. 2020",

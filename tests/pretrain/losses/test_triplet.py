@@ -14,6 +14,7 @@ from onlygood.pretrain.losses.triplet import (
     hardest_negatives,
     random_negatives,
     triplet_terms,
+    weighted_triplets,
 )
 
 MARGIN = 0.5
@@ -122,3 +123,38 @@ def test_centers_in_bfloat16_are_computed_in_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = center_triplet(z, 1.0)
     assert torch.equal(found, center_triplet(z, 1.0))
+
+
+# --- triplets of clusters
+
+
+def test_weighted_triplets_recomputed() -> None:
+    z = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, 0, 2, 1, 0])
+    unit = z / z.norm(dim=1, keepdim=True)
+    squares = (unit[:, None] - unit).square().sum(dim=2).tolist()
+    every, terms = range(6), []
+    for i in every:
+        for j in (j for j in every if j != i and labels[j] == labels[i]):
+            terms += [
+                max(0.0, 2 * squares[i][j] - squares[i][k] + 0.3) for k in every if labels[k] != labels[i]
+            ]
+    loss = weighted_triplets(z, labels, torch.Generator(), margin=0.3, weight=2.0, negatives=20)
+    assert loss.item() == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_weighted_triplets_of_some_negatives_and_of_none() -> None:
+    z = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    labels, options = torch.arange(40) % 8, {"margin": 0.3, "weight": 1.0}
+    whole = weighted_triplets(z, labels, torch.Generator(), **options, negatives=40)
+    some = [
+        weighted_triplets(z, labels, torch.Generator().manual_seed(seed), **options, negatives=2)
+        for seed in range(200)
+    ]
+    assert torch.stack(some).mean().item() == pytest.approx(whole.item(), rel=0.03)
+    assert torch.stack(some).std() > 0.01
+    one_kind = weighted_triplets(z, 0 * labels, torch.Generator(), **options, negatives=2)
+    alone = weighted_triplets(z, torch.arange(40), torch.Generator(), **options, negatives=2)
+    assert (one_kind, alone) == (0, 0)
+    alike = weighted_triplets(torch.ones(40, 3), labels, torch.Generator(), **options, negatives=2)
+    assert alike.item() == pytest.approx(0.3, abs=1e-5)
