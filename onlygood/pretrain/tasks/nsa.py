@@ -1,9 +1,10 @@
 """NSA: where have pieces of other images been blended in? (Schlüter et al. 2022, arXiv:2109.15222)."""
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,6 +32,14 @@ class NSAConfig(Strict):
     mixed: bool = True  # the stronger gradients show, of the piece or of what it covers
     slope: float = Field(default=1 / 3, gt=0)  # of the labels' logistic function, per gray level
     middle: float = Field(default=7.0, gt=0)  # its middle: the gray levels of change that are half a defect
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for name in ("sizes", "resize"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high < math.inf:
+                raise ValueError(f"{name} goes from a number above 0 to one that is not smaller")
+        return self
 
 
 class NSATask(Task):

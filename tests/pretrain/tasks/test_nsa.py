@@ -10,6 +10,7 @@ from torch import Tensor
 from onlygood.pretrain.tasks import nsa
 from onlygood.pretrain.tasks.nsa import NSATask
 from onlygood.pretrain.views.views import to_float
+from onlygood.runtime.errors import OnlygoodError
 
 BATCH = 16
 
@@ -73,3 +74,9 @@ def noisy_or_flat(count: int, seed: int) -> Tensor:
     images = noise(count, seed, 32, 32)
     images[::2] = images[::2, :, :1, :1]
     return images
+
+
+@pytest.mark.parametrize(("name", "values"), [("sizes", [0.2, 0.1]), ("resize", [0, 1]), ("resize", [-1, 1])])
+def test_ranges_that_are_none(name: str, values: list[float]) -> None:
+    with pytest.raises(OnlygoodError, match=f"{name} goes from"):
+        make("nsa", **{name: values})
