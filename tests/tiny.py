@@ -60,7 +60,7 @@ FACTS = {
     "colorization": Facts(steps=20),
     "split-brain": Facts(encoder="split-small", steps=20),
     "simclr": Facts(math.log(2 * BATCH - 1)),  # at temperature 0.5 even perfect embeddings are far from 0
-    "contrastive-da": Facts(math.log(4 * BATCH), options={"temperature": 0.5, "layers": 1}),
+    "contrastive-da": Facts(math.log(4 * BATCH), options={"temperature": 0.5}),
     "csi": Facts(math.log(4)),
     "byol": Facts(steps=20, options={"hidden": 64, "projection": 32}),
     "simsiam": Facts(steps=20, options={"projection": 64, "bottleneck": 16}),

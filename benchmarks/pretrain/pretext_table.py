@@ -20,12 +20,20 @@ from benchmarks.pretrain.pretext import ENCODERS
 Runs = list[dict[str, Any]]
 REFERENCES = ("random", "random-image", "random-raw", "supervised", "s4l")  # not trained, or with labels
 FAMILIES = (  # tasks that are variants of one another
-    ("rotation", "geometric", "rotation-decoupling", "deepercluster", "multi-task"),
+    (
+        "rotation",
+        "geometric",
+        "multi-head-rotation",
+        "goad",
+        "rotation-decoupling",
+        "deepercluster",
+        "multi-task",
+    ),
     ("relative-location", "jigsaw", "damaged-jigsaw"),
     ("denoising", "context-encoder", "colorization"),
     ("counting",),
     ("exemplar", "exemplar-triplet", "instance-discrimination", "pirl"),
-    ("simclr", "moco", "pcl"),
+    ("simclr", "contrastive-da", "csi", "moco", "pcl"),
     ("byol", "simsiam"),
     ("barlow-twins", "vicreg"),
     ("deepcluster", "deepcluster-v2", "sela", "swav"),
