@@ -30,7 +30,7 @@ PARTS = """
 import torch
 from torch import nn
 
-from onlygood.anomaly.heads.base import Head, plain_features
+from onlygood.anomaly.heads.base import Head
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import TaskOutput, Task
 from onlygood.pretrain.views.views import to_float
@@ -66,7 +66,7 @@ class Norm(Head):
         return self
 
     def forward(self, outputs):
-        return plain_features(outputs).square().sum(dim=2) ** self.config.power
+        return outputs.plain().square().sum(dim=2) ** self.config.power
 
 
 def tiny(channels):

@@ -19,21 +19,22 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
+from onlygood.anomaly.branch import Branch
 from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.data.samples import Sample
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.evaluation.metrics import auroc
-from onlygood.anomaly.fit import batches, build_task, fit_head
+from onlygood.anomaly.fit import build_task
+from onlygood.anomaly.gather import gather
 from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.outputs import Outputs
-from onlygood.anomaly.heads.registry import HeadConfig, create_head
+from onlygood.anomaly.heads.registry import HeadConfig
 from onlygood.anomaly.recipe import Recipe
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.tasks.base import Task
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.modelfile import load_model
 
-REGIONS_TO_FIT = 200_000  # of the training images, at most, as `onlygood fit` does
 POOLS = (1, 5)
 _CHUNK = 16  # images that a head scores at once
 
@@ -69,24 +70,22 @@ def load_run(folder: Path) -> Trained:
     return Trained(recipe, spec, task.eval(), store, train_ids, seen)
 
 
-def make_head(run: Trained, names: list[str]) -> Head:
-    """An unfitted head with the recipe's other settings."""
-    options = {name: value for name, value in run.recipe.head.options.items() if name in names}
-    return create_head(HeadConfig(names=names, options=options), run.task.encoder.dim, run.task)
+def branch_of(run: Trained, names: list[str]) -> Branch:
+    """The recipe's branch with other heads."""
+    config = run.recipe.all_branches()[0]
+    options = {name: value for name, value in config.head.options.items() if name in names}
+    head = HeadConfig(names=names, options=options)
+    return Branch(run.task, config.model_copy(update={"head": head}), run.spec.height, run.spec.width)
 
 
-def reader(run: Trained) -> Detector:
-    """A detector that shows the encoder every view that any head reads; its own head is not used."""
-    every = ["logprob"] if run.task.view_classifier is not None else ["centre"]
-    head = HeadConfig(names=every)
-    recipe = run.recipe.model_copy(update={"head": head})
-    return fit_head(recipe, run.task, run.store, run.train_ids[:1])
-
-
-def collect(detector: Detector, store: ImageStore, ids: Ids) -> Outputs:
-    """What the encoder says of these images."""
-    size = detector.batch_size(store.spec.height, store.spec.width)
-    return detector.collect(batches(store, ids, size, torch.device("cpu")))
+def collect(run: Trained, store: ImageStore, ids: Ids) -> Outputs:
+    """What any head reads of these images."""
+    names = sorted({name for names in head_names(run).values() for name in names})
+    config = branch_of(run, names)
+    detector = Detector(run.task, [], run.spec.height, run.spec.width)
+    detector.branches.append(config)
+    ((_, outputs),) = gather(detector.eval(), store, ids, whole=True)
+    return outputs
 
 
 def head_names(run: Trained) -> dict[str, list[str]]:
@@ -104,9 +103,8 @@ def region_scores(head: Head, outputs: Outputs) -> Tensor:
 
 
 def _chunks(outputs: Outputs) -> Iterator[Outputs]:
-    for start in range(0, len(outputs.features), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        yield Outputs(outputs.features[part], None if outputs.logits is None else outputs.logits[part])
+    for start in range(0, len(outputs), _CHUNK):
+        yield outputs.take(slice(start, start + _CHUNK))
 
 
 def pooled(scores: Tensor, top: int) -> NDArray[np.float64]:
@@ -134,18 +132,15 @@ def evaluate_heads(folder: Path) -> dict[str, Any]:
     by_path = {sample.path: sample for sample in known}
     ids = np.array([i for i, name in enumerate(store.hashes) if name not in run.seen], dtype=np.int64)
     samples = [by_path[store.paths[i]] for i in ids]
-    detector, train_ids = reader(run), run.train_ids
-    count = detector.regions.count
-    if len(train_ids) > (most := max(1, REGIONS_TO_FIT // count)):
-        train_ids = train_ids[np.linspace(0, len(train_ids) - 1, most).astype(np.int64)]
-    train, test = collect(detector, run.store, train_ids), collect(detector, store, ids)
+    train, test = collect(run, run.store, run.train_ids), collect(run, store, ids)
+    count = train.rows().shape[0] // len(train)
 
     own, found = list(run.recipe.head.names), {}
     for name, names in head_names(run).items():
-        scores = region_scores(make_head(run, names).fit(train), test)
+        scores = region_scores(branch_of(run, names).head.fit(train), test)
         for top in POOLS if count > 1 else POOLS[:1]:
             found[f"{name} top {top}"] = measured(pooled(scores, top), samples)
-    scores = region_scores(make_head(run, own).fit(train), test)
+    scores = region_scores(branch_of(run, own).head.fit(train), test)
     recipe = measured(pooled(scores, run.recipe.pool.top), samples)
     return {"regions": count, "recipe": recipe, "heads": found}
 

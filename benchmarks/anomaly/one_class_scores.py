@@ -7,10 +7,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.anomaly.one_class_methods import Method
+from onlygood.anomaly.branch import Branch
 from onlygood.anomaly.evaluation.metrics import auroc
-from onlygood.anomaly.heads.base import Head, plain_features
-from onlygood.anomaly.heads.outputs import Outputs
-from onlygood.anomaly.heads.registry import HeadConfig, create_head
+from onlygood.anomaly.heads.base import Head
+from onlygood.anomaly.heads.ensemble import Ensemble
+from onlygood.anomaly.heads.outputs import Outputs, joined
+from onlygood.anomaly.heads.registry import HeadConfig
+from onlygood.anomaly.recipe import BranchConfig
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.views.views import to_float
 
@@ -25,12 +28,16 @@ def areas(
     test_good: NDArray[np.bool_],
 ) -> dict[str, float]:
     """AUROC by head, fitted to the images ``good`` ``(n, H, W, C)``; of ``test``, ``test_good`` are good."""
-    fitted, seen = outputs(task, good), outputs(task, test)
+    names = [name for name in method.heads if name != "kde"]
+    branch = Branch(task, BranchConfig(head=HeadConfig(names=names)), *good.shape[1:3]).eval()
+    several = isinstance(branch.head, Ensemble)
+    heads = dict(zip(names, branch.head.heads if several else [branch.head], strict=True))
+    if "kde" in method.heads:
+        heads["kde"] = Kde(task.encoder.dim)
+    fitted, seen = outputs(branch, good), outputs(branch, test)
     found = {}
     for name in method.heads:
-        dim = task.encoder.dim
-        kde = name == "kde"
-        head = (Kde(dim) if kde else create_head(HeadConfig(names=[name]), dim, task)).fit(fitted)
+        head = heads[name].fit(fitted)
         with torch.no_grad():
             parts = torch.arange(len(test)).split(BATCH)
             scores = torch.cat([head(seen.take(part)) for part in parts]).squeeze(1).double().numpy()
@@ -39,15 +46,10 @@ def areas(
 
 
 @torch.no_grad()
-def outputs(task: Task, images: NDArray[np.uint8]) -> Outputs:
-    """Features and logits of whole images ``(N, H, W, C)`` under the task's test views."""
-    parts = []
-    for part in torch.from_numpy(images).permute(0, 3, 1, 2).split(BATCH):
-        x = to_float(part, task.standardize)
-        parts.append(torch.stack([task.encoder(view) for view in task.test_views(x)], dim=1)[:, None])
-    features = torch.cat(parts)
-    logits = task.view_classifier(features) if task.view_classifier is not None else None
-    return Outputs(features, logits)
+def outputs(branch: Branch, images: NDArray[np.uint8]) -> Outputs:
+    """What the heads read of whole images ``(N, H, W, C)``."""
+    parts = torch.from_numpy(images).permute(0, 3, 1, 2).split(BATCH)
+    return joined([branch.outputs(to_float(part, branch.task.standardize)) for part in parts])
 
 
 class Kde(Head):
@@ -55,11 +57,11 @@ class Kde(Head):
 
     def fit(self, outputs: Outputs) -> "Kde":
         """Keep all."""
-        self.bank = functional.normalize(plain_features(outputs).flatten(0, 1).float(), dim=1)
+        self.bank = functional.normalize(outputs.rows(), dim=1)
         self.gamma = 10 / (self.bank.var().item() * self.dim)
         return self
 
     def forward(self, outputs: Outputs) -> Tensor:
         """``(N, R)``."""
-        x = functional.normalize(plain_features(outputs).float(), dim=2)
+        x = functional.normalize(outputs.plain(), dim=2)
         return -torch.logsumexp(2 * self.gamma * (x @ self.bank.T), dim=2) / self.gamma

@@ -15,12 +15,10 @@ import numpy as np
 import torch
 
 from benchmarks import harness
-from benchmarks.anomaly.heads import head_names, load_run, make_head
+from benchmarks.anomaly.heads import head_names, load_run
 from onlygood.anomaly.data.datasets import discover
-from onlygood.anomaly.detector import Detector
-from onlygood.anomaly.fit import batches
-from onlygood.anomaly.recipe import RegionsConfig
-from onlygood.anomaly.regions import create_regions
+from onlygood.anomaly.fit import fit_head
+from onlygood.anomaly.recipe import Recipe
 from onlygood.deploy.export import TOLERANCE, compare, session, to_onnx
 from onlygood.runtime.images.reader import load_image
 
@@ -56,15 +54,12 @@ def measure(folder: Path) -> dict[str, Any]:
     images = np.stack([load_image(samples[i].path, run.spec).pixels for i in chosen])
     differences: dict[str, dict[str, float]] = {}
     for kind, values in REGIONS.items():
-        config = RegionsConfig.parse(values, "benchmark")
-        regions = create_regions(config, run.spec.height, run.spec.width, run.task.encoder)
         differences[kind] = {}
         for name, names in head_names(run).items():
-            head = make_head(run, names)
-            detector = Detector(run.task, regions, head, top=run.recipe.pool.top).eval()
-            size = detector.batch_size(run.spec.height, run.spec.width)
-            train = batches(run.store, run.train_ids[:FITTED], size, torch.device("cpu"))
-            head.fit(detector.collect(train))
+            config = run.recipe.all_branches()[0].model_dump() | {"regions": values}
+            config["head"] = {"names": names}
+            recipe = Recipe.parse(run.recipe.model_dump() | {"branches": [config]}, "benchmark")
+            detector = fit_head(recipe, run.task, run.store, run.train_ids[:FITTED])
             infer = session(to_onnx(detector, run.spec).SerializeToString())
             differences[kind][name] = compare(detector, infer, images)
     return {

@@ -1,13 +1,13 @@
-"""The detector in torch, which is exported: regions, views, encoder, head."""
+"""The detector in torch, which is exported: one or several branches over one encoder."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from onlygood.anomaly.heads.base import Head
-from onlygood.anomaly.heads.outputs import Outputs
-from onlygood.anomaly.regions import Regions, Tiles
+from onlygood.anomaly.branch import Branch
+from onlygood.anomaly.footing import Join, join
+from onlygood.anomaly.recipe import BranchConfig, Recipe
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.views.views import to_float
 
@@ -17,49 +17,57 @@ _BATCH_PIXELS = 4_000_000  # pixels that go through the encoder at once while fi
 class Detector(nn.Module):
     """Scores images with the encoder that a pretext task has trained.
 
-    Images are shown under quarter turns if the task is tested under them (``test_views``) and the head reads
-    logits. In all other cases K = 1: the encoder sees the image unchanged.
+    The scores of one branch are its own. Those of several are put on one footing and joined; so are their
+    heatmaps, at the finest of their grids.
     """
 
-    def __init__(self, task: Task, regions: Regions, head: Head, *, top: int = 1) -> None:
+    def __init__(
+        self, task: Task, branches: Sequence[BranchConfig], height: int, width: int, how: Join = "mean"
+    ) -> None:
         super().__init__()
         self.encoder = task.encoder
-        self.classifier = task.view_classifier
         self.standardize = task.standardize
-        self.turns = 4 if task.test_views.count == 4 and head.reads == "logits" else 1
-        self.regions = regions
-        self.head = head
-        self.top = min(top, regions.count)
+        self.branches = nn.ModuleList(Branch(task, branch, height, width) for branch in branches)
+        self.how: Join = how
 
-    def outputs(self, images: Tensor) -> Outputs:
-        """uint8 ``(N, C, H, W)`` to the encoder's outputs for every region under every view."""
-        x = to_float(images, self.standardize)
-        features = torch.stack(
-            [self.regions.encode(x, self.encoder, turn) for turn in range(self.turns)], dim=2
-        )
-        return Outputs(features, self.classifier(features) if self.classifier is not None else None)
+    def every_branch(self) -> list[Branch]:
+        """The branches, typed."""
+        return list(self.branches)  # type: ignore[arg-type]
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """uint8 ``(N, C, H, W)`` as the encoder sees them."""
+        return to_float(images, self.standardize)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 ``(N, H, W, C)`` to scores ``(N,)`` and heatmaps ``(N, h, w)``; higher is more anomalous."""
-        scores = self.head(self.outputs(images.permute(0, 3, 1, 2)))
-        return self.pool(scores), self.regions.heatmap(scores)
+        x = self.prepared(images.permute(0, 3, 1, 2))
+        branches = self.every_branch()
+        if len(branches) == 1:
+            scores = branches[0](x)
+            return branches[0].pool(scores), branches[0].regions.heatmap(scores)
+        images_scores, heatmaps = [], []
+        for branch in branches:
+            scores = branch(x)
+            images_scores.append(branch.footing(branch.pool(scores), self.how))
+            heatmaps.append(branch.regions.heatmap(branch.footing(scores, self.how)))
+        sizes = [(heatmap.shape[1], heatmap.shape[2]) for heatmap in heatmaps]
+        finest = max(sizes, key=lambda size: size[0] * size[1])
+        enlarged = [
+            functional.interpolate(heatmap[:, None], size=finest, mode="bilinear", align_corners=False)[:, 0]
+            for heatmap in heatmaps
+        ]
+        return join(images_scores, self.how), join(enlarged, self.how)
 
-    def pool(self, scores: Tensor) -> Tensor:
-        """Scores of regions ``(N, R)`` to scores of images ``(N,)``: the mean of the ``top`` highest."""
-        return scores.topk(self.top, dim=1).values.mean(dim=1)
+    def batch_size(self) -> int:
+        """How many images can be looked at at once in bounded memory."""
+        return max(1, _BATCH_PIXELS // sum(branch.pixels() for branch in self.every_branch()))
 
-    @torch.no_grad()
-    def collect(self, batches: Iterator[Tensor]) -> Outputs:
-        """Outputs of many images, on the CPU; ``batches`` are uint8 ``(B, C, H, W)``."""
-        parts = [self.outputs(batch) for batch in batches]
-        logits = [part.logits.cpu() for part in parts if part.logits is not None]
-        return Outputs(
-            torch.cat([part.features.cpu() for part in parts]), torch.cat(logits) if logits else None
-        )
 
-    def batch_size(self, height: int, width: int) -> int:
-        """How many images of this size `collect` can take at once in bounded memory."""
-        pixels = height * width
-        if isinstance(self.regions, Tiles):
-            pixels = self.regions.size**2 * self.regions.count
-        return max(1, _BATCH_PIXELS // (pixels * self.turns))
+def create_detector(recipe: Recipe, task: Task, height: int, width: int) -> Detector:
+    """An unfitted detector, on the device of the task.
+
+    Raises:
+        OnlygoodError: what the recipe joins does not fit together.
+    """
+    detector = Detector(task, recipe.all_branches(), height, width, recipe.join)
+    return detector.to(next(task.parameters()).device).eval()

@@ -1,5 +1,6 @@
 """A recipe: everything that decides how a detector is made. Importing this imports no torch."""
 
+import math
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -34,7 +35,7 @@ class RegionsConfig(Strict):
     """
 
     kind: Literal["whole", "tiles", "cells"] = "whole"
-    size: int = Field(default=64, ge=8)
+    size: int = Field(default=64, ge=4)
     stride: int = Field(default=16, ge=1)
 
     @property
@@ -49,10 +50,41 @@ class RegionsConfig(Strict):
         return self
 
 
+class FeaturesConfig(Strict):
+    """What a head reads of the encoder.
+
+    ``stages`` are numbered from 1, or -1 for the last; several are joined. ``average`` is the side of a
+    window, in values of a map, over which each value is averaged first. ``projected``: the embeddings of the
+    task's projector in place of the encoder's features.
+    """
+
+    stages: list[int] = Field(default=[-1], min_length=1)
+    average: int = Field(default=1, ge=1)
+    projected: bool = False
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.average % 2 == 0:
+            raise ValueError(f"average {self.average} must be odd, so that windows have a middle")
+        if self.projected and self.stages != [-1]:
+            raise ValueError("a projector reads the last stage: projected goes with stages [-1]")
+        return self
+
+
 class PoolConfig(Strict):
     """The image's score: the mean of its ``top`` highest regions."""
 
     top: int = Field(default=1, ge=1)
+
+
+class BranchConfig(Strict):
+    """One way to look at an image and to score what is seen; ``shrink`` halves, thirds … its sides first."""
+
+    shrink: int = Field(default=1, ge=1)
+    regions: RegionsConfig = Field(default_factory=RegionsConfig)
+    features: FeaturesConfig = Field(default_factory=FeaturesConfig)
+    head: HeadConfig = Field(default_factory=HeadConfig)
+    pool: PoolConfig = Field(default_factory=PoolConfig)
 
 
 class CalibrationConfig(Strict):
@@ -64,7 +96,11 @@ class CalibrationConfig(Strict):
 
 
 class Recipe(Strict):
-    """From a folder of good images to a calibrated detector."""
+    """From a folder of good images to a calibrated detector.
+
+    ``regions``, ``features``, ``head`` and ``pool`` are the only branch of the detector, unless ``branches``
+    names others. ``join`` says how the scores of several become one: see `Footing`.
+    """
 
     name: str = "custom"
     description: str = ""
@@ -74,9 +110,27 @@ class Recipe(Strict):
     task: TaskConfig = Field(default_factory=TaskConfig)
     training: TrainConfig = Field(default_factory=TrainConfig)
     regions: RegionsConfig = Field(default_factory=RegionsConfig)
+    features: FeaturesConfig = Field(default_factory=FeaturesConfig)
     head: HeadConfig = Field(default_factory=HeadConfig)
     pool: PoolConfig = Field(default_factory=PoolConfig)
+    branches: list[BranchConfig] = Field(default_factory=list)
+    join: Literal["mean", "max", "fisher"] = "mean"
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
+
+    def all_branches(self) -> list[BranchConfig]:
+        """The branches of the detector, at least one."""
+        alone = BranchConfig(regions=self.regions, features=self.features, head=self.head, pool=self.pool)
+        return self.branches or [alone]
+
+    def grid(self) -> tuple[int, int]:
+        """A side of the input must be the first plus a multiple of the second, to suit all branches."""
+        grids = [(branch.shrink, *branch.regions.grid) for branch in self.all_branches()]
+        if len(grids) == 1:
+            ((shrink, size, stride),) = grids
+            return shrink * size, shrink * stride
+        step = math.lcm(*(shrink * stride for shrink, _, stride in grids))
+        largest = max(shrink * size for shrink, size, _ in grids)
+        return -(-largest // step) * step, step
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,36 @@
-"""Regions of an image: the whole image, tiles of it, or windows of the encoder's last feature map."""
+"""Regions of an image: the whole image, tiles of it, or windows of the encoder's feature map."""
+
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onlygood.anomaly.layers import Layers
 from onlygood.anomaly.recipe import RegionsConfig
-from onlygood.pretrain.networks.base import Encoder
+from onlygood.pretrain.views.fixed import FixedViews
 from onlygood.runtime.errors import OnlygoodError
+
+Function = Callable[[Tensor], Tensor]  # of batches of images
 
 
 class WholeImage(nn.Module):
     """One region: the image itself."""
 
     count = 1
+    grid = (1, 1)
 
-    def encode(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
-        """Features ``(N, 1, D)`` of images ``(N, C, H, W)`` after ``turn`` quarter turns."""
-        features: Tensor = encoder(x.rot90(turn, (2, 3)) if turn else x)
-        return features[:, None]
+    def encode(self, x: Tensor, layers: Layers, views: FixedViews) -> Tensor:
+        """Features ``(N, 1, K, D)`` of images ``(N, C, H, W)`` under K views."""
+        return _pooled(x, layers, views)[:, None]
+
+    def cut(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` to ``(N, 1, C, H, W)``."""
+        return x[:, None]
+
+    def dense(self, x: Tensor, function: Function) -> Tensor:
+        """What a function says of each place, images ``(N, C, H, W)`` to ``(N, 1, E, h, w)``."""
+        return function(x)[:, None]
 
     def heatmap(self, scores: Tensor) -> Tensor:
         """Region scores ``(N, 1)`` to a map ``(N, 1, 1)``."""
@@ -38,7 +51,7 @@ class _Grid(nn.Module):
                 f"{config.kind} of {size} px every {stride} px do not cover an image of {height}×{width}: "
                 f"each side must be {size} plus a multiple of {stride}"
             )
-        self.size, self.stride = size, stride
+        self.size, self.stride, self.height = size, stride, height
         self.grid = ((height - size) // stride + 1, (width - size) // stride + 1)
         self.count = self.grid[0] * self.grid[1]
         span = size // stride
@@ -48,6 +61,29 @@ class _Grid(nn.Module):
         self.register_buffer(
             "coverage", functional.conv_transpose2d(torch.ones(1, 1, *self.grid), self.kernel)
         )
+
+    def cut(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` to each region's own pixels ``(N, R, C, size, size)``.
+
+        Also of maps, where the values of ``(N, C, H / s, W / s)`` are ``s`` px apart. By two gathers with
+        small index vectors, which every ONNX runtime supports.
+
+        Raises:
+            OnlygoodError: squares begin or end between values of the map.
+        """
+        (ny, nx), apart = self.grid, self.height // x.shape[2]
+        if self.size % apart or self.stride % apart:
+            raise OnlygoodError(
+                f"regions of {self.size} px every {self.stride} px do not fit a map with one value every "
+                f"{apart} px; choose multiples of that"
+            )
+        size, step = self.size // apart, self.stride // apart
+        rows, columns = (
+            (torch.arange(count)[:, None] * step + torch.arange(size)).flatten().to(x.device)
+            for count in self.grid
+        )
+        found = x[:, :, rows][:, :, :, columns].reshape(-1, x.shape[1], ny, size, nx, size)
+        return found.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.count, x.shape[1], size, size)
 
     def heatmap(self, scores: Tensor) -> Tensor:
         """Region scores ``(N, R)`` to a map of stride-sized squares ``(N, H/stride, W/stride)``.
@@ -59,69 +95,85 @@ class _Grid(nn.Module):
 
 
 class Tiles(_Grid):
-    """Tiles that go through the encoder one by one, so that no feature depends on pixels outside its tile.
+    """Tiles that go through the encoder one by one, so that no feature depends on pixels outside its tile."""
 
-    They are cut by two gathers with small index vectors, which every ONNX runtime supports.
-    """
+    def encode(self, x: Tensor, layers: Layers, views: FixedViews) -> Tensor:
+        """Features ``(N, R, K, D)``; each tile is seen under K views of its own."""
+        features = _pooled(self.cut(x).flatten(0, 1), layers, views)
+        return features.reshape(-1, self.count, views.count, layers.dim)
 
-    rows: Tensor
-    columns: Tensor
-
-    def __init__(self, config: RegionsConfig, height: int, width: int) -> None:
-        super().__init__(config, height, width)
-        ny, nx = self.grid
-        offsets = torch.arange(self.size)
-        self.register_buffer("rows", (torch.arange(ny)[:, None] * self.stride + offsets).flatten())
-        self.register_buffer("columns", (torch.arange(nx)[:, None] * self.stride + offsets).flatten())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, R, C, size, size)``."""
-        (ny, nx), size = self.grid, self.size
-        cut = x[:, :, self.rows][:, :, :, self.columns].reshape(-1, x.shape[1], ny, size, nx, size)
-        return cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.count, x.shape[1], size, size)
-
-    def encode(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
-        """Features ``(N, R, D)`` of the tiles; each tile is turned by itself."""
-        tiles = self(x).flatten(0, 1)
-        features: Tensor = encoder(tiles.rot90(turn, (2, 3)) if turn else tiles)
-        return features.reshape(-1, self.count, features.shape[1])
+    def dense(self, x: Tensor, function: Function) -> Tensor:
+        """What a function says of each place of each tile, ``(N, R, E, h, w)``."""
+        found = function(self.cut(x).flatten(0, 1))
+        return found.reshape(-1, self.count, *found.shape[1:])
 
 
 class Cells(_Grid):
-    """Means over windows of the last feature map: the image goes through the encoder once.
+    """Means over windows of the feature map: the image goes through the encoder once.
 
     A window of ``size`` px covers what a tile of that size covers, but its features also depend on pixels
     outside. It costs ``(size / stride)²`` times less.
     """
 
-    def __init__(self, config: RegionsConfig, height: int, width: int, encoder_stride: int) -> None:
+    def __init__(self, config: RegionsConfig, height: int, width: int, layers: Layers) -> None:
         super().__init__(config, height, width)
-        if not encoder_stride or self.stride % encoder_stride or self.size % encoder_stride:
+        apart = layers.stride
+        if not apart or self.stride % apart or self.size % apart:
             raise OnlygoodError(
                 f"cells of {self.size} px every {self.stride} px do not fit this encoder, "
-                + (
-                    f"whose map has one value every {encoder_stride} px"
-                    if encoder_stride
-                    else "which has no map"
-                )
+                + (f"whose map has one value every {apart} px" if apart else "which has no map")
                 + "; choose multiples of that, or regions of kind tiles"
             )
-        self.window, self.step = self.size // encoder_stride, self.stride // encoder_stride
 
-    def encode(self, x: Tensor, encoder: Encoder, turn: int = 0) -> Tensor:
-        """Features ``(N, R, D)``; the map of a turned image is turned back, so regions keep their places."""
-        last = encoder.stages(x.rot90(turn, (2, 3)) if turn else x)[-1]
-        pooled = functional.avg_pool2d(last.rot90(-turn, (2, 3)) if turn else last, self.window, self.step)
-        return pooled.flatten(2).transpose(1, 2)
+    def encode(self, x: Tensor, layers: Layers, views: FixedViews) -> Tensor:
+        """Features ``(N, R, K, D)``; the map of a view is put back, so that regions keep their places.
+
+        Raises:
+            OnlygoodError: a view moves places, which cells cannot follow.
+        """
+        if not views.keep_places:
+            raise OnlygoodError(
+                "cells cannot follow views that shift or enlarge the image: use tiles or whole"
+            )
+        window, step = self.size // layers.stride, self.stride // layers.stride
+        found: dict[int, Tensor] = {}
+        for which, batch in _batches(x, views):
+            maps = layers.maps(batch).unflatten(0, (-1, len(which)))  # type: ignore[no-untyped-call]
+            for place, number in enumerate(which):
+                pooled = functional.avg_pool2d(views.restore(maps[:, place], number), window, step)
+                found[number] = pooled.flatten(2).transpose(1, 2)
+        return torch.stack([found[number] for number in range(views.count)], dim=2)
+
+    def dense(self, x: Tensor, function: Function) -> Tensor:
+        """What a function says of each place, the image seen whole, cut into regions ``(N, R, E, h, w)``."""
+        return self.cut(function(x))
 
 
 Regions = WholeImage | Tiles | Cells
 
 
-def create_regions(config: RegionsConfig, height: int, width: int, encoder: Encoder) -> Regions:
+def create_regions(config: RegionsConfig, height: int, width: int, layers: Layers) -> Regions:
     """The regions of images of one size."""
     if config.kind == "whole":
         return WholeImage()
     if config.kind == "tiles":
         return Tiles(config, height, width)
-    return Cells(config, height, width, encoder.stride)
+    return Cells(config, height, width, layers)
+
+
+def _batches(x: Tensor, views: FixedViews) -> Iterator[tuple[list[int], Tensor]]:
+    """Views of one shape as one batch ``(N · k, C, H, W)``, with their numbers."""
+    for which in views.groups(x.shape[2], x.shape[3]):
+        yield which, views(x, which).flatten(0, 1)
+
+
+def _pooled(x: Tensor, layers: Layers, views: FixedViews) -> Tensor:
+    """Features ``(N, K, D)`` of images ``(N, C, H, W)`` under K views."""
+    order, found = [], []
+    for which, batch in _batches(x, views):
+        order += which
+        found.append(layers.pooled(batch).reshape(-1, len(which), layers.dim))
+    if len(found) == 1:
+        return found[0]
+    places = torch.tensor([order.index(number) for number in range(views.count)], device=x.device)
+    return torch.cat(found, dim=1).index_select(1, places)

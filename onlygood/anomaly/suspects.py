@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlygood.anomaly.detector import Detector
+from onlygood.anomaly.branch import Branch
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.images.files import display
 from onlygood.runtime.model.metadata import Suspect
@@ -32,9 +32,7 @@ class Judged:
 
 
 @torch.no_grad()
-def cross_fitted(
-    detector: Detector, outputs: Outputs, ids: NDArray[np.int64], names: Sequence[str]
-) -> Judged:
+def cross_fitted(branch: Branch, outputs: Outputs, ids: NDArray[np.int64], names: Sequence[str]) -> Judged:
     """Score training images ``ids`` ``(n,)``, each half by a head that is fitted on the other half.
 
     A head that was fitted on a bad image has learned that it is good. So has an encoder that was trained on
@@ -49,8 +47,8 @@ def cross_fitted(
         return Judged(ids[:0], np.empty(0))
     scores = np.empty(len(ids))
     for ours, others in (parts, parts[::-1]):
-        head = deepcopy(detector.head).fit(outputs.take(others))
-        scores[ours.numpy()] = detector.pool(head(outputs.take(ours))).double().numpy()
+        head = deepcopy(branch.head).fit(outputs.take(others))
+        scores[ours.numpy()] = branch.pool(head(outputs.take(ours))).double().numpy()
     return Judged(ids, scores)
 
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from onlygood import __version__
 from onlygood.anomaly.detector import Detector
-from onlygood.anomaly.fit import Fitted, spread
+from onlygood.anomaly.fit import Fitted
+from onlygood.anomaly.gather import spread
 from onlygood.anomaly.suspects import Judged, find_suspects
 from onlygood.deploy.clock import source_date, without_times
 from onlygood.pretrain.data.store import HASH_DIGITS, ImageStore

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onlygood.anomaly.detector import create_detector
 from onlygood.anomaly.fit import build_task
 from onlygood.anomaly.recipe import RECIPES, Recipe, load_recipe
-from onlygood.anomaly.regions import create_regions
 from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.runtime.errors import OnlygoodError
 
@@ -41,8 +41,8 @@ def test_every_shipped_recipe_can_be_built(name: str) -> None:
     assert recipe.name == name
     assert recipe.description
     task = build_task(recipe, 3, 100)
-    first, step = recipe.regions.grid
-    create_regions(recipe.regions, first + step, first, task.encoder)
+    first, step = recipe.grid()
+    create_detector(recipe, task, first + step, first)
     assert "logprob" not in recipe.head.names or task.view_classifier is not None
     assert Recipe.parse(recipe.model_dump(mode="json"), "again") == recipe
 

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from onlygood.anomaly.recipe import RegionsConfig
+from onlygood.anomaly.layers import Layers
+from onlygood.anomaly.recipe import FeaturesConfig, RegionsConfig
 from onlygood.anomaly.regions import Cells, Regions, Tiles, WholeImage, create_regions
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.registry import create_encoder
+from onlygood.pretrain.views.fixed import FixedView, FixedViews, geometric_views
 from onlygood.runtime.errors import OnlygoodError
 
 
@@ -22,8 +25,16 @@ def patches(stride: int, dim: int = 5) -> Encoder:
     return Encoder("patches", 3, stages, [dim], stride).eval().requires_grad_(False)
 
 
+def last(encoder: Encoder) -> Layers:
+    return Layers(encoder, FeaturesConfig())
+
+
 def create(height: int, width: int, encoder: Encoder | None = None, **config: Any) -> Regions:
-    return create_regions(RegionsConfig.parse(config, "test"), height, width, encoder or patches(4))
+    return create_regions(RegionsConfig.parse(config, "test"), height, width, last(encoder or patches(4)))
+
+
+def turned(turn: int) -> FixedViews:
+    return FixedViews([FixedView(turn=turn)])
 
 
 def tiles(size: int, stride: int, height: int, width: int) -> Tiles:
@@ -49,14 +60,14 @@ def test_tiles_are_slices_row_by_row(size: int, stride: int, height: int, width:
         for left in range(0, width - size + 1, stride)
     ]
     assert regions.count == len(expected)
-    assert torch.equal(regions(x), torch.stack(expected, dim=1))
+    assert torch.equal(regions.cut(x), torch.stack(expected, dim=1))
 
 
 @pytest.mark.parametrize("turn", range(4))
 def test_tiles_go_through_the_encoder_one_by_one(turn: int) -> None:
     encoder, x, regions = create_encoder("small").eval(), noise(2, 3, 32, 40), tiles(16, 8, 32, 40)
     with torch.no_grad():
-        features = regions.encode(x, encoder, turn)
+        features = regions.encode(x, last(encoder), turned(turn))[:, :, 0]
         one = x[1:, :, 8:24, 16:32].rot90(turn, (2, 3))  # second row, third column, of four
         torch.testing.assert_close(features[1:, 1 * 4 + 2], encoder(one), atol=1e-5, rtol=1e-4)
     assert features.shape == (2, 12, 256)
@@ -73,16 +84,18 @@ def test_cells_are_tiles_where_the_encoder_does_not_look_across(
     config = {"size": size, "stride": stride}
     cells = create(height, width, encoder, kind="cells", **config)
     cut = create(height, width, encoder, kind="tiles", **config)
-    torch.testing.assert_close(cells.encode(x, encoder, turn), cut.encode(x, encoder, turn))
+    layers, views = last(encoder), turned(turn)
+    torch.testing.assert_close(cells.encode(x, layers, views), cut.encode(x, layers, views))
     assert cells.count == cut.count
 
 
 def test_cells_are_means_over_windows_of_the_last_map() -> None:
     encoder, x = create_encoder("small").eval(), noise(1, 3, 64, 96)
     with torch.no_grad():
-        features = create(64, 96, encoder, kind="cells", size=32, stride=16).encode(x, encoder)
-        last = encoder.stages(x)[-1]  # one value every 16 px: 4 × 6; windows of 2 × 2
-        torch.testing.assert_close(features[0, 1 * 5 + 3], last[0, :, 1:3, 3:5].mean(dim=(1, 2)))
+        features = create(64, 96, encoder, kind="cells", size=32, stride=16)
+        features = features.encode(x, last(encoder), FixedViews())[:, :, 0]
+        maps = encoder.stages(x)[-1]  # one value every 16 px: 4 × 6; windows of 2 × 2
+        torch.testing.assert_close(features[0, 1 * 5 + 3], maps[0, :, 1:3, 3:5].mean(dim=(1, 2)))
     assert features.shape == (1, 3 * 5, 256)
 
 
@@ -90,9 +103,72 @@ def test_cells_are_means_over_windows_of_the_last_map() -> None:
 def test_the_whole_image_is_one_region(turn: int) -> None:
     x, encoder = noise(2, 3, 16, 24), create_encoder("small").eval()
     with torch.no_grad():
-        features = create(16, 24, encoder).encode(x, encoder, turn)
+        features = create(16, 24, encoder).encode(x, last(encoder), turned(turn))[:, :, 0]
         torch.testing.assert_close(features, encoder(x.rot90(turn, (2, 3)))[:, None])
     assert WholeImage().heatmap(torch.tensor([[3.0], [4.0]])).tolist() == [[[3.0]], [[4.0]]]
+
+
+def test_all_views_are_encoded_as_one_by_one() -> None:
+    """72 views of tiles, and turns of an oblong, whose shapes differ: as batches, and each by itself."""
+    encoder = create_encoder("small").eval()
+    x = noise(2, 3, 16, 24)
+    views = geometric_views(flips=True, shift=4, turns=True)
+    with torch.no_grad():
+        for kind, options in (("whole", {}), ("tiles", {"size": 16, "stride": 8})):
+            regions = create(16, 24, encoder, kind=kind, **options)
+            together = regions.encode(x, last(encoder), views)
+            assert together.shape == (2, regions.count, 72, 256)
+            for index in (0, 5, 40, 71):
+                alone = regions.encode(x, last(encoder), FixedViews([views.views[index]]))[:, :, 0]
+                torch.testing.assert_close(together[:, :, index], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_stages_are_joined_at_the_finest_and_averaged() -> None:
+    encoder, x = create_encoder("small").eval(), noise(2, 3, 64, 64)
+    layers = Layers(encoder, FeaturesConfig(stages=[3, 2], average=3))
+    assert (layers.dim, layers.stride) == (64 + 128, 4)
+    with torch.no_grad():
+        maps, (_, second, third, _) = layers.maps(x), encoder.stages(x)
+        features = create_regions(RegionsConfig(kind="cells", size=4, stride=4), 64, 64, layers)
+        assert features.encode(x, layers, FixedViews()).shape == (2, 256, 1, 192)
+    torch.testing.assert_close(maps[1, :64, 5, 6], second[1, :, 4:7, 5:8].mean(dim=(1, 2)))
+    averaged = functional.avg_pool2d(third, 3, 1, 1, count_include_pad=False)
+    torch.testing.assert_close(
+        maps[:, 64:], functional.interpolate(averaged, size=(16, 16), mode="bilinear"), atol=1e-5, rtol=1e-5
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(
+            layers.pooled(x), torch.cat([second.mean(dim=(2, 3)), third.mean(dim=(2, 3))], dim=1)
+        )
+
+
+def test_a_stage_that_is_not_there_is_refused() -> None:
+    for stage in (0, 5, -5):
+        with pytest.raises(OnlygoodError, match=r"has no stage .* 1 to 4"):
+            Layers(create_encoder("small"), FeaturesConfig(stages=[stage]))
+
+
+def test_dense_maps_are_cut_as_their_pixels_are() -> None:
+    x = noise(2, 3, 16, 24)
+
+    def coarse(images: Tensor) -> Tensor:
+        return functional.avg_pool2d(images, 4)
+
+    for kind in ("tiles", "cells"):
+        regions = create(16, 24, kind=kind, size=8, stride=4)
+        torch.testing.assert_close(
+            regions.dense(x, coarse), coarse(regions.cut(x).flatten(0, 1)).view(2, 15, 3, 2, 2)
+        )
+    with pytest.raises(OnlygoodError, match="8 px every 4 px do not fit a map with one value every 8 px"):
+        create(16, 24, kind="cells", size=8, stride=4).dense(
+            x, lambda images: functional.avg_pool2d(images, 8)
+        )
+
+
+def test_cells_refuse_views_that_move_places() -> None:
+    views = FixedViews([FixedView(), FixedView(right=2)])
+    with pytest.raises(OnlygoodError, match="cells cannot follow views that shift"):
+        create(16, 24, kind="cells", size=8, stride=4).encode(noise(1, 3, 16, 24), last(patches(4)), views)
 
 
 # --- what does not fit --------------------------------------------------------
@@ -123,7 +199,7 @@ def test_regions_must_be_multiples_of_the_stride() -> None:
 def test_the_grid_of_a_config_fits(kind: str) -> None:
     config = RegionsConfig.parse({"kind": kind, "size": 16, "stride": 8}, "test")
     first, step = config.grid
-    regions = create_regions(config, first + 2 * step, first, patches(4))
+    regions = create_regions(config, first + 2 * step, first, last(patches(4)))
     assert regions.count == (1 if kind == "whole" else 3)
 
 
@@ -194,4 +270,6 @@ def test_heatmaps_are_linear_and_of_each_image_alone() -> None:
 def test_cells_and_tiles_draw_alike() -> None:
     config = RegionsConfig(size=16, stride=4)
     scores = noise(2, 5 * 3)
-    torch.testing.assert_close(Cells(config, 32, 24, 4).heatmap(scores), tiles(16, 4, 32, 24).heatmap(scores))
+    torch.testing.assert_close(
+        Cells(config, 32, 24, last(patches(4))).heatmap(scores), tiles(16, 4, 32, 24).heatmap(scores)
+    )

@@ -1,5 +1,7 @@
 """Export: onnxruntime says what torch says, for every head over every kind of region, in a clean file."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,21 +10,23 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import Tensor, nn
 
 from onlygood.anomaly.detector import Detector
-from onlygood.anomaly.heads.registry import HEADS, HeadConfig, create_head
-from onlygood.anomaly.recipe import RegionsConfig
-from onlygood.anomaly.regions import create_regions
+from onlygood.anomaly.fit import fit_head
+from onlygood.anomaly.heads.base import Head
+from onlygood.anomaly.heads.registry import HEADS
+from onlygood.anomaly.recipe import BranchConfig, Recipe
 from onlygood.deploy.export import IR_VERSION, OPSET, TOLERANCE, compare, odd_frames, session, to_onnx
-from onlygood.pretrain.networks.registry import create_encoder
+from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.frames import measure, ranges
 from onlygood.runtime.model.onnxscan import ALLOWED_OPS
+from tests.tiny import seeded
 
 SPEC = InputSpec(height=48, width=64, channels=1)
-EVERY = [*([name] for name in HEADS), ["logprob", "gaussian"]]
 
 
 def pictures(count: int, seed: int) -> np.ndarray:
@@ -32,9 +36,20 @@ def pictures(count: int, seed: int) -> np.ndarray:
     return (fine.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).numpy()
 
 
+def few_layers() -> Encoder:
+    """Two stages of stride 4, which are exported fast."""
+    stages = [
+        nn.Sequential(nn.Conv2d(inputs, outputs, 5, 4, 2), nn.BatchNorm2d(outputs), nn.ReLU())
+        for inputs, outputs in ((1, 8), (8, 16))
+    ]
+    return Encoder("few-layers", 1, [*stages], [8, 16], 16)
+
+
+@cache
 def warmed_task(name: str) -> Task:
     """A task whose norms have seen images, so that features spread as after training."""
-    task = create_task(name, create_encoder("small", 1), {}, "image", images=16, seed=0)
+    with seeded():
+        task = create_task(name, few_layers(), {}, "image", images=16, seed=0)
     rng = torch.Generator().manual_seed(0)
     images = torch.from_numpy(pictures(16, 1)).permute(0, 3, 1, 2)
     options = {"views": {"crop": 32}}
@@ -44,45 +59,127 @@ def warmed_task(name: str) -> Task:
     return task.eval()
 
 
-def fitted(task: Task, names: list[str], kind: str) -> Detector:
-    config = RegionsConfig.parse({"kind": kind, "size": 32, "stride": 16}, "test")
-    regions = create_regions(config, SPEC.height, SPEC.width, task.encoder)
+def branch(names: list[str], kind: str, **changes: Any) -> BranchConfig:
     options = {"knn": {"size": 20}} if "knn" in names else {}
-    head = create_head(HeadConfig(names=names, options=options), task.encoder.dim)
-    detector = Detector(task, regions, head, top=2).eval()
-    images = torch.from_numpy(pictures(24, 2)).permute(0, 3, 1, 2)
-    head.fit(detector.collect(iter(images.split(8))))
-    return detector
+    values = {
+        "regions": {"kind": kind, "size": 32, "stride": 16},
+        "head": {"names": names, "options": options},
+        "pool": {"top": 2},
+    }
+    return BranchConfig.parse(values | changes, "test")
 
 
-@pytest.fixture(scope="module")
-def defects() -> Task:
-    return warmed_task("defects")
+def fitted(task: Task, *branches: BranchConfig, join: Any = "mean") -> Detector:
+    recipe = Recipe(branches=list(branches), join=join)
+    images = pictures(24, 2)
+    store = SimpleNamespace(spec=SPEC, batch=lambda ids: images[ids])
+    return fit_head(recipe, task, store, np.arange(24))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", ["whole", "tiles", "cells"])
-@pytest.mark.parametrize("names", EVERY, ids="+".join)
-def test_onnxruntime_says_what_torch_says(defects: Task, names: list[str], kind: str) -> None:
-    detector = fitted(defects, names, kind)
+def agrees(detector: Detector) -> tuple[onnx.ModelProto, np.ndarray, np.ndarray]:
+    """The exported graph, with scores and heatmaps of new images, once onnxruntime says what torch says."""
     program = to_onnx(detector, SPEC)
     infer = session(program.SerializeToString())
     assert compare(detector, infer, pictures(7, 3)) <= TOLERANCE
     scores, heatmaps = infer(pictures(5, 4))
     assert np.unique(scores).size == 5  # parity of constants would prove nothing
-    assert heatmaps.shape == (5, *((1, 1) if kind == "whole" else (3, 4)))
     assert {node.op_type for node in program.graph.node} <= ALLOWED_OPS
+    return program, scores, heatmaps
 
 
-@pytest.mark.parametrize("kind", ["tiles", "cells"])
-def test_rotations_at_test_time(kind: str) -> None:
-    detector = fitted(warmed_task("rotation"), ["logprob"], kind)
-    assert detector.turns == 4
-    infer = session(to_onnx(detector, SPEC).SerializeToString())
-    assert compare(detector, infer, pictures(4, 3)) <= TOLERANCE
+class SideBySide(nn.Module):
+    """Scores and heatmaps of each branch: all heads in one export."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.detector.prepared(images.permute(0, 3, 1, 2))
+        scores, heatmaps = [], []
+        for branch in self.detector.every_branch():
+            regions = branch(x)
+            scores.append(branch.pool(regions))
+            heatmaps.append(branch.regions.heatmap(regions))
+        return torch.stack(scores, dim=1), torch.stack(heatmaps, dim=1)
 
 
-def test_the_file_is_plain_and_tells_nothing_of_its_maker(defects: Task) -> None:
-    program = to_onnx(fitted(defects, ["gaussian"], "cells"), SPEC)
+def heads_agree(task: str, names: list[str], kind: str) -> onnx.ModelProto:
+    """Every head agrees with itself in ONNX, each relative to its own largest score."""
+    side = SideBySide(fitted(warmed_task(task), *(branch([name], kind) for name in names)))
+    program = to_onnx(side, SPEC)  # type: ignore[arg-type]
+    assert {node.op_type for node in program.graph.node} <= ALLOWED_OPS
+    infer = session(program.SerializeToString())
+    images = pictures(6, 3)
+    with torch.no_grad():
+        ours = [output.numpy() for output in side(torch.from_numpy(images))]
+    for count in (6, 1):  # the batch is dynamic
+        for one, other in zip(ours, infer(images[:count]), strict=True):
+            for number, name in enumerate(names):
+                largest = np.abs(one[:, number]).max()
+                difference = np.abs(one[:count, number] - other[:, number]).max()
+                assert difference <= TOLERANCE * largest, f"{name}: {difference / largest:.1g}"
+    assert all(np.unique(column).size == len(images) for column in ours[0].T)  # not of constants
+    return program
+
+
+def names_where(wanted: Callable[[type[Head]], bool]) -> list[str]:
+    return [name for name in HEADS if wanted(HEADS[name].load())]
+
+
+@pytest.mark.parametrize("kind", ["whole", "tiles", "cells"])
+def test_onnxruntime_says_what_torch_says(kind: str) -> None:
+    """Every head over every kind of region."""
+    restoring = names_where(lambda head: "restored" in head.reads)
+    heads_agree("defects", [name for name in HEADS if name not in restoring], kind)
+    if restoring:
+        heads_agree("denoising", restoring, kind)
+
+
+@pytest.mark.parametrize("task", ["rotation", "geometric"])
+def test_heads_that_read_views_under_four_and_under_72(task: str) -> None:
+    """One encoder over a batch of all views, not one encoder a view."""
+    names = names_where(lambda head: head.all_views or "logits" in head.reads)
+    program = heads_agree(task, names, "tiles")
+    convolutions = sum(node.op_type == "Conv" for node in program.graph.node)
+    assert convolutions == len(names) * 2
+    assert len(program.SerializeToString()) < 3_000_000
+
+
+@pytest.mark.parametrize("kind", ["whole", "cells"])
+def test_turns_of_an_oblong(kind: str) -> None:
+    agrees(fitted(warmed_task("rotation"), branch(["logprob"], kind)))
+
+
+def test_stages_joined_and_averaged() -> None:
+    features = {"stages": [1, 2], "average": 3}
+    regions = {"kind": "cells", "size": 8, "stride": 8}
+    _, _, heatmaps = agrees(
+        fitted(warmed_task("defects"), branch(["gaussian"], "cells", features=features, regions=regions))
+    )
+    assert heatmaps.shape == (5, 6, 8)
+
+
+def test_embeddings_of_the_projector() -> None:
+    detector = fitted(warmed_task("simclr"), branch(["gaussian"], "cells", features={"projected": True}))
+    (only,) = detector.every_branch()
+    assert only.head.dim == 128
+    agrees(detector)
+
+
+@pytest.mark.parametrize("join", ["mean", "max", "fisher"])
+def test_several_branches_of_several_scales(join: str) -> None:
+    branches = [
+        branch(["gaussian"], "cells"),
+        branch(["knn"], "cells", shrink=2, regions={"kind": "tiles", "size": 16, "stride": 8}),
+        branch(["logprob"], "whole"),
+    ]
+    _, _, heatmaps = agrees(fitted(warmed_task("defects"), *branches, join=join))
+    assert heatmaps.shape == (5, 3, 4)
+
+
+def test_the_file_is_plain_and_tells_nothing_of_its_maker() -> None:
+    program = to_onnx(fitted(warmed_task("defects"), branch(["gaussian"], "cells")), SPEC)
     onnx.checker.check_model(program)
     assert program.ir_version == IR_VERSION
     assert [(entry.domain, entry.version) for entry in program.opset_import] == [("", OPSET)]
@@ -92,10 +189,11 @@ def test_the_file_is_plain_and_tells_nothing_of_its_maker(defects: Task) -> None
     assert b"stack_trace" not in data
 
 
-def test_another_detector_is_noticed(defects: Task) -> None:
-    detector = fitted(defects, ["gaussian"], "cells")
+def test_another_detector_is_noticed() -> None:
+    detector = fitted(warmed_task("defects"), branch(["gaussian"], "cells"))
     infer = session(to_onnx(detector, SPEC).SerializeToString())
-    detector.head.mean += 0.5 * detector.head.mean.abs().mean()
+    mean = detector.every_branch()[0].head.mean
+    mean += 0.5 * mean.abs().mean()
     assert compare(detector, infer, pictures(4, 3)) > TOLERANCE
 
 

@@ -1,11 +1,11 @@
 """The contract of every head: fit on outputs of good images, score regions, keep fitted state in buffers."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
-from onlygood.anomaly.heads.outputs import Outputs
+from onlygood.anomaly.heads.outputs import Kind, Outputs
 from onlygood.pretrain.tasks.base import Task
 from onlygood.runtime.strict import Strict
 
@@ -19,7 +19,12 @@ class Head(nn.Module, ABC):
     # Options of its own; they stand in a recipe as ``head.options.NAME``.
     Config: ClassVar[type[Strict]] = Strict
     config: Strict
-    reads: Literal["features", "logits"] = "features"
+    # What it reads of the outputs.
+    reads: frozenset[Kind] = frozenset({"features"})
+    # Whether it reads features under every test view of the task; logits always are.
+    all_views: bool = False
+    # Whether it must be fitted on images with all their regions, because it tells places apart.
+    places: bool = False
 
     def __init__(self, dim: int, config: Strict | None = None) -> None:
         super().__init__()
@@ -36,8 +41,3 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def forward(self, outputs: Outputs) -> Tensor:
         """Scores ``(N, R)``."""
-
-
-def plain_features(outputs: Outputs) -> Tensor:
-    """Features of the untransformed view, ``(N, R, D)``."""
-    return outputs.features[:, :, 0]

@@ -5,7 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from onlygood.anomaly.heads.base import Head, plain_features
+from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.pretrain.tasks.base import Task
 from onlygood.runtime.strict import Strict
@@ -34,9 +34,9 @@ class CenterDistance(Head):
     def fit(self, outputs: Outputs) -> Self:
         """Take the mean feature as center, unless one was trained."""
         if not self.given:
-            self.center.copy_(plain_features(outputs).flatten(0, 1).float().mean(dim=0))
+            self.center.copy_(outputs.rows().mean(dim=0))
         return self
 
     def forward(self, outputs: Outputs) -> Tensor:
         """``(N, R)``."""
-        return (plain_features(outputs).float() - self.center).square().sum(dim=2)
+        return (outputs.plain() - self.center).square().sum(dim=2)

@@ -25,7 +25,9 @@ class Ensemble(Head):
     def __init__(self, heads: list[Head]) -> None:
         super().__init__(heads[0].dim)
         self.heads = nn.ModuleList(heads)
-        self.reads = "logits" if any(head.reads == "logits" for head in heads) else "features"
+        self.reads = frozenset().union(*(head.reads for head in heads))
+        self.all_views = any(head.all_views for head in heads)
+        self.places = any(head.places for head in heads)
         self.register_buffer("centers", torch.zeros(len(heads)))
         self.register_buffer("spreads", torch.ones(len(heads)))
 
@@ -36,8 +38,8 @@ class Ensemble(Head):
         neighbors have distance zero to the regions that they keep.
         """
         seen, unseen = outputs.take(slice(0, None, 2)), outputs.take(slice(1, None, 2))
-        few = max(1, _SAMPLE // outputs.features.shape[1])
-        unseen = unseen.take(slice(0, None, -(-len(unseen.features) // few)))
+        few = max(1, _SAMPLE // next(iter(outputs.tensors().values())).shape[1])
+        unseen = unseen.take(slice(0, None, -(-len(unseen) // few)))
         for index, head in enumerate(self._heads()):
             scores = deepcopy(head).fit(seen)(unseen).flatten().double()
             middle, tail = torch.quantile(scores, scores.new_tensor([0.5, 0.99]))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onlygood.anomaly.heads.base import Head, plain_features
+from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.strict import Strict
 
@@ -29,7 +29,7 @@ class Gaussian(Head):
         """Find the mean ``(D,)`` and a matrix ``(D, D)`` that whitens the features."""
         from sklearn.covariance import ledoit_wolf  # noqa: PLC0415
 
-        x = plain_features(outputs).flatten(0, 1).double().cpu().numpy()
+        x = outputs.rows().double().cpu().numpy()
         mean = x.mean(axis=0)
         covariance, _ = ledoit_wolf(x - mean, assume_centered=True)
         values, vectors = np.linalg.eigh(covariance)
@@ -42,5 +42,5 @@ class Gaussian(Head):
 
     def forward(self, outputs: Outputs) -> Tensor:
         """``(N, R)``; about ``sqrt(D)`` for good regions."""
-        x = plain_features(outputs).float()
+        x = outputs.plain()
         return ((x - self.mean) @ self.whiten).square().sum(dim=2).sqrt()

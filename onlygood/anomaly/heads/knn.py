@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.anomaly.heads.base import Head, plain_features
+from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.strict import Strict
 
@@ -50,7 +50,7 @@ class NearestNeighbors(Head):
 
     def fit(self, outputs: Outputs) -> Self:
         """Choose the coreset; if there are fewer regions, all are kept."""
-        x = functional.normalize(plain_features(outputs).flatten(0, 1).float(), dim=1)
+        x = functional.normalize(outputs.rows(), dim=1)
         if len(x) > CANDIDATES:
             x = x[torch.linspace(0, len(x) - 1, CANDIDATES, device=x.device).long()]
         size = self.config.size
@@ -59,7 +59,7 @@ class NearestNeighbors(Head):
 
     def forward(self, outputs: Outputs) -> Tensor:
         """``(N, R)`` in [0, 2]."""
-        x = functional.normalize(plain_features(outputs).float(), dim=2)
+        x = functional.normalize(outputs.plain(), dim=2)
         nearest = (x @ self.bank.T).topk(min(self.config.neighbors, len(self.bank)), dim=2).indices
         # Computed from the difference: 2 - 2 cos loses half of the digits if neighbors are near.
         squared = (x[:, :, None] - self.bank[nearest]).square().sum(dim=3)

@@ -29,6 +29,8 @@ _HERE = "onlygood.anomaly.heads"
 
 _OWN = {
     "logprob": HeadEntry(f"{_HERE}.logprob:LogProbability", "Hendrycks et al. 2019, arXiv:1906.12340"),
+    "probability": HeadEntry(f"{_HERE}.logprob:Probability", "GEOM, Golan & El-Yaniv 2018, arXiv:1805.10917"),
+    "dirichlet": HeadEntry(f"{_HERE}.dirichlet:Dirichlet", "GEOM, Golan & El-Yaniv 2018, arXiv:1805.10917"),
     "gaussian": HeadEntry(
         f"{_HERE}.gaussian:Gaussian", "Ledoit & Wolf 2004; Rippel et al. 2021, arXiv:2005.14140"
     ),
@@ -85,20 +87,20 @@ def create_head(config: HeadConfig, dim: int, task: "Task | None" = None) -> "He
         options = kind.Config.parse(config.options.get(name, {}), f"options of head {name!r}")
         head = kind(dim, options)
         if task is not None:
-            check_needs(name, kind, task)
+            _check_needs(name, head, task)
             head.prepare(task)
         heads.append(head)
     return heads[0] if len(heads) == 1 else Ensemble(heads)
 
 
-def check_needs(name: str, kind: "type[Head]", task: "Task") -> None:
-    """Check that the task gives what a head reads, before the training and not after it.
-
-    Raises:
-        OnlygoodError: the head reads logits, and the task has no classifier of its test views.
-    """
-    if kind.reads == "logits" and task.view_classifier is None:
-        raise OnlygoodError(
-            f"the head {name!r} needs a pretext task with a classifier of its views, such as defects, "
-            "cutpaste or rotation"
-        )
+def _check_needs(name: str, head: "Head", task: "Task") -> None:
+    """Check that the task gives what a head reads."""
+    lacks = {
+        "logits": (task.view_classifier is None, "a classifier of its views, such as defects or rotation"),
+        "restored": (not task.restores, "a reconstruction, such as denoising"),
+        "dense": (not task.locates, "a map of defects, such as defects or nsa"),
+    }
+    for kind in sorted(head.reads & lacks.keys()):
+        lacking, what = lacks[kind]
+        if lacking:
+            raise OnlygoodError(f"the head {name!r} needs a pretext task with {what}")

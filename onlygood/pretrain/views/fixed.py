@@ -16,8 +16,9 @@ from onlygood.pretrain.views.geometry import geometric_transforms
 class FixedView(NamedTuple):
     """The image flipped, then shifted by ``right`` and ``down`` px, then turned by ``turn`` quarter turns.
 
-    A shift fills what it uncovers by reflection. ``zoom`` below 1 cuts the image's middle, that share of each
-    side, and enlarges it; it comes first.
+    A shift fills what it uncovers by reflection. ``zoom`` below 1 comes first: it enlarges a part of the
+    image, that share of each side, ``across`` and ``along`` from the left and upper border (0) to the others
+    (1).
     """
 
     flip: bool = False
@@ -25,27 +26,53 @@ class FixedView(NamedTuple):
     down: int = 0
     turn: int = 0
     zoom: float = 1.0
+    across: float = 0.5
+    along: float = 0.5
 
 
 class FixedViews(nn.Module):
     """K views of float images, made alike in torch and in ONNX.
 
-    A task whose test views are of another kind gives a module with the same ``count``, ``forward`` and
-    ``restore``.
+    ``classes`` ``(K,)`` are the true classes of the views in the task's classifier: their numbers, unless
+    several views are of one class. A task whose test views are of another kind derives from this one.
     """
 
-    def __init__(self, views: Sequence[FixedView] = (FixedView(),)) -> None:
+    def __init__(
+        self, views: Sequence[FixedView] = (FixedView(),), classes: Sequence[int] | None = None
+    ) -> None:
         super().__init__()
         self.views = tuple(views)
         self.count = len(self.views)
+        self.classes = tuple(range(self.count)) if classes is None else tuple(classes)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """K tensors ``(N, C, H, W)``; those that are turned once or three times are ``(N, C, W, H)``."""
-        return [_see(x, view) for view in self.views]
+    def groups(self, height: int, width: int) -> list[list[int]]:
+        """Numbers of the views that have one shape: an oblong that is turned once or thrice lies across."""
+        across = [number for number, view in enumerate(self.views) if view.turn % 2 and height != width]
+        straight = [number for number in range(self.count) if number not in across]
+        return [group for group in (straight, across) if group]
+
+    def forward(self, x: Tensor, which: Sequence[int]) -> Tensor:
+        """The views ``which``, all of one shape, ``(N, k, C, H, W)`` of images ``(N, C, H, W)``.
+
+        Views without zoom are one gather with one table of pixel numbers, however many they are.
+        """
+        batch, channels, height, width = x.shape
+        shape = (width, height) if self.views[which[0]].turn % 2 else (height, width)
+        found: list[Tensor] = []
+        for (zoom, across, along), numbers in _by_window(self.views, which):
+            part = x if zoom == 1 else _enlarged(x, zoom, across, along)
+            table = np.stack([_index(height, width, self.views[number]) for number in numbers])
+            moved = part.flatten(2).index_select(2, torch.from_numpy(table.ravel()).to(x.device))
+            found.append(moved.reshape(batch, channels, len(numbers), *shape).transpose(1, 2))
+        order = [number for _, numbers in _by_window(self.views, which) for number in numbers]
+        seen = found[0] if len(found) == 1 else torch.cat(found, dim=1)
+        if order == list(which):
+            return seen
+        return seen.index_select(1, torch.tensor([order.index(number) for number in which], device=x.device))
 
     def first(self) -> "FixedViews":
         """The first view alone."""
-        return FixedViews(self.views[:1])
+        return FixedViews(self.views[:1], self.classes[:1])
 
     @property
     def keep_places(self) -> bool:
@@ -70,18 +97,22 @@ def geometric_views(*, flips: bool, shift: int, turns: bool) -> FixedViews:
     return FixedViews([FixedView(bool(flip), right, down, turn) for flip, right, down, turn in table])
 
 
-def _see(x: Tensor, view: FixedView) -> Tensor:
+def _by_window(
+    views: Sequence[FixedView], which: Sequence[int]
+) -> list[tuple[tuple[float, float, float], list[int]]]:
+    """Numbers of the views that enlarge the same part of the image."""
+    windows: dict[tuple[float, float, float], list[int]] = {}
+    for number in which:
+        windows.setdefault(views[number][4:], []).append(number)
+    return list(windows.items())
+
+
+def _enlarged(x: Tensor, zoom: float, across: float, along: float) -> Tensor:
     height, width = x.shape[2:]
-    if view.zoom != 1:
-        high, wide = max(1, round(height * view.zoom)), max(1, round(width * view.zoom))
-        top, left = (height - high) // 2, (width - wide) // 2
-        middle = x[:, :, top : top + high, left : left + wide]
-        x = functional.interpolate(middle, size=(height, width), mode="bilinear", align_corners=False)
-    if view[:3] == (False, 0, 0):
-        return x.rot90(view.turn, (2, 3)) if view.turn else x
-    index = torch.from_numpy(_index(height, width, view)).to(x.device)
-    shape = (width, height) if view.turn % 2 else (height, width)
-    return x.flatten(2).index_select(2, index).reshape(*x.shape[:2], *shape)
+    high, wide = max(1, round(height * zoom)), max(1, round(width * zoom))
+    top, left = round((height - high) * along), round((width - wide) * across)
+    part = x[:, :, top : top + high, left : left + wide]
+    return functional.interpolate(part, size=(height, width), mode="bilinear", align_corners=False)
 
 
 @lru_cache(maxsize=256)

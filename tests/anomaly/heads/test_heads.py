@@ -68,10 +68,11 @@ def test_logprob_keeps_telling_apart_where_the_classifier_is_sure() -> None:
 
 
 def test_logprob_needs_a_classifier() -> None:
-    with pytest.raises(OnlygoodError, match="'logprob' needs logits"):
-        LogProbability(4).fit(outputs(noise(2, 3)))
+    with pytest.raises(OnlygoodError, match="needs logits, and the outputs hold none"):
+        LogProbability(4)(outputs(noise(2, 3)))
+    task = SimpleNamespace(view_classifier=None, restores=False, locates=False)
     with pytest.raises(OnlygoodError, match="'logprob' needs a pretext task with a classifier"):
-        create_head(HeadConfig(names=["logprob"]), 4, SimpleNamespace(view_classifier=None))  # type: ignore[arg-type]
+        create_head(HeadConfig(names=["logprob"]), 4, task)  # type: ignore[arg-type]
 
 
 # --- Gaussian -----------------------------------------------------------------
@@ -246,7 +247,7 @@ def test_the_spread_of_many_regions_is_measured_on_some_of_them() -> None:
 
     class Watched(CenterDistance):
         def forward(self, outputs: Outputs) -> Tensor:
-            seen.append(outputs.features.shape[:2].numel())
+            seen.append(len(outputs.rows()))
             return super().forward(outputs)
 
     Ensemble([Watched(1)]).fit(good)
@@ -279,8 +280,9 @@ def test_ensemble_reads_logits_only_where_a_member_does() -> None:
     def head(*names: str) -> Head:
         return create_head(HeadConfig.parse({"names": names}, "test"), 4)
 
-    assert head("gaussian", "knn").reads == head("gaussian").reads == "features"
-    assert head("gaussian", "logprob").reads == head("logprob").reads == "logits"
+    assert head("gaussian", "knn").reads == head("gaussian").reads == {"features"}
+    assert head("gaussian", "logprob").reads == {"features", "logits"}
+    assert head("logprob").reads == {"logits"}
 
 
 # --- all ----------------------------------------------------------------------
@@ -299,7 +301,7 @@ def test_what_was_fitted_is_in_the_buffers(names: list[str]) -> None:
     scores = head(new)
     assert scores.shape == (5, 3)
     assert torch.equal(other(new), scores)
-    other_order = Outputs(new.features.flip(0, 1), noise(5, 3, 1, 2, seed=1).flip(0, 1))
+    other_order = Outputs(new.get("features").flip(0, 1), noise(5, 3, 1, 2, seed=1).flip(0, 1))
     torch.testing.assert_close(head(other_order), scores.flip(0, 1))
 
 

@@ -9,6 +9,14 @@ from onlygood.pretrain.views.fixed import FixedView, FixedViews, geometric_views
 from onlygood.pretrain.views.geometry import geometric_transforms, rotations, transform
 
 
+def see(views: FixedViews, x: Tensor) -> list[Tensor]:
+    """All views, in their order."""
+    found = {}
+    for which in views.groups(x.shape[2], x.shape[3]):
+        found |= zip(which, views(x, which).unbind(1), strict=True)
+    return [found[number] for number in range(views.count)]
+
+
 def noise(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
@@ -17,18 +25,19 @@ def test_all_72_are_those_that_geom_trains_with() -> None:
     x, settings = noise(2, 3, 12, 12), {"flips": True, "shift": 3, "turns": True}
     views, table = geometric_views(**settings), geometric_transforms(**settings)  # type: ignore[arg-type]
     assert views.count == 72
-    for row, seen in zip(table, views(x), strict=True):
+    for row, seen in zip(table, see(views, x), strict=True):
         assert torch.equal(seen, transform(x, row.expand(2, 4)))
 
 
 def test_turns_are_those_of_rotation() -> None:
     x = noise(2, 3, 8, 8)
-    assert torch.equal(torch.stack(turned_views()(x)), rotations(x))
+    assert torch.equal(torch.stack(see(turned_views(), x)), rotations(x))
 
 
 def test_shift_by_hand() -> None:
     row = torch.arange(5.0).view(1, 1, 1, 5)
-    seen = FixedViews([FixedView(right=2), FixedView(right=-1), FixedView(flip=True, right=2)])(row)
+    views = FixedViews([FixedView(right=2), FixedView(right=-1), FixedView(flip=True, right=2)])
+    seen = see(views, row)
     assert [view.flatten().tolist() for view in seen] == [
         [2, 1, 0, 1, 2],
         [1, 2, 3, 4, 3],
@@ -39,16 +48,17 @@ def test_shift_by_hand() -> None:
 def test_an_oblong_is_turned_whole() -> None:
     x = noise(1, 1, 4, 6)
     views = FixedViews([FixedView(turn=1), FixedView(flip=True, turn=3)])
-    one, other = views(x)
+    one, other = see(views, x)
     assert torch.equal(one, x.rot90(1, (2, 3)))
     assert torch.equal(other, x.flip(3).rot90(3, (2, 3)))
 
 
-def test_zoom_shows_the_middle() -> None:
+def test_zoom_shows_the_middle_or_a_corner() -> None:
     x = noise(2, 3, 8, 12)
-    (seen,) = FixedViews([FixedView(zoom=0.5)])(x)
-    middle = functional.interpolate(x[:, :, 2:6, 3:9], size=(8, 12), mode="bilinear")
-    assert torch.equal(seen, middle)
+    seen = see(FixedViews([FixedView(zoom=0.5), FixedView(), FixedView(zoom=0.5, across=0, along=1)]), x)
+    assert torch.equal(seen[1], x)
+    for view, part in zip(seen[::2], [x[:, :, 2:6, 3:9], x[:, :, 4:, :6]], strict=True):
+        assert torch.equal(view, functional.interpolate(part, size=(8, 12), mode="bilinear"))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +67,7 @@ def test_zoom_shows_the_middle() -> None:
 def test_maps_are_put_back_in_place(view: FixedView) -> None:
     x, views = noise(2, 3, 6, 8), FixedViews([view])
     assert views.keep_places
-    assert torch.equal(views.restore(views(x)[0], 0), x)
+    assert torch.equal(views.restore(see(views, x)[0], 0), x)
 
 
 def test_places_are_lost_by_shifts_and_zooms() -> None:
