@@ -88,6 +88,7 @@ FACTS = {
     "video-triplet": Facts(
         share=0.5, steps=20, options={"projection": 32, "switch": 1.0}, resumed={"switch": 0.5}
     ),
+    "motion-segmentation": Facts(share=0.8, steps=20),
     "cutpaste": Facts(math.log(3), steps=30),
     "defects": Facts(math.log(2), steps=30, options={"views": {"crop": SIDE}}),
     "nsa": Facts(steps=20),
@@ -142,8 +143,13 @@ def structured(count: int = 64, height: int = SIDE, width: int = SIDE) -> NDArra
 
 
 def pictures(name: str, count: int = 64) -> NDArray[np.uint8]:
-    """Structured images of the shape that the task takes."""
-    return structured(count, SIDE, 2 * SIDE if TASKS[name].takes is Takes.TRACKS else SIDE)
+    """Structured images of the shape that the task takes; what is light in them moves."""
+    takes = TASKS[name].takes
+    images = structured(count, SIDE, 2 * SIDE if takes.video else SIDE)
+    if takes is Takes.MOTION:
+        light = images[:, :, :SIDE].mean(axis=3, keepdims=True)
+        images[:, :, SIDE:] = 255 * (light > np.median(light, axis=(1, 2), keepdims=True))
+    return images
 
 
 def batch(images: NDArray[np.uint8]) -> Tensor:

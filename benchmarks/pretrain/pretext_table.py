@@ -29,14 +29,14 @@ FAMILIES = (  # tasks that are variants of one another
         "deepercluster",
         "multi-task",
     ),
-    ("relative-location", "jigsaw", "damaged-jigsaw"),
+    ("relative-location", "patch-svdd", "jigsaw", "damaged-jigsaw", "selfie"),
     ("denoising", "context-encoder", "colorization"),
     ("counting",),
     ("exemplar", "exemplar-triplet", "instance-discrimination", "pirl"),
     ("simclr", "contrastive-da", "csi", "moco", "pcl"),
     ("byol", "simsiam"),
     ("barlow-twins", "vicreg"),
-    ("deepcluster", "deepcluster-v2", "sela", "swav"),
+    ("deepcluster", "deepcluster-v2", "jule", "sela", "swav"),
     ("defects", "cutpaste"),
 )
 DRAWS = 10_000  # bootstrap resamples of the families

@@ -18,7 +18,7 @@ from onlygood.runtime.images.notes import counted
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onlygood.pretrain.video.tracking import Summary, TracksConfig
+    from onlygood.pretrain.tasks.registry import Takes
     from onlygood.runtime.images.spec import InputSpec
 
 
@@ -26,9 +26,9 @@ def run(options: PretrainOptions) -> int:
     """Train and write the encoder; labels, if the folder has any, are not looked at.
 
     ``--set training.KEY=…`` changes the training, ``--set task.KEY=…`` the task's options,
-    ``--set input.KEY=…`` the size and channels of the images, ``--set tracks.KEY=…`` what is cut out of a
-    video. Tasks on video take a video file or a folder of its frames. ``--labelled`` is for tasks that learn
-    from a few labels too.
+    ``--set input.KEY=…`` the size and channels of the images, ``--set tracks.KEY=…`` or
+    ``--set motion.KEY=…`` what is cut out of a video. Tasks on video take a video file or a folder of its
+    frames. ``--labelled`` is for tasks that learn from a few labels too.
     """
     calm_openmp()
     from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
@@ -36,29 +36,26 @@ def run(options: PretrainOptions) -> int:
     from onlygood.pretrain.data.store import ImageStore, survey_images  # noqa: PLC0415
     from onlygood.pretrain.networks.registry import create_encoder  # noqa: PLC0415
     from onlygood.pretrain.networks.weights import save_weights  # noqa: PLC0415
-    from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task  # noqa: PLC0415
+    from onlygood.pretrain.tasks.registry import create_task  # noqa: PLC0415
     from onlygood.pretrain.training.checkpoint import FILE_NAME  # noqa: PLC0415
     from onlygood.pretrain.training.trainer import train  # noqa: PLC0415
 
     say, progress = speaker(quiet=options.quiet), not options.quiet
     directory, output, labelled = options.directory, options.output, options.labelled
-    takes = TASKS.find(options.task).takes
+    takes = _material(options)
     work = work_folder(output, None, find_images([directory] if labelled is None else [directory, labelled]))
     sections: dict[str, dict[str, Any]] = {"training": {}, "task": {}, "input": {"side": SIDE}}
-    if takes is Takes.TRACKS:
-        sections["tracks"] = {}
+    if takes.video:
+        sections[takes.value] = {}
     fill_sections(sections, options.overrides)
     config = _training(options, sections["training"])
     mark_output(work, "work of a training")
-    if takes is Takes.TRACKS:
-        from onlygood.pretrain.video.tracking import TracksConfig  # noqa: PLC0415
-
-        wanted = TracksConfig.parse(sections["tracks"], "--set tracks")
-        tracks = work / "tracks"
-        if not (options.resume and tracks.is_dir()):
-            found = _cut_tracks(directory, tracks, wanted, config.batch_size, progress)
-            say(f"{found.tracks} tracks in {found.frames} frames; {found.skipped} frames are unreadable")
-        directory, sections["input"]["size"] = tracks, [wanted.size, 2 * wanted.size]
+    if takes.video:
+        pictures, asked = work / takes.value, sections[takes.value]
+        cut = {"tracks": _tracks, "motion": _motion}[takes.value]
+        source = None if options.resume and pictures.is_dir() else directory
+        side = cut(source, pictures, asked, batch_size=config.batch_size, progress=progress, say=say)
+        directory, sections["input"]["size"] = pictures, [side, 2 * side]
     paths = _images(directory, say)
     size = InputConfig.parse(sections["input"], "--set input")
     spec, words = plan_input(size, survey_images(paths, progress=progress), tile=32, stride=32)
@@ -115,20 +112,67 @@ def _images(directory: Path, say: Callable[[str], None]) -> list[Path]:
     return pairs.images
 
 
-def _cut_tracks(
-    source: Path, tracks: Path, config: "TracksConfig", batch_size: int, progress: bool
-) -> "Summary":
-    """Cut what moves out of the video into the folder ``tracks``, and say so where that is little."""
-    from onlygood.pretrain.video.tracking import extract  # noqa: PLC0415
+def _material(options: PretrainOptions) -> "Takes":
+    """What the task learns from, as ``--set task`` has it."""
+    from onlygood.pretrain.tasks.registry import TASKS, material  # noqa: PLC0415
 
-    shutil.rmtree(tracks, ignore_errors=True)
-    found = extract(source, tracks, config, progress)
-    advice = "--set tracks.patches=4 --set tracks.every=5, or a shorter tracks.length, finds more"
-    if found.tracks < 2:
-        raise OnlygoodError(f"{tracks}: one track has no other to be told apart from; {advice}")
-    if found.tracks < batch_size:
-        typer.echo(f"warning: {found.tracks} tracks do not fill a batch of {batch_size}; {advice}", err=True)
-    return found
+    TASKS.find(options.task)
+    asked: dict[str, dict[str, Any]] = {
+        section: {} for section in ("training", "task", "input", "tracks", "motion")
+    }
+    fill_sections(asked, options.overrides)
+    return material(options.task, asked["task"])
+
+
+def _tracks(
+    source: Path | None,
+    pictures: Path,
+    asked: dict[str, Any],
+    *,
+    batch_size: int,
+    progress: bool,
+    say: Callable[[str], None],
+) -> int:
+    """Cut tracks out of the video, if there is a ``source``; a patch's side."""
+    from onlygood.pretrain.video.tracking import TracksConfig, extract  # noqa: PLC0415
+
+    config = TracksConfig.parse(asked, "--set tracks")
+    if source is not None:
+        shutil.rmtree(pictures, ignore_errors=True)
+        found = extract(source, pictures, config, progress)
+        advice = "--set tracks.patches=4 --set tracks.every=5, or a shorter tracks.length, finds more"
+        if found.tracks < 2:
+            raise OnlygoodError(f"{pictures}: one track has no other to be told apart from; {advice}")
+        _warn_of_few(found.tracks, "tracks", batch_size, advice)
+        say(f"{found.tracks} tracks in {found.frames} frames; {found.skipped} frames are unreadable")
+    return config.size
+
+
+def _motion(
+    source: Path | None,
+    pictures: Path,
+    asked: dict[str, Any],
+    *,
+    batch_size: int,
+    progress: bool,
+    say: Callable[[str], None],
+) -> int:
+    """Cut frames and their masks out of the video, if there is a ``source``; a square's side."""
+    from onlygood.pretrain.video.motion import MotionConfig, extract_motion  # noqa: PLC0415
+
+    config = MotionConfig.parse(asked, "--set motion")
+    if source is not None:
+        shutil.rmtree(pictures, ignore_errors=True)
+        found = extract_motion(source, pictures, config, progress)
+        advice = "--set motion.every=1, or a wider range motion.moving, finds more"
+        _warn_of_few(found.squares, "squares in which something moves", batch_size, advice)
+        say(f"{found.squares} squares of {found.frames} frames; {found.skipped} frames are unreadable")
+    return config.size
+
+
+def _warn_of_few(count: int, what: str, batch_size: int, advice: str) -> None:
+    if count < batch_size:
+        typer.echo(f"warning: {count} {what} do not fill a batch of {batch_size}; {advice}", err=True)
 
 
 def _read_labeled(source: Path, spec: "InputSpec", progress: bool) -> "tuple[Tensor, Tensor]":

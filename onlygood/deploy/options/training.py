@@ -50,7 +50,7 @@ class PretrainOptions(Options):
 
     task: Annotated[str, Argument(metavar="TASK", help="Pretext task, e.g. rotation.")]
     directory: Annotated[
-        Path, Argument(metavar="DIR", help="Folder of images; for video-triplet also a video.")
+        Path, Argument(metavar="DIR", help="Folder of images; for tasks on video also a video.")
     ]
     output: Annotated[Path, Option("-o", "--output", help="Encoder file to write.")] = Path(
         "encoder.safetensors"

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Task, TaskOutput
-from onlygood.pretrain.tasks.registry import TASKS, Takes, build_task
+from onlygood.pretrain.tasks.registry import TASKS, Takes, build_task, material
+from onlygood.pretrain.views.patches import left_square
 from onlygood.pretrain.views.views import Standardize
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
@@ -42,6 +43,8 @@ class MultiTask(Task):
     So in training, batch norms standardize every task's views with that task's own statistics. What the norms
     remember for later is a mixture. Tasks should share ``standardize``; where their views differ strongly
     (crops of one, whole images of another), the mixture fits neither.
+
+    Where a part learns from what was cut out of a video, two squares side by side, the others see the left.
     """
 
     config: MultiConfig
@@ -56,11 +59,13 @@ class MultiTask(Task):
     ) -> None:
         super().__init__(encoder, config, standardize)
         for part in config.parts:
-            if (takes := TASKS.find(part.name).takes) in (Takes.LABELS, Takes.TRACKS):
+            if TASKS.find(part.name).takes is Takes.LABELS:
                 raise OnlygoodError(
-                    f"multi-task cannot join {part.name!r}: it learns from {takes}, and all parts see the "
-                    "same plain images; train it alone"
+                    f"multi-task cannot join {part.name!r}: it learns from labels, and all parts see "
+                    "the same plain images; train it alone"
                 )
+        self.video = material("multi-task", config.model_dump()).video
+        self.takes_video = [material(part.name, part.options).video for part in config.parts]
         self.parts = nn.ModuleList(
             build_task(part.name, encoder, part.options, standardize, images=images) for part in config.parts
         )
@@ -70,13 +75,18 @@ class MultiTask(Task):
         if self.config.harmonise:
             images = images.float().mean(dim=1, keepdim=True).byte().expand_as(images)
         total, metrics, features = torch.zeros((), device=images.device), {}, []
+        plain = left_square(images) if self.video else images
         for number, (part, task) in enumerate(zip(self.config.parts, self._tasks(), strict=True), 1):
-            output = task.loss(images, ids, rng)
+            output = task.loss(images if self.takes_video[number - 1] else plain, ids, rng)
             total = total + part.weight * output.loss
             metrics[f"{number}_{part.name}"] = output.loss.detach()
             if output.features is not None:
                 features.append(output.features)
         return TaskOutput(total, metrics, torch.cat(features))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Features ``(B, D)`` of plain images, or of the left of two squares."""
+        return super().embed(left_square(images) if self.video else images)
 
     def start_epoch(self, epoch: int, embed: Callable[[], Tensor]) -> None:
         """Start the epoch of every task; the features are computed once."""

@@ -4,13 +4,11 @@ Nothing heavy is imported until a task is made, so that ``onlygood tasks`` answe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from onlygood.pretrain.tasks.entry import Takes, TaskEntry
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.registry import Entry, Registry
-from onlygood.runtime.strict import Strict
+from onlygood.runtime.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,39 +17,7 @@ if TYPE_CHECKING:
     from onlygood.pretrain.tasks.base import Task
     from onlygood.pretrain.views.views import Standardize
 
-
-class Takes(StrEnum):
-    """What a task is made of, beside the images that it is trained on."""
-
-    IMAGES = "images"  # nothing else
-    COUNT = "count"  # how many images there are: it keeps something for each
-    LABELS = "labels"  # a few labelled images
-    TRACKS = "tracks"  # nothing else, but an image is a patch of a video at two times, side by side
-
-
-@dataclass(frozen=True)
-class TaskEntry(Entry):
-    """Where a task is, and what a user wants to know of it.
-
-    ``where`` is ``module:Name``, of the classes ``NameTask`` and ``NameConfig``.
-    """
-
-    paper: str
-    good_for: str
-    # CPU time of a training image at 32 px, in times of rotation's, as ``benchmarks/pretrain/costs.py``
-    # measured; None where nobody has.
-    cost: float | None = None
-    needs: str = ""  # beyond images, in words
-    takes: Takes = Takes.IMAGES
-
-    def config(self) -> type[Strict]:
-        """The class of its options."""
-        return self.load("Config")  # type: ignore[no-any-return]
-
-    def task(self) -> Any:
-        """Its class, ``(encoder, config, standardize)``, then ``images`` or ``labelled`` by ``takes``."""
-        return self.load("Task")
-
+__all__ = ["TASKS", "Takes", "TaskEntry", "build_task", "create_task", "material"]
 
 _HERE = "onlygood.pretrain.tasks"
 
@@ -295,6 +261,13 @@ _OWN = {
         needs="a video, or a folder of its frames",
         takes=Takes.TRACKS,
     ),
+    "motion-segmentation": TaskEntry(
+        f"{_HERE}.motion_segmentation:MotionSegmentation",
+        "Pathak et al. 2017, and in Doersch & Zisserman 2017",
+        "things that can move, learned from video",
+        needs="a video, or a folder of its frames",
+        takes=Takes.MOTION,
+    ),
     "cutpaste": TaskEntry(
         f"{_HERE}.cutpaste:CutPaste",
         "CutPaste, Li et al. 2021",
@@ -326,6 +299,24 @@ _OWN = {
 }
 
 TASKS: Registry[TaskEntry] = Registry("onlygood.tasks", "pretext task", _OWN)
+
+
+def material(name: str, options: Mapping[str, Any]) -> Takes:
+    """What a task with these options is made of: joined tasks are made of a video where one of them is.
+
+    Raises:
+        OnlygoodError: an unknown name or key, or tasks that want different things of a video.
+    """
+    entry = TASKS.find(name)
+    if "parts" not in options:
+        return entry.takes
+    config = entry.config().parse(dict(options), f"options of task {name!r}")
+    found = {part.name: material(part.name, part.options) for part in getattr(config, "parts", [])}
+    videos = {takes for takes in found.values() if takes.video}
+    if len(videos) > 1:
+        names = " and ".join(repr(part) for part, takes in found.items() if takes.video)
+        raise OnlygoodError(f"{name} cannot join {names}: they take different parts of a video")
+    return videos.pop() if videos else entry.takes
 
 
 def create_task(

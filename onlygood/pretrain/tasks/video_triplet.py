@@ -13,8 +13,8 @@ from onlygood.pretrain.losses.triplet import (
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.networks.projectors import mlp
 from onlygood.pretrain.tasks.base import Task, TaskOutput
+from onlygood.pretrain.views.patches import halves, left_square
 from onlygood.pretrain.views.views import Standardize, Views, random_view
-from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
 
 
@@ -53,14 +53,9 @@ class VideoTripletTask(Task):
         Raises:
             OnlygoodError: the images are no tracks.
         """
-        height, width = images.shape[2:]
-        if width != 2 * height:
-            raise OnlygoodError(
-                "video-triplet takes tracks, the first and the last patch of each side by side: images twice "
-                f"as wide as high, not {width} × {height} px (width × height)"
-            )
         config = self.config
-        views = [random_view(half, self.standardize, config.views, rng) for half in images.chunk(2, dim=3)]
+        pair = halves(images, "video-triplet takes tracks, the first and the last patch of each")
+        views = [random_view(half, self.standardize, config.views, rng) for half in pair]
         features = self.encoder(torch.cat(views))
         first, last = self.projector(features).chunk(2)
         others = ids[:, None] != ids  # small sets fill a batch with some tracks twice
@@ -74,5 +69,4 @@ class VideoTripletTask(Task):
 
     def embed(self, images: Tensor) -> Tensor:
         """Features ``(B, D)`` of tracks' first patches, or of plain images as they are."""
-        height, width = images.shape[2:]
-        return super().embed(images[..., :height] if width == 2 * height else images)
+        return super().embed(left_square(images))

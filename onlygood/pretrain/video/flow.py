@@ -50,6 +50,18 @@ def camera_motion(before: Points, after: Points) -> NDArray[np.float64] | None:
     return found  # type: ignore[no-any-return]
 
 
+def camera_homography(before: Points, after: Points) -> NDArray[np.float64] | None:
+    """The homography ``(3, 3)`` that most points obey; None where too few points are left to tell.
+
+    So a plane moves, or all that a turning camera shows.
+    """
+    if len(before) < 4 * FEWEST:
+        return None
+    cv2 = opencv()
+    found, _ = cv2.findHomography(before, after, cv2.RANSAC, 2 * MOVING)
+    return found  # type: ignore[no-any-return]
+
+
 def transform(matrix: NDArray[np.float64], points: NDArray[Any]) -> NDArray[Any]:
     """Points ``(n, 2)`` moved by a similarity ``(2, 3)``."""
     return points @ matrix[:, :2].T + matrix[:, 2]

@@ -5,8 +5,6 @@ Lucas-Kanade with a forward-backward check instead of dense trajectories and KCF
 the similarity that most points obey. Nothing is random. Boxes and points are in pixels of the working frames.
 """
 
-import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field, model_validator
 
-from onlygood.pretrain.progress import Bar
 from onlygood.pretrain.video.flow import (
     FEWEST,
     MOVING,
@@ -31,6 +27,7 @@ from onlygood.pretrain.video.flow import (
     transform,
 )
 from onlygood.pretrain.video.frames import Frame, Frames, opencv
+from onlygood.pretrain.video.pictures import refuse_mixing, save_pictures, shown, source_name
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.resize import resize
@@ -134,20 +131,9 @@ def extract(source: Path, out: Path, config: TracksConfig, progress: bool) -> Su
             written or has tracks of a source of this name already.
     """
     frames, tally = Frames(source, config.side), Tally()
-    name = source.resolve().name if source.is_dir() else source.stem
-    _refuse(source, out, name)
-    written = 0
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out) as folder:
-            for written, track in enumerate(find_tracks(_shown(frames, progress), config, tally), 1):
-                Image.fromarray(track.pixels).save(
-                    Path(folder) / f"{name}-{track.start:06d}-{written:06d}.png"
-                )
-            for path in sorted(Path(folder).iterdir()):
-                path.rename(out / path.name)
-    except OSError as error:
-        raise OnlygoodError(f"{display(out)}: cannot write: {error.strerror or error}") from error
+    name = source_name(source)
+    refuse_mixing(source, out, name, "tracks")
+    written = save_pictures(out, name, find_tracks(shown(frames, "tracking", progress), config, tally))
     if frames.read < 2:
         reasons = "".join(f"; {bad}: {reason}" for bad, reason in frames.bad[:3])
         raise OnlygoodError(
@@ -156,27 +142,6 @@ def extract(source: Path, out: Path, config: TracksConfig, progress: bool) -> Su
     if not written:
         raise OnlygoodError(f"{display(source)}: {_nothing(frames.read, tally, config)}")
     return Summary(written, frames.read, tuple(frames.bad), dict(tally.dropped))
-
-
-def _refuse(source: Path, out: Path, name: str) -> None:
-    """Refuse to read and write one folder at once, and to mix tracks with those of an earlier run."""
-    if out.exists() and not out.is_dir():
-        raise OnlygoodError(f"{display(out)}: not a folder")
-    if out.exists() and out.samefile(source):
-        raise OnlygoodError(f"{display(out)}: the frames are here; name another folder for the tracks")
-    ours = re.compile(re.escape(name) + r"-\d{6}-\d{6}\.png")
-    if out.is_dir() and any(ours.fullmatch(path.name) for path in out.iterdir()):
-        raise OnlygoodError(
-            f"{display(out)}: holds tracks of {display(name)} already; remove them, or name another folder"
-        )
-
-
-def _shown(frames: Frames, progress: bool) -> Iterator[Frame]:
-    """The frames, with a bar on stderr if that is a terminal."""
-    with Bar("tracking", frames.expected, shown=progress) as bar:
-        for frame in frames:
-            bar.advance(total=frames.expected)
-            yield frame
 
 
 def _nothing(frames: int, tally: Tally, config: TracksConfig) -> str:

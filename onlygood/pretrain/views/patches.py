@@ -16,6 +16,26 @@ def square(x: Tensor, rng: torch.Generator) -> Tensor:
     return x if x.shape[2] == x.shape[3] else random_crop(x, min(x.shape[2:]), rng)
 
 
+def halves(images: Tensor, words: str) -> tuple[Tensor, Tensor]:
+    """The left and the right squares of images ``(B, C, H, 2 H)``.
+
+    Raises:
+        OnlygoodError: they have another shape; ``words`` say what takes which pictures side by side.
+    """
+    height, width = images.shape[2:]
+    if width != 2 * height:
+        raise OnlygoodError(
+            f"{words} side by side: images twice as wide as high, not {width} × {height} px (width × height)"
+        )
+    return images[..., :height], images[..., height:]
+
+
+def left_square(images: Tensor) -> Tensor:
+    """The left squares of images ``(B, C, H, 2 H)``; images of other shapes as they are."""
+    height, width = images.shape[2:]
+    return images[..., :height] if width == 2 * height else images
+
+
 def windows_at(x: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
     """Squares ``(B, C, size, size)`` of ``(B, C, H, W)`` from given first rows and columns, ``(B,)`` each."""
     offsets = torch.arange(size, device=x.device)

@@ -65,6 +65,8 @@ def test_neither_masks_nor_reports_are_learned_from(tmp_path: Path, call: Callab
         (["s4l", "--labelled", "nowhere"], "no such folder"),
         (["rotation", "--set", "tracks.size=32"], "begin with training., task., input."),
         (["video-triplet"], "4 frames are fewer than the 30"),
+        (["motion-segmentation"], "no square of a frame has a moving part"),
+        (["motion-segmentation", "--set", "tracks.size=32"], "begin with training., task., input., motion."),
     ],
 )
 def test_what_is_missing_or_too_much(
@@ -107,3 +109,28 @@ def test_a_folder_of_frames(tmp_path: Path, call: Callable[..., Result]) -> None
     result = call("pretrain", "video-triplet", frames, "-o", tmp_path / "one.safetensors", *QUICK, *one)
     assert result.exit_code == 2
     assert "one track has no other" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_frames_and_masks_of_what_moves(joined: bool, tmp_path: Path, call: Callable[..., Result]) -> None:
+    """They are cut out into the work folder and found there when resuming; other tasks may see the frames."""
+    frames, encoder = tmp_path / "frames", tmp_path / "e.safetensors"
+    frames.mkdir()
+    for index, frame in enumerate(video(4)):
+        Image.fromarray(frame).save(frames / f"{index}.png")
+    options = [part for key in ("size=32", "every=1") for part in ("--set", f"motion.{key}")]
+    task = "motion-segmentation"
+    if joined:
+        options += ["--set", f"task.parts=[{{name: rotation}}, {{name: {task}}}]"]
+        task = "multi-task"
+    result = call("pretrain", task, frames, "-o", encoder, *QUICK, *options)
+    assert result.exit_code == 0
+    squares = sorted((tmp_path / "e.work" / "motion").glob("*.png"))
+    assert len(squares) == 4
+    with Image.open(squares[0]) as square:
+        assert square.size == (64, 32)
+        assert set(np.unique(np.asarray(square)[:, 32:])) <= {0, 128, 255}
+    before = encoder.read_bytes()
+    result = call("pretrain", task, frames, "-o", encoder, "--resume", *QUICK, *options)
+    assert result.exit_code == 0
+    assert encoder.read_bytes() == before

@@ -194,7 +194,7 @@ def test_every_entry_is_complete(name: str) -> None:
     assert (entry.takes is Takes.COUNT) == ("images" in arguments)
     assert (entry.takes is Takes.LABELS) == ("labelled" in arguments)
     assert (entry.takes is Takes.LABELS) <= ("label" in entry.needs)
-    assert (entry.takes is Takes.TRACKS) <= ("video" in entry.needs)
+    assert entry.takes.video <= ("video" in entry.needs)
 
 
 def test_costs_are_those_measured() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.multi_task import MultiTask
-from onlygood.pretrain.tasks.registry import create_task
+from onlygood.pretrain.tasks.registry import Takes, create_task, material
 from onlygood.runtime.errors import OnlygoodError
 
 PARTS = [{"name": "rotation", "weight": 2.0}, {"name": "cutpaste"}, {"name": "simclr", "weight": 0.5}]
@@ -59,6 +59,33 @@ def test_harmonized_tasks_see_no_color() -> None:
         assert torch.equal(x[:, 0], x[:, 2])
 
 
+FILMED = [{"name": "rotation"}, {"name": "motion-segmentation"}, {"name": "exemplar", "options": {}}]
+
+
+def test_parts_of_a_video_are_seen_by_those_that_take_them() -> None:
+    """A frame and its mask, side by side: the others see the frame, and so does the detector."""
+    task, seen = make(parts=FILMED), []
+    mask = torch.tensor([0, 128, 255], dtype=torch.uint8).repeat_interleave(8).expand(8, 3, 24, 24)
+    for part in task.parts:
+        part.loss = lambda x, ids, rng, loss=part.loss: seen.append(x) or loss(x, ids, rng)
+    frames = images()
+    task(torch.cat([frames, mask], dim=3), torch.arange(8), torch.Generator())
+    assert [x.shape[3] for x in seen] == [24, 48, 24]
+    assert all(torch.equal(x[..., :24], frames) for x in seen)
+    assert torch.equal(seen[1][..., 24:], mask)
+    task.eval()
+    torch.testing.assert_close(task.embed(torch.cat([frames, mask], dim=3)), task.embed(frames))
+
+
+def test_what_it_learns_from_is_what_its_parts_learn_from() -> None:
+    assert material("multi-task", {}) is Takes.COUNT
+    assert material("multi-task", {"parts": PARTS}) is Takes.COUNT
+    assert material("multi-task", {"parts": FILMED}) is Takes.MOTION
+    nested = [{"name": "multi-task", "options": {"parts": FILMED}}, {"name": "simclr"}]
+    assert material("multi-task", {"parts": nested}) is Takes.MOTION
+    assert material("video-triplet", {}) is Takes.TRACKS
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
@@ -68,6 +95,11 @@ def test_harmonized_tasks_see_no_color() -> None:
         (
             [{"name": "rotation"}, {"name": "simclr", "options": {"temprature": 1}}],
             "did you mean 'temperature'",
+        ),
+        ([{"name": "rotation"}, {"name": "s4l"}], "cannot join 's4l': it learns from labels"),
+        (
+            [{"name": "video-triplet"}, {"name": "motion-segmentation"}],
+            "cannot join 'video-triplet' and 'motion-segmentation': they take different parts of a video",
         ),
     ],
 )
