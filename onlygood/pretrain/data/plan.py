@@ -22,7 +22,8 @@ class InputConfig(Strict):
     resize: Literal["stretch", "pad", "crop"] = "stretch"
     bit_depth: Literal["auto", 8, 10, 12, 14, 16] = "auto"  # of images that do not say their own
     jpeg: Literal["full", "reduced"] = "full"  # reduced: large ones are shrunk while decoding, for speed
-    standardize: Literal["image", "fixed"] = "image"
+    # How pixels become the network's numbers; "auto": as the encoder's weights were trained, "image" without.
+    standardize: Literal["auto", "image", "fixed", "unit", "plain", "imagenet"] = "auto"
 
 
 def plan_input(config: InputConfig, probe: Survey, *, tile: int, stride: int) -> tuple[InputSpec, str]:

@@ -55,7 +55,7 @@ class ProbeResult(Strict):
     protocol: str
     settings: dict[str, Any]
     seed: int
-    standardize: Literal["image", "fixed"]
+    standardize: Literal["image", "fixed", "unit", "plain", "imagenet"]
     device: str
     encoder: EncoderInfo
     data: DataInfo

@@ -14,11 +14,14 @@ from torch.nn import functional
 from onlygood.pretrain.views.color import YIQ
 from onlygood.runtime.strict import Strict
 
-Standardize = Literal["image", "fixed"]
+Standardize = Literal["image", "fixed", "unit", "plain", "imagenet"]
 
 _TO_YIQ = torch.tensor(YIQ)
 _FROM_YIQ = torch.linalg.inv(_TO_YIQ)
 _UNIT = 63.75  # gray levels in a unit of "fixed", which maps 0 … 255 to -2 … 2
+_ZERO_ONE = {"fixed": (127.5, _UNIT), "unit": (127.5, 127.5), "plain": (0.0, 255.0)}  # gray levels
+_IMAGENET_MEAN = (123.675, 116.28, 103.53)  # gray levels of red, green and blue: 0.485, 0.456, 0.406 of white
+_IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
 _LEAST = 8.0  # gray levels added to an image's deviation, so that flat images do not explode
 _WIDEST = 4 / 3  # the largest width to height of a resized crop, in pixels; 3/4 is the smallest
 
@@ -58,17 +61,30 @@ def to_float(images: Tensor, standardize: Standardize) -> Tensor:
     """uint8 ``(B, C, H, W)`` to float of about zero mean and unit deviation.
 
     "image" uses each image's own mean and deviation, over all its channels, plus 8 gray levels so that flat
-    images do not explode: exposure drops out. "fixed" keeps absolute brightness: ``x / 63.75 - 2``.
+    images do not explode: exposure drops out. The others keep absolute brightness: "fixed" is
+    ``x / 63.75 - 2``; others publish weights for "unit", ``x / 127.5 - 1``, for "plain", ``x / 255``, and for
+    "imagenet", the mean and deviation of ImageNet's colors. Since these differ from color to color, gray
+    images have three channels under "imagenet".
     """
     x = images.to(torch.float32, copy=True)  # one copy only: on a CPU, new memory costs more than arithmetic
-    if standardize == "fixed":
-        return _fixed_(x)
-    return x.sub_(_mean(x)).div_(_deviation(x))
+    return x.sub_(_mean(x)).div_(_deviation(x)) if standardize == "image" else _absolute(x, standardize)
 
 
-def _fixed_(x: Tensor) -> Tensor:
-    """Float pixels from 0 to 255, in place, from -2 to 2."""
-    return x.sub_(127.5).div_(_UNIT)
+def channels_seen(channels: int, standardize: Standardize | None) -> int:
+    """How many channels ``to_float`` makes of ``channels``."""
+    return 3 if standardize == "imagenet" else channels
+
+
+def _absolute(x: Tensor, standardize: Standardize) -> Tensor:
+    """Float pixels ``(B, C, H, W)`` from 0 to 255, standardized by constants; in place where C stays."""
+    if standardize == "imagenet":
+        mean, deviation = (
+            torch.tensor(values, device=x.device).view(3, 1, 1)
+            for values in (_IMAGENET_MEAN, _IMAGENET_DEVIATION)
+        )
+        return (x - mean) / deviation
+    zero, one = _ZERO_ONE[standardize]
+    return x.sub_(zero).div_(one)
 
 
 def black_white(images: Tensor, standardize: Standardize) -> tuple[Tensor, Tensor]:
@@ -260,11 +276,11 @@ def random_view(images: Tensor, standardize: Standardize, views: Views, rng: tor
     flips = (views.flip, views.flip_vertical)
     if views.crop is not None:
         x = random_crop(images, min(views.crop, *images.shape[2:]), rng, flips).float()
-        if standardize == "fixed":
-            x = _fixed_(x)
-        else:
+        if standardize == "image":
             whole = images.to(torch.float32, copy=True)
             x = x.sub_(mean := _mean(whole)).div_(_deviation(whole.sub_(mean)))
+        else:
+            x = _absolute(x, standardize)
     elif views.size is not None or views.scale != (1.0, 1.0):
         size = views.size or min(images.shape[2:])
         x = random_resized_crop(to_float(images, standardize), size, views.scale, rng, flips)

@@ -12,6 +12,7 @@ from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.views import (
     Standardize,
     Views,
+    channels_seen,
     random_blur,
     random_crop,
     random_flip,
@@ -284,7 +285,7 @@ def test_views_are_a_function_of_the_generator_alone(views: Views) -> None:
     assert not torch.equal(random_view(x, "image", views, generator(6)), first)
 
 
-@pytest.mark.parametrize("standardize", ["image", "fixed"])
+@pytest.mark.parametrize("standardize", ["image", "fixed", "unit", "plain", "imagenet"])
 def test_a_crop_is_standardized_as_its_whole_image(standardize: Standardize) -> None:
     x = pixels(8, 3, 20, 24)
     x[:, :, :, 12:] //= 4  # halves of unlike brightness: a crop's own statistics would differ
@@ -351,3 +352,25 @@ def test_turning_back_gives_the_image(k: int) -> None:
 def test_two_quarter_turns_are_a_half() -> None:
     x = pixels(2, 1, 4, 4)
     assert torch.equal(rotations(rotations(x)[1])[1], rotations(x)[2])
+
+
+def test_standards_of_others_by_hand() -> None:
+    levels = torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 3, 1, 1)
+    unit, plain, imagenet = (
+        to_float(levels, way).flatten().tolist() for way in ("unit", "plain", "imagenet")
+    )
+    assert unit == pytest.approx([-1, 127 / 127.5 - 1, 1])
+    assert plain == pytest.approx([0, 127 / 255, 1])
+    assert imagenet == pytest.approx([-0.485 / 0.229, (127 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225])
+
+
+def test_gray_images_have_three_channels_under_imagenet_s_standard() -> None:
+    gray = torch.randint(0, 256, (2, 1, 12, 12), dtype=torch.uint8, generator=generator())
+    color = gray.expand(-1, 3, -1, -1)
+    for views in (None, Views(crop=8, flip=False), Views(size=8, scale=(0.5, 1.0))):
+        if views is None:
+            one, other = to_float(gray, "imagenet"), to_float(color, "imagenet")
+        else:
+            one, other = (random_view(x, "imagenet", views, generator()) for x in (gray, color))
+        torch.testing.assert_close(one, other)
+    assert [channels_seen(1, way) for way in ("image", "unit", "imagenet", None)] == [1, 1, 3, 1]
