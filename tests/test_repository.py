@@ -108,7 +108,7 @@ def test_every_dependency_has_one_pin_that_it_allows(python: str, machine: str) 
         if pin.marker is None or pin.marker.evaluate(place):
             chosen.setdefault(pin.name, []).append(pin)
     assert {name: pinned for name, pinned in chosen.items() if len(pinned) > 1} == {}
-    for requirement in requirements("base", "train", "dev"):
+    for requirement in requirements("base", "train", "timm", "dev"):
         (pin,) = chosen[requirement.name]
         assert str(pin.specifier).removeprefix("==") in requirement.specifier, requirement
 
@@ -125,7 +125,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     def modules(*parts: str) -> set[str]:
         return {IMPORTED_AS.get(item.name, item.name.replace("-", "_")) for item in requirements(*parts)}
 
-    assert imported(ROOT / "onlygood") == modules("base", "train", "heif") - IMPORTED_BY_TORCH
+    assert imported(ROOT / "onlygood") == modules("base", "train", "timm", "heif") - IMPORTED_BY_TORCH
     assert imported(ROOT / "onlygood/runtime") <= modules("base", "heif")
 
 
@@ -156,6 +156,7 @@ PAGES = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/model-file.md",
+    "docs/encoders.md",
     "docs/robustness.md",
 ]
 

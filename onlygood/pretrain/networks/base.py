@@ -1,7 +1,11 @@
 """What an encoder is, and the blocks that several encoders are made of."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
+
+from onlygood.pretrain.views.views import Standardize
 
 
 class Encoder(nn.Module):
@@ -10,6 +14,11 @@ class Encoder(nn.Module):
     ``forward(x)`` maps float images ``(N, C, H, W)`` to features ``(N, D)``. ``stages(x)`` gives the maps of
     all stages, because the best layer of a pretext task is often not the last (RotNet's is its second block).
     """
+
+    # What its parts are called in weights that others publish, in every way that is read; empty: nobody does.
+    published: tuple[Mapping[str, str], ...] = ()
+    # How images reach the networks whose weights are published.
+    expects: Standardize = "imagenet"
 
     def __init__(
         self, name: str, channels: int, stages: list[nn.Module], dims: list[int], stride: int
@@ -35,6 +44,18 @@ class Encoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         return x.mean(dim=(2, 3))
+
+    def adapt(self, name: str, value: Tensor) -> tuple[Tensor, str] | None:
+        """A published tensor that has another shape than ours of this name, made to fit, and how in words."""
+        wanted = self.state_dict()[name].shape
+        if value.ndim == 4 and value.shape[1] == 3 and wanted == (len(value), 1, *value.shape[2:]):
+            words = f"{name}: weights of three colors summed, which is exact for gray images"
+            return value.sum(dim=1, keepdim=True), words
+        return None
+
+    def objection(self, prefix: str, tensors: Mapping[str, Tensor]) -> str | None:
+        """Why published tensors that fit, found under ``prefix``, are of another network all the same."""
+        return None
 
 
 class BasicBlock(nn.Module):

@@ -1,10 +1,12 @@
 """Backbones: functions of the number of channels. ``registry.py`` has their names."""
 
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
 from onlygood.pretrain.networks.base import BasicBlock, Encoder, PreActivationBlock
+from onlygood.pretrain.networks.published import RESNET, mobilenet
 from onlygood.pretrain.networks.vit import ViT
 
 
@@ -18,38 +20,46 @@ def small(channels: int) -> Encoder:
     return Encoder("small", channels, [stem, *later], dims, 16)
 
 
-def _resnet18(channels: int, *, small_stem: bool) -> Encoder:
-    """ResNet-18 of torchvision; the small stem is 3×3 without pooling, as used at 32 px."""
-    from torchvision.models import resnet18  # noqa: PLC0415
-
-    net = resnet18(weights=None)
+def resnet(name: str, channels: int, widths: list[int], net: Any, *, small_stem: bool = False) -> Encoder:
+    """A ResNet of torchvision; the small stem is 3×3 without pooling, as used at 32 px."""
+    width = net.bn1.num_features
     if small_stem:
-        stem = nn.Sequential(nn.Conv2d(channels, 64, 3, 1, 1, bias=False), net.bn1, net.relu)
+        stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False), net.bn1, net.relu)
     else:
-        stem = nn.Sequential(nn.Conv2d(channels, 64, 7, 2, 3, bias=False), net.bn1, net.relu, net.maxpool)
+        first = nn.Conv2d(channels, width, 7, 2, 3, bias=False)
+        stem = nn.Sequential(first, net.bn1, net.relu, net.maxpool)
     blocks = [nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4]
-    name, stride = ("resnet18-32", 8) if small_stem else ("resnet18", 32)
-    return Encoder(name, channels, blocks, [64, 128, 256, 512], stride)
+    encoder = Encoder(name, channels, blocks, widths, 8 if small_stem else 32)
+    encoder.published = RESNET
+    return encoder
 
 
 def resnet18_small_stem(channels: int) -> Encoder:
     """ResNet-18 for 32 to 64 px images."""
-    return _resnet18(channels, small_stem=True)
+    from torchvision.models import resnet18 as build  # noqa: PLC0415
+
+    return resnet("resnet18-32", channels, [64, 128, 256, 512], build(weights=None), small_stem=True)
 
 
 def resnet18(channels: int) -> Encoder:
     """ResNet-18 for 96 px and more."""
-    return _resnet18(channels, small_stem=False)
+    from torchvision.models import resnet18 as build  # noqa: PLC0415
+
+    return resnet("resnet18", channels, [64, 128, 256, 512], build(weights=None))
 
 
 def resnet50(channels: int) -> Encoder:
     """ResNet-50 of torchvision."""
     from torchvision.models import resnet50 as build  # noqa: PLC0415
 
-    net = build(weights=None)
-    stem = nn.Sequential(nn.Conv2d(channels, 64, 7, 2, 3, bias=False), net.bn1, net.relu, net.maxpool)
-    blocks = [nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4]
-    return Encoder("resnet50", channels, blocks, [256, 512, 1024, 2048], 32)
+    return resnet("resnet50", channels, [256, 512, 1024, 2048], build(weights=None))
+
+
+def wide_resnet50(channels: int) -> Encoder:
+    """WRN-50-2 of torchvision, which PatchCore and PaDiM are published with."""
+    from torchvision.models import wide_resnet50_2 as build  # noqa: PLC0415
+
+    return resnet("wide-resnet50", channels, [256, 512, 1024, 2048], build(weights=None))
 
 
 def wide_resnet(channels: int) -> Encoder:
@@ -73,9 +83,10 @@ def mobilenet_v3(channels: int) -> Encoder:
     layers = list(mobilenet_v3_small(weights=None).features)
     layers[0][0] = nn.Conv2d(channels, 16, 3, 2, 1, bias=False)
     cuts = [(0, 2), (2, 4), (4, 9), (9, 13)]
-    return Encoder(
-        "mobilenet-v3", channels, [nn.Sequential(*layers[a:b]) for a, b in cuts], [16, 24, 48, 576], 32
-    )
+    stages: list[nn.Module] = [nn.Sequential(*layers[a:b]) for a, b in cuts]
+    encoder = Encoder("mobilenet-v3", channels, stages, [16, 24, 48, 576], 32)
+    encoder.published = (mobilenet(cuts),)
+    return encoder
 
 
 class LeNetHead(nn.Module):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ class EncoderEntry(Entry):
     good_for: str
 
 
+DOWNLOAD = "download"  # in the place of a file of weights: what timm has for its model
+
 _HERE = "onlygood.pretrain.networks"
 
 _OWN = {
@@ -28,6 +31,7 @@ _OWN = {
     "lenet": EncoderEntry(f"{_HERE}.encoders:lenet", "Deep SVDD"),
     "resnet18-32": EncoderEntry(f"{_HERE}.encoders:resnet18_small_stem", "32 to 64 px"),
     "resnet18": EncoderEntry(f"{_HERE}.encoders:resnet18", "96 px and more"),
+    "wide-resnet50": EncoderEntry(f"{_HERE}.encoders:wide_resnet50", "PatchCore and PaDiM, with weights"),
     "wrn16-4": EncoderEntry(f"{_HERE}.encoders:wide_resnet", "32 px"),
     "resnet50": EncoderEntry(f"{_HERE}.encoders:resnet50", "96 px and more, on a GPU"),
     "mobilenet-v3": EncoderEntry(f"{_HERE}.encoders:mobilenet_v3", "small boards; 96 px and more"),
@@ -40,16 +44,21 @@ ENCODERS: Registry[EncoderEntry] = Registry("onlygood.encoders", "encoder", _OWN
 
 
 def create_encoder(name: str, channels: int = 3, *, seed: int = 0, weights: Path | None = None) -> "Encoder":
-    """An encoder by name, initialized from ``seed``, or from a safetensors file that the user has.
+    """An encoder by name or a model of timm (``timm:NAME``), initialized from ``seed`` or from a file.
 
     Raises:
         OnlygoodError: an unknown name, and the nearest is named; weights of another network.
     """
     import torch  # noqa: PLC0415 - names can be checked without
 
+    from onlygood.pretrain.networks import timm_models  # noqa: PLC0415
     from onlygood.pretrain.networks.weights import load_weights  # noqa: PLC0415
 
-    build: Callable[[int], Encoder] = ENCODERS.find(name).load()
+    build: Callable[[int], Encoder]
+    if name.startswith(timm_models.PREFIX):
+        build = partial(timm_models.build, name.removeprefix(timm_models.PREFIX))
+    else:
+        build = ENCODERS.find(name).load()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = build(channels)

@@ -60,7 +60,7 @@ class FrozenEncoder:
         batch_size: int = 256,
     ) -> None:
         """Read the ``stages`` given (from 1; default: all) on ``device`` (default: a GPU if there is one)."""
-        count = len(encoder.blocks)
+        count = len(encoder.stage_dims)
         self.stages = tuple(sorted(set(stages or range(1, count + 1))))
         if self.stages[0] < 1 or self.stages[-1] > count:
             raise OnlygoodError(f"encoder {encoder.name!r} has stages 1 to {count}, not {list(self.stages)}")
