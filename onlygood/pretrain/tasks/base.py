@@ -38,6 +38,8 @@ class Task(nn.Module, ABC):
     ``__init__``, so that a checkpoint of the state dict is a checkpoint of the task.
     """
 
+    # Whether there is anything to train.
+    trains: ClassVar[bool] = True
     # K, where the task is a K-way classification whose loss starts at log K.
     classes: int | None = None
     # What a detector shows the encoder; the first view is the image as it is.

@@ -296,6 +296,12 @@ _OWN = {
         "comparison; one-class features without a pretext task",
         cost=0.5,
     ),
+    "frozen": TaskEntry(
+        f"{_HERE}.frozen:Frozen",
+        "no training, as in PatchCore, Roth et al. 2022",
+        "an encoder with weights of others, as it is; with training.steps=0",
+        needs="weights (--encoder-weights)",
+    ),
 }
 
 TASKS: Registry[TaskEntry] = Registry("onlygood.tasks", "pretext task", _OWN)

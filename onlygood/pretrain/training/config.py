@@ -13,7 +13,8 @@ from onlygood.runtime.strict import Strict
 class TrainConfig(Strict):
     """How to train; at most one of ``steps`` and ``minutes``."""
 
-    steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)  # 2000 where neither is given
+    # 2000 where neither is given; 0 leaves the encoder as it is
+    steps: int | None = Field(default=None, ge=0, le=MOST_STEPS)
     # Of training, all resumed runs together.
     minutes: float | None = Field(default=None, gt=0, le=MOST_MINUTES)
     batch_size: int = Field(default=96, ge=1)  # images in a step, of all processes together
@@ -54,13 +55,15 @@ class TrainConfig(Strict):
     def fitted_to(self, images: int, processes: int = 1, say: Callable[[str], None] = lambda _: None) -> Self:
         """The same with a batch that holds no image twice; contrastive tasks take copies for negatives."""
         most = max(2 * processes, images - images % processes)
-        if self.batch_size <= most:
+        if self.batch_size <= most or self.steps == 0:
             return self
         say(f"batches of {most} images, not {self.batch_size}: there are no more to learn from")
         return self.model_copy(update={"batch_size": most})
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of training done, in [0, 1]."""
+        if self.steps == 0:
+            return 1.0
         done = step / self.steps if self.steps is not None else seconds / 60 / (self.minutes or 1)
         return min(1.0, done)
 

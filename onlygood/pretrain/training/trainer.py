@@ -25,6 +25,7 @@ from onlygood.pretrain.training import checkpoint as ckpt
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.feed import Feed
 from onlygood.pretrain.training.health import diagnose
+from onlygood.pretrain.training.logs import FILE_NAME as LOG_NAME
 from onlygood.pretrain.training.logs import TrainLog
 from onlygood.pretrain.training.precision import Choice, Precision, autocast, choose
 from onlygood.pretrain.training.process import Processes, mix, reproducible, stop_requests
@@ -72,12 +73,15 @@ def train(
 
     A batch larger than the number of images is shrunk to it, so that no image is in it twice. ``resume`` goes
     on from the checkpoint in ``out``, or starts anew if there is none yet. The task stays on the training
-    device, in evaluation mode. Sets torch's number of threads; other global state is put back.
+    device, in evaluation mode. Sets torch's number of threads; other global state is put back. With 0 steps
+    nothing is trained, written or checked.
 
     Raises:
         Interrupted: a signal came; the checkpoint is written.
-        OnlygoodError: no images, a checkpoint that does not fit, or a loss that is no longer finite.
+        OnlygoodError: nothing to train, no images, a checkpoint that does not fit, an infinite loss.
     """
+    if not task.trains and config.steps != 0:
+        raise OnlygoodError("this task has nothing to train: give it --steps 0, or training.steps=0")
     processes = Processes()
     ids = np.arange(len(store)) if ids is None else np.asarray(ids, dtype=np.int64)
     if not len(ids):
@@ -86,6 +90,8 @@ def train(
         raise OnlygoodError(
             f"batch_size {config.batch_size} is not a multiple of {processes.count} processes"
         )
+    if config.steps == 0:
+        return _untrained(task, config, out, processes)
     config = config.fitted_to(len(ids), processes.count)
     out.mkdir(parents=True, exist_ok=True)
     identity = _identity(task, store, ids, config) | {"processes": processes.count}
@@ -115,6 +121,26 @@ def train(
         metrics=dict(log.rows[-1]) if log.rows else {},
         warnings=diagnose(log.rows, task.classes, config.batch_size, features),
         log=log.path,
+    )
+
+
+def _untrained(task: Task, config: TrainConfig, out: Path, processes: Processes) -> TrainResult:
+    """The result of no step; the task is where and how a training would have left it."""
+    torch.set_num_threads(config.threads or max(1, available_cpus() // processes.count))
+    task.to(processes.device).eval()
+    return TrainResult(
+        steps=0,
+        seconds=0.0,
+        cpu_seconds=0.0,
+        images_per_second=0.0,
+        data_wait=0.0,
+        precision="fp32",
+        precision_reason="nothing was trained",
+        device=processes.device.type,
+        threads=torch.get_num_threads(),
+        metrics={},
+        warnings=[],
+        log=out / LOG_NAME,
     )
 
 
