@@ -19,9 +19,9 @@ from onlygood.anomaly.suspects import Judged, cross_fitted
 from onlygood.pretrain.data.cachedir import find_cache
 from onlygood.pretrain.data.plan import plan_input
 from onlygood.pretrain.data.store import ImageStore, survey_images
-from onlygood.pretrain.networks.registry import create_encoder
+from onlygood.pretrain.networks.start import Start, start_encoder
 from onlygood.pretrain.tasks.base import Task
-from onlygood.pretrain.tasks.registry import create_task
+from onlygood.pretrain.tasks.registry import TASKS, create_task
 from onlygood.pretrain.training.checkpoint import FILE_NAME, check_unused
 from onlygood.pretrain.training.trainer import TrainResult, train
 from onlygood.runtime.images.notes import counted
@@ -41,6 +41,7 @@ class Fitted:
     training: TrainResult
     root: Path  # folder of the images, or of the list that named them
     judged: Judged  # cross-fitted scores of the training images
+    weights: str | None = None  # SHA-256 of the file of weights that the encoder began with
 
 
 def fit(
@@ -68,7 +69,12 @@ def fit(
     tile, stride = recipe.grid()
     spec, words = plan_input(recipe.input, survey_images(paths), tile=tile, stride=stride)
     say(words)
-    task = build_task(recipe, spec.channels, len(paths))
+    start = begin(recipe, spec.channels)
+    for line in start.words:
+        say(line)
+    chosen = recipe.input.model_copy(update={"standardize": start.standardize or "image"})
+    recipe = recipe.model_copy(update={"input": chosen})
+    task = build_task(recipe, spec.channels, len(paths), start)
     # What does not fit together is an error before the training, not after it.
     create_detector(recipe, task, spec.height, spec.width)
     if note := find_cache().note:
@@ -85,25 +91,37 @@ def fit(
     judged = judge(recipe, store, parts, next(task.parameters()).device)
     detector = fit_head(recipe, task, store, parts.train, progress=progress)
     root = good.root if good.root.is_dir() else good.root.parent
-    return Fitted(detector, task, recipe, store, parts, training, root, judged)
+    return Fitted(detector, task, recipe, store, parts, training, root, judged, start.sha256)
 
 
-def build_task(recipe: Recipe, channels: int, images: int) -> Task:
-    """The recipe's encoder under its task, for at most ``images`` images.
+def begin(recipe: Recipe, channels: int) -> Start:
+    """The recipe's encoder for images of ``channels``, with its weights if it names any."""
+    asked = recipe.input.standardize
+    return start_encoder(
+        recipe.encoder,
+        channels,
+        seed=recipe.training.seed,
+        weights=recipe.encoder_weights,
+        standardize=None if asked == "auto" else asked,
+    )
 
-    If regions of the first branch are tiles or cells, the task trains on crops of their size.
+
+def build_task(recipe: Recipe, channels: int, images: int, start: Start | None = None) -> Task:
+    """The recipe's encoder, or that of ``start``, under its task, for at most ``images`` images.
+
+    If regions of the first branch are tiles or cells, the task trains on crops of their size, where it has
+    views.
     """
-    weights = Path(recipe.encoder_weights) if recipe.encoder_weights else None
-    encoder = create_encoder(recipe.encoder, channels, seed=recipe.training.seed, weights=weights)
+    start = start or begin(recipe, channels)
     options = dict(recipe.task.options)
     regions = recipe.all_branches()[0].regions
-    if regions.kind != "whole":
+    if regions.kind != "whole" and "views" in TASKS.find(recipe.task.name).config().model_fields:
         options["views"] = {"crop": regions.size, **options.get("views", {})}
     return create_task(
         recipe.task.name,
-        encoder,
+        start.encoder,
         options,
-        recipe.input.standardize,
+        start.standardize or "image",
         images=images,
         seed=recipe.training.seed,
     )
@@ -132,10 +150,12 @@ def fit_head(
 
 def judge(recipe: Recipe, store: ImageStore, parts: Parts, device: torch.device) -> Judged:
     """The training images as one sees them who has learned nothing of them: see `cross_fitted`."""
-    # A Gaussian of an untrained encoder's features, over the regions of the first branch.
+    # A Gaussian over the regions of the first branch, of the features of an untrained encoder, or of one that
+    # keeps weights of others.
     head = HeadConfig(names=["gaussian"])
     first = recipe.all_branches()[0].model_copy(update={"head": head, "features": FeaturesConfig()})
-    plain = recipe.model_copy(update={"encoder_weights": None, "branches": [first]})
+    weights = recipe.encoder_weights if recipe.training.steps == 0 else None
+    plain = recipe.model_copy(update={"encoder_weights": weights, "branches": [first]})
     untrained = build_task(plain, store.spec.channels, len(store)).to(device)
     detector = create_detector(plain, untrained, store.spec.height, store.spec.width)
     ((ids, outputs),) = gather(detector, store, parts.train, whole=True)

@@ -106,7 +106,7 @@ class Recipe(Strict):
     description: str = ""
     input: InputConfig = Field(default_factory=InputConfig)
     encoder: str = "small"
-    encoder_weights: str | None = None  # a safetensors file to start from
+    encoder_weights: str | None = None  # a file to start from; "download": what timm has for its model
     task: TaskConfig = Field(default_factory=TaskConfig)
     training: TrainConfig = Field(default_factory=TrainConfig)
     regions: RegionsConfig = Field(default_factory=RegionsConfig)

@@ -205,6 +205,7 @@ def _provenance(fitted: Fitted) -> dict[str, Any]:
             name: _version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
         },
         "seed": fitted.recipe.training.seed,
+        "encoder_weights": fitted.weights,
         "images_fingerprint": store.fingerprint,
         "image_hashes": sorted(store.file_hashes[i][:HASH_DIGITS] for i in seen),
         "pixel_hashes": sorted(store.pixel_hashes[i][:HASH_DIGITS] for i in seen),

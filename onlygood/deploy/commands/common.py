@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
 
+from onlygood.pretrain.networks.registry import DOWNLOAD
 from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.runtime.errors import OnlygoodError
 
@@ -30,6 +32,11 @@ def speaker(*, quiet: bool) -> Callable[[str], None]:
             typer.echo(words, err=True)
 
     return say
+
+
+def weight_files(weights: str | None) -> list[Path]:
+    """The file that ``--encoder-weights`` names, if it names one."""
+    return [] if weights in (None, DOWNLOAD) else [Path(str(weights))]
 
 
 def fill_sections(sections: dict[str, dict[str, Any]], overrides: list[str] | None) -> None:

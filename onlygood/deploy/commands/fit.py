@@ -12,7 +12,7 @@ from onlygood.anomaly.data.layouts import UnclearFoldersError
 from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.recipe import load_recipe
 from onlygood.deploy.clock import source_date
-from onlygood.deploy.commands.common import calm_openmp, speaker
+from onlygood.deploy.commands.common import calm_openmp, speaker, weight_files
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.options.training import FitOptions
 from onlygood.deploy.suspicion import suspicion
@@ -37,8 +37,7 @@ def run(options: FitOptions) -> int:
     resolved = load_recipe(name, _changes(options))
     good = _good_images(options.good_dir, all_good=options.all_good)
     read = [options.good_dir, *(sample.path for sample in good.samples), Path(name)]
-    if resolved.encoder_weights is not None:
-        read.append(Path(resolved.encoder_weights))
+    read += weight_files(resolved.encoder_weights)
     folder = work_folder(output, options.work, read)
     say(f"found {good.description}")
     say(
@@ -64,7 +63,9 @@ def run(options: FitOptions) -> int:
     )
     result = fitted.training
     say(
-        f"trained {result.steps} steps in {result.seconds / 60:.1f} min "
+        "trained nothing: the encoder is as it began"
+        if result.steps == 0
+        else f"trained {result.steps} steps in {result.seconds / 60:.1f} min "
         f"({result.cpu_seconds / 60:.1f} CPU min), {result.images_per_second:.0f} images/s, "
         f"{result.data_wait:.0%} waiting for data; {result.precision}, {result.precision_reason}"
     )
@@ -110,8 +111,12 @@ def _good_images(folder: Path, *, all_good: bool) -> Dataset:
 
 
 def _changes(options: FitOptions) -> dict[str, Any]:
-    """What the command line changes of the recipe; ``--minutes`` and ``--steps`` win over ``--set``."""
+    """What the command line changes of the recipe; options of their own win over ``--set``."""
     changes: dict[str, Any] = {"training.seed": options.seed, **parse_overrides(options.overrides or [])}
+    if options.encoder is not None:
+        changes["encoder"] = options.encoder
+    if options.encoder_weights is not None:
+        changes["encoder_weights"] = options.encoder_weights
     if options.minutes is not None:
         changes |= {"training.minutes": options.minutes, "training.steps": options.steps}
     elif options.steps is not None:

@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections, speaker
+from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections, speaker, weight_files
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.options.training import PretrainOptions
 from onlygood.pretrain.training.config import TrainConfig
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 def run(options: PretrainOptions) -> int:
     """Train and write the encoder; labels, if the folder has any, are not looked at.
 
+    ``--encoder-weights`` begins with weights, ours or published ones, which ``--steps 0`` only writes anew.
     ``--set training.KEY=…`` changes the training, ``--set task.KEY=…`` the task's options,
     ``--set input.KEY=…`` the size and channels of the images, ``--set tracks.KEY=…`` or
     ``--set motion.KEY=…`` what is cut out of a video. Tasks on video take a video file or a folder of its
@@ -34,7 +36,7 @@ def run(options: PretrainOptions) -> int:
     from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
     from onlygood.pretrain.data.plan import InputConfig, plan_input  # noqa: PLC0415
     from onlygood.pretrain.data.store import ImageStore, survey_images  # noqa: PLC0415
-    from onlygood.pretrain.networks.registry import create_encoder  # noqa: PLC0415
+    from onlygood.pretrain.networks.start import start_encoder  # noqa: PLC0415
     from onlygood.pretrain.networks.weights import save_weights  # noqa: PLC0415
     from onlygood.pretrain.tasks.registry import create_task  # noqa: PLC0415
     from onlygood.pretrain.training.checkpoint import FILE_NAME  # noqa: PLC0415
@@ -43,7 +45,8 @@ def run(options: PretrainOptions) -> int:
     say, progress = speaker(quiet=options.quiet), not options.quiet
     directory, output, labelled = options.directory, options.output, options.labelled
     takes = _material(options)
-    work = work_folder(output, None, find_images([directory] if labelled is None else [directory, labelled]))
+    images = find_images([directory] if labelled is None else [directory, labelled])
+    work = work_folder(output, None, chain(images, weight_files(options.encoder_weights)))
     sections: dict[str, dict[str, Any]] = {"training": {}, "task": {}, "input": {"side": SIDE}}
     if takes.video:
         sections[takes.value] = {}
@@ -65,10 +68,20 @@ def run(options: PretrainOptions) -> int:
     say(f"{len(store)} images, {len(store.bad)} unreadable; {words}")
     for note in counted(note for _, note in store.notes):
         say(note)
+    start = start_encoder(
+        options.encoder,
+        spec.channels,
+        seed=config.seed,
+        weights=options.encoder_weights,
+        standardize=None if size.standardize == "auto" else size.standardize,
+    )
+    for line in start.words:
+        say(line)
     pretext = create_task(
         options.task,
-        create_encoder(options.encoder, spec.channels, seed=config.seed),
+        start.encoder,
         sections["task"],
+        start.standardize,
         images=len(store),
         seed=config.seed,
         labelled=_read_labeled(labelled, spec, progress) if labelled is not None else None,
@@ -79,10 +92,9 @@ def run(options: PretrainOptions) -> int:
     (work / FILE_NAME).unlink(missing_ok=True)
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    how = f"{result.steps} steps in {result.precision} ({result.precision_reason}); log in {result.log}"
     typer.echo(
-        f"wrote {output} after {result.steps} steps in {result.precision} ({result.precision_reason}); "
-        f"log in {result.log}",
-        err=options.quiet,
+        f"wrote {output} {f'after {how}' if result.steps else 'as it began: 0 steps'}", err=options.quiet
     )
     return 0
 

@@ -1,7 +1,5 @@
 """`onlygood probe`: what a frozen encoder has learned, measured on labeled images."""
 
-import hashlib
-import json
 import sys
 from itertools import chain
 from pathlib import Path
@@ -53,7 +51,11 @@ def run(options: ProbeOptions) -> int:
     config = protocol_config(options.protocol, sections["probe"])
     wished = _standardize(options.standardize)
     torch.set_num_threads(available_cpus())
-    network, info, trained = _load(encoder, options.name, options.seed, sections["input"].get("channels"))
+    network, info, trained, report = _load(
+        encoder, options.name, options.seed, sections["input"].get("channels")
+    )
+    for line in report:
+        say(line)
     if wished and trained and wished != trained:
         raise OnlygoodError(f"{encoder} was trained with --standardize {trained}; leave the option out")
     frozen = FrozenEncoder(network, trained or wished or "fixed", _numbers(options.stages))
@@ -96,9 +98,9 @@ def run(options: ProbeOptions) -> int:
 
 def _standardize(wished: str | None) -> "Standardize | None":
     match wished:
-        case None | "image" | "fixed":
+        case None | "image" | "fixed" | "unit" | "plain" | "imagenet":
             return wished
-    raise OnlygoodError(f"--standardize is image or fixed, not {wished!r}")
+    raise OnlygoodError(f"--standardize is image, fixed, unit, plain or imagenet, not {wished!r}")
 
 
 def _numbers(stages: str | None) -> list[int] | None:
@@ -113,28 +115,32 @@ def _numbers(stages: str | None) -> list[int] | None:
 
 def _load(
     source: str, name: str | None, seed: int, channels: Any
-) -> "tuple[Encoder, EncoderInfo, Standardize | None]":
-    """The encoder that a file holds, or an untrained one; what to write of it; how images reached it.
+) -> "tuple[Encoder, EncoderInfo, Standardize | None, tuple[str, ...]]":
+    """The encoder that a file holds, or an untrained one; what to write of it; how images reached it; words.
 
     ``channels`` are those of the input as set, for encoders that do not say theirs.
     """
     from onlygood.pretrain.networks.registry import create_encoder  # noqa: PLC0415
+    from onlygood.pretrain.networks.start import start_encoder  # noqa: PLC0415
+    from onlygood.pretrain.networks.weights import read_weights  # noqa: PLC0415
     from onlygood.pretrain.probe.features import state_digest  # noqa: PLC0415
     from onlygood.pretrain.probe.result import EncoderInfo  # noqa: PLC0415
 
     trained: Standardize | None = None
+    words: tuple[str, ...] = ()
     if source.startswith(RANDOM):
         network = create_encoder(source.removeprefix(RANDOM), 1 if channels == 1 else 3, seed=seed)
         label, digest = source, state_digest(network)
     else:
         path = Path(source)
-        header = _header(path)
-        kind, trained = name or header.get("encoder"), header.get("standardize")
+        weights = read_weights(path)
+        kind = name or weights.about.get("encoder")
         if kind is None:
             raise OnlygoodError(f"{path}: does not say which encoder it holds; add --encoder NAME")
-        network = create_encoder(kind, int(header.get("channels", 1 if channels == 1 else 3)), weights=path)
-        with path.open("rb") as file:
-            label, digest = path.stem, hashlib.file_digest(file, "sha256").hexdigest()
+        taken = int(weights.about.get("channels", 1 if channels == 1 else 3))
+        start = start_encoder(kind, taken, weights=path)
+        network, trained, words = start.encoder, start.standardize, start.words
+        label, digest = path.stem, weights.sha256
     info = EncoderInfo(
         label=display(label),
         name=network.name,
@@ -142,18 +148,4 @@ def _load(
         sha256=digest,
         source=display(source),
     )
-    return network, info, trained
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """What `save_weights` wrote of the encoder, and nothing where another program wrote the file."""
-    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            found = json.loads((file.metadata() or {}).get("onlygood", "{}"))
-    except (OSError, SafetensorError) as error:
-        raise OnlygoodError(f"{path}: not a readable safetensors file ({error})") from None
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    return network, info, trained, words

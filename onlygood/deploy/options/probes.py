@@ -53,7 +53,7 @@ class ProbeOptions(Options):
         str | None,
         Option(
             "--standardize",
-            help="How images reach the encoder, if its file does not say: image or fixed.",
+            help="How images reach the encoder, if its file does not say; as input.standardize.",
         ),
     ] = None
     test_fraction: Annotated[

@@ -91,7 +91,20 @@ Minutes = Annotated[
     float | None,
     Option("--minutes", callback=number(above=0, most=MOST_MINUTES), help="Train for about this long."),
 ]
-Steps = Annotated[int | None, Option("--steps", min=1, max=MOST_STEPS, help="Train for this many steps.")]
+Steps = Annotated[
+    int | None,
+    Option(
+        "--steps", min=0, max=MOST_STEPS, help="Train for this many steps; 0 leaves the encoder as it is."
+    ),
+]
+EncoderWeights = Annotated[
+    str | None,
+    Option(
+        "--encoder-weights",
+        metavar="FILE|download",
+        help="Weights to begin with: ours or published ones; download gets those of a timm model.",
+    ),
+]
 Seed = Annotated[
     int, Option("--seed", min=0, max=LARGEST_SEED, help="Same seed, same machine, same numbers.")
 ]

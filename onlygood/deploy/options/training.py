@@ -7,6 +7,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from onlygood.deploy.options.shared import (
+    EncoderWeights,
     Json,
     Minutes,
     Options,
@@ -29,6 +30,10 @@ class FitOptions(Options):
         str | None,
         Option("--recipe", metavar="NAME|FILE", help="A recipe that comes along, or a YAML file."),
     ] = None
+    encoder: Annotated[
+        str | None, Option("--encoder", help="Encoder by name, or timm:NAME. Default: the recipe's.")
+    ] = None
+    encoder_weights: EncoderWeights = None
     minutes: Minutes = None
     steps: Steps = None
     max_false_alarms: Rate = None
@@ -55,7 +60,8 @@ class PretrainOptions(Options):
     output: Annotated[Path, Option("-o", "--output", help="Encoder file to write.")] = Path(
         "encoder.safetensors"
     )
-    encoder: Annotated[str, Option("--encoder", help="Encoder by name.")] = "small"
+    encoder: Annotated[str, Option("--encoder", help="Encoder by name, or timm:NAME.")] = "small"
+    encoder_weights: EncoderWeights = None
     labelled: Annotated[
         Path | None,
         Option("--labelled", metavar="DIR", help="For s4l: labeled images, a folder a class, or a CSV list."),

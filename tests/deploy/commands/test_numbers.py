@@ -70,10 +70,10 @@ def test_an_impossible_rate_is_refused_at_once(tiny: Path, gray: Gray, command: 
     ("command", "option", "values"),
     [
         ("fit", "--minutes", ["nan", "inf", "0", "-1", "1e300"]),
-        ("fit", "--steps", ["0", "-1", str(10**10), "1.5"]),
+        ("fit", "--steps", ["-1", str(10**10), "1.5"]),
         ("fit", "--seed", ["-1", str(2**32), "nan"]),
         ("pretrain rotation", "--minutes", ["nan", "inf", "0"]),
-        ("pretrain rotation", "--steps", ["0", str(10**10)]),
+        ("pretrain rotation", "--steps", ["-1", str(10**10)]),
         ("pretrain rotation", "--seed", ["-1", str(2**64)]),
         ("probe random:small", "--test-fraction", ["nan", "inf", "0", "1", "-0.5"]),
         ("probe random:small", "--split-seed", ["-1", str(2**32)]),

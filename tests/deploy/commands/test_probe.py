@@ -95,7 +95,7 @@ def test_an_unreadable_image_is_counted(
         ({"overrides": ["probe.kk=3"]}, "did you mean 'k'"),
         ({"stages": "5"}, "stages 1 to 4"),
         ({"stages": "last"}, "write numbers"),
-        ({"standardize": "none"}, "image or fixed"),
+        ({"standardize": "none"}, "image, fixed, unit, plain or imagenet"),
     ],
 )
 def test_errors_for_people(labelled: Path, changes: dict[str, Any], words: str) -> None:
