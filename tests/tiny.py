@@ -44,7 +44,7 @@ FACTS = {
     "multi-head-rotation": Facts(math.log(36), share=0.8),
     "goad": Facts(math.log(72)),
     "relative-location": Facts(math.log(8), share=0.95, steps=30),
-    "patch-svdd": Facts(math.log(8), share=0.95, steps=30, options={"patch": 8}),
+    "patch-svdd": Facts(math.log(8), share=0.95, steps=30, options={"views": {"crop": 8}}),
     "jigsaw": Facts(math.log(24), share=0.95, steps=30, options={"grid": 2}),
     "damaged-jigsaw": Facts(steps=20, options={"grid": 2}),
     "exemplar": Facts(math.log(64), steps=20),

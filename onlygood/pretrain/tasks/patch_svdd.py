@@ -15,15 +15,17 @@ from onlygood.pretrain.views.views import Standardize, Views, normal, random_vie
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.strict import Strict
 
+_PATCH = 32  # px, side of a patch if none is given
+
 
 class PatchSVDDConfig(Strict):
-    """Patches of one scale; the paper has 64 px and 32 px, of images of 256 px.
+    """Patches of one scale, of side ``views.crop``; the paper has 64 and 32 px, of images of 256 px.
 
-    ``color_shift`` and ``noise`` are in units of "fixed" standardization, of which the paper has 0.08.
+    The rest of ``views`` is of the whole image, before patches are cut. ``color_shift`` and ``noise`` are in
+    units of "fixed" standardization, of which the paper has 0.08.
     """
 
-    views: Views = Field(default_factory=lambda: Views(flip=False))
-    patch: int = Field(default=32, ge=8)  # px, side
+    views: Views = Field(default_factory=lambda: Views(crop=_PATCH, flip=False))
     pull: float = Field(default=1.0, ge=0)  # the paper's lambda, which it chooses for each kind of object
     color_shift: float = Field(default=0.08, ge=0)  # of each channel of a patch that has a direction
     noise: float = Field(default=0.08, ge=0)  # of each of its pixels
@@ -90,13 +92,13 @@ class PatchSVDDTask(Task):
         Raises:
             OnlygoodError: the images have no room for a patch and its neighbors.
         """
-        config, patch = self.config, self.config.patch
-        x = random_view(images, self.standardize, config.views, rng)
+        config, patch = self.config, self.config.views.crop or _PATCH
+        x = random_view(images, self.standardize, config.views.model_copy(update={"crop": None}), rng)
         shape = (len(x), x.shape[2], x.shape[3])
         if min(shape[1:]) < 3 * patch:
             raise OnlygoodError(
                 f"patches of {patch} px with neighbors on all sides need images of {3 * patch} px, not "
-                f"{shape[2]} × {shape[1]} px (width × height); choose a smaller task.patch or larger images"
+                f"{shape[2]} × {shape[1]} px (width × height); choose a smaller views.crop or larger images"
             )
         first, second = jittered_places(shape, patch, rng)
         middle, neighbor, labels = neighboring_places(shape, patch, rng)

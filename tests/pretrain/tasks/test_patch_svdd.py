@@ -24,7 +24,7 @@ BATCH = 64
 
 def make(channels: int = 3, **options: Any) -> PatchSVDDTask:
     with seeded():
-        config = PatchSVDDConfig(**{"patch": 8, **options})
+        config = PatchSVDDConfig(**{"views": {"crop": 8, "flip": False}, **options})
         return PatchSVDDTask(create_encoder("small", channels), config).train()
 
 
@@ -124,5 +124,5 @@ def test_light_from_one_side_does_not_solve_it(*, opened: bool) -> None:
 
 
 def test_small_images_are_refused() -> None:
-    with pytest.raises(OnlygoodError, match=r"need images of 96 px, not 24 × 24 px .* smaller task\.patch"):
-        make(patch=32)(clouds(2), torch.arange(2), generator())
+    with pytest.raises(OnlygoodError, match=r"need images of 96 px, not 24 × 24 px .* smaller views\.crop"):
+        make(views={})(clouds(2), torch.arange(2), generator())
