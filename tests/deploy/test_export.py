@@ -131,9 +131,10 @@ def names_where(wanted: Callable[[type[Head]], bool]) -> list[str]:
 def test_onnxruntime_says_what_torch_says(kind: str) -> None:
     """Every head over every kind of region."""
     restoring = names_where(lambda head: "restored" in head.reads)
-    heads_agree("defects", [name for name in HEADS if name not in restoring], kind)
-    if restoring:
-        heads_agree("denoising", restoring, kind)
+    turning = names_where(lambda head: head.least_views > 1)
+    heads_agree("defects", [name for name in HEADS if name not in restoring + turning], kind)
+    heads_agree("denoising", restoring, kind)
+    heads_agree("rotation", turning, kind)
 
 
 @pytest.mark.parametrize("task", ["rotation", "geometric"])
@@ -143,7 +144,7 @@ def test_heads_that_read_views_under_four_and_under_72(task: str) -> None:
     program = heads_agree(task, names, "tiles")
     convolutions = sum(node.op_type == "Conv" for node in program.graph.node)
     assert convolutions == len(names) * 2
-    assert len(program.SerializeToString()) < 3_000_000
+    assert len(program.SerializeToString()) < 1_000_000 * len(names)
 
 
 @pytest.mark.parametrize("kind", ["whole", "cells"])

@@ -23,6 +23,8 @@ class Head(nn.Module, ABC):
     reads: frozenset[Kind] = frozenset({"features"})
     # Whether it reads features under every test view of the task; logits always are.
     all_views: bool = False
+    # Under how many views it must see an image to tell anything.
+    least_views: int = 1
     # Whether it must be fitted on images with all their regions, because it tells places apart.
     places: bool = False
 

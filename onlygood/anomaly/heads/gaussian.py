@@ -2,11 +2,11 @@
 
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from onlygood.anomaly.heads.base import Head
+from onlygood.anomaly.heads.covariance import mean_square, shrunk_covariance, whitening
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.strict import Strict
 
@@ -27,20 +27,12 @@ class Gaussian(Head):
 
     def fit(self, outputs: Outputs) -> Self:
         """Find the mean ``(D,)`` and a matrix ``(D, D)`` that whitens the features."""
-        from sklearn.covariance import ledoit_wolf  # noqa: PLC0415
-
-        x = outputs.rows().double().cpu().numpy()
-        mean = x.mean(axis=0)
-        covariance, _ = ledoit_wolf(x - mean, assume_centered=True)
-        values, vectors = np.linalg.eigh(covariance)
-        # Where features vary little compared with their size, the variation is rounding, not information.
-        # Whitening would enlarge it, and scores would differ between machines. Dead units do not vary at all.
-        floor = max(1e-6 * float(np.square(x).mean()), 1e-6 * values[-1], 1e-12)
-        self.mean.copy_(torch.from_numpy(mean))
-        self.whiten.copy_(torch.from_numpy(vectors / np.sqrt(np.maximum(values, floor))))
+        x = outputs.rows()
+        mean, covariance = shrunk_covariance(x)
+        self.mean.copy_(mean)
+        self.whiten.copy_(whitening(covariance, 1e-6 * mean_square(x)))
         return self
 
     def forward(self, outputs: Outputs) -> Tensor:
         """``(N, R)``; about ``sqrt(D)`` for good regions."""
-        x = outputs.plain()
-        return ((x - self.mean) @ self.whiten).square().sum(dim=2).sqrt()
+        return ((outputs.plain() - self.mean) @ self.whiten).square().sum(dim=2).sqrt()

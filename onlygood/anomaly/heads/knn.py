@@ -1,6 +1,6 @@
 """Distance to the nearest good regions in a coreset."""
 
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -8,59 +8,105 @@ from torch import Tensor
 from torch.nn import functional
 
 from onlygood.anomaly.heads.base import Head
+from onlygood.anomaly.heads.coreset import CANDIDATES, greedy_coreset
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.strict import Strict
 
-CANDIDATES = 30_000  # the coreset is chosen from at most so many regions
-
-
-def greedy_coreset(x: Tensor, count: int, start: int = 0) -> Tensor:
-    """Ids ``(count,)`` of points that cover ``x`` ``(M, D)``: each new one is the farthest from those chosen.
-
-    Gonzalez 1985, as used by PatchCore (Roth et al. 2022, arXiv:2106.08265). The largest distance of a point
-    to the chosen ones is at most twice the optimum.
-    """
-    nearest = torch.full((x.shape[0],), float("inf"), device=x.device)
-    chosen = torch.empty(count, dtype=torch.long, device=x.device)
-    current = torch.tensor(start, device=x.device)
-    for index in range(count):
-        chosen[index] = current
-        nearest = torch.minimum(nearest, (x - x[current]).square().sum(dim=1))
-        current = nearest.argmax()
-    return chosen
+_ELSEWHERE = 1e6  # what a neighbor out of reach is nearer by: it counts only where none is in reach
+_PAIRS = 16_000_000  # distances that are computed at once while fitting
 
 
 class NeighborsConfig(Strict):
-    """How many regions the coreset keeps, and to how many of them distances are averaged."""
+    """How many regions the coreset keeps, and to how many of them distances are averaged.
+
+    ``metric``: "cosine" is the distance on the unit sphere. ``reweight`` is the number of a neighbor's own
+    neighbors by which PatchCore raises the score where the bank is sparse; 0 leaves it. ``reach``: neighbors
+    must lie so near to the region's own place in their images, in steps of the grid; None: anywhere.
+    """
 
     size: int = Field(default=2048, ge=1)
     neighbors: int = Field(default=1, ge=1)
+    metric: Literal["cosine", "euclidean"] = "cosine"
+    reweight: int = Field(default=0, ge=0)
+    reach: int | None = Field(default=None, ge=0)
 
 
 class NearestNeighbors(Head):
-    """Mean distance on the unit sphere to the nearest regions of the coreset."""
+    """Mean distance to the nearest regions of the coreset.
+
+    (PatchCore, Roth et al. 2022, arXiv:2106.08265.) With ``reweight`` the distance to the nearest is
+    multiplied by ``1 - exp(d) / Σ exp(d_b)`` over the bank's neighbors b of that nearest region, as there;
+    but for every region, so that heatmaps and scores agree.
+    """
 
     Config = NeighborsConfig
     config: NeighborsConfig
     bank: Tensor
+    friends: Tensor
+    far: Tensor | None
 
     def __init__(self, dim: int, config: NeighborsConfig | None = None) -> None:
         super().__init__(dim, config)
+        self.places = self.config.reach is not None
         self.register_buffer("bank", torch.zeros(self.config.size, dim))
+        self.register_buffer("friends", torch.zeros(self.config.size, self.config.reweight, dtype=torch.long))
+        self.register_buffer("far", None)
 
     def fit(self, outputs: Outputs) -> Self:
         """Choose the coreset; if there are fewer regions, all are kept."""
-        x = functional.normalize(outputs.rows(), dim=1)
+        x = self._ready(outputs.rows())
+        places = torch.arange(outputs.grid[0] * outputs.grid[1]).repeat(len(outputs))
+        ids = torch.arange(len(x))
         if len(x) > CANDIDATES:
-            x = x[torch.linspace(0, len(x) - 1, CANDIDATES, device=x.device).long()]
-        size = self.config.size
-        self.bank = x[greedy_coreset(x, size)] if len(x) > size else x
+            ids = torch.linspace(0, len(x) - 1, CANDIDATES).long()
+        if len(ids) > self.config.size:
+            ids = ids[greedy_coreset(x[ids], self.config.size)]
+        self.bank = x[ids]
+        if self.config.reweight:
+            self.friends = self._friends(min(self.config.reweight, len(self.bank)))
+        if self.config.reach is not None:
+            self.far = _far(outputs.grid, places[ids], self.config.reach)
         return self
 
     def forward(self, outputs: Outputs) -> Tensor:
-        """``(N, R)`` in [0, 2]."""
-        x = functional.normalize(outputs.plain(), dim=2)
-        nearest = (x @ self.bank.T).topk(min(self.config.neighbors, len(self.bank)), dim=2).indices
-        # Computed from the difference: 2 - 2 cos loses half of the digits if neighbors are near.
-        squared = (x[:, :, None] - self.bank[nearest]).square().sum(dim=3)
-        return squared.clamp(min=1e-12).sqrt().mean(dim=2)
+        """``(N, R)``; with cosines in [0, 2]."""
+        x = self._ready(outputs.plain())
+        nearness = self._nearness(x)
+        if self.far is not None:
+            nearness = nearness - _ELSEWHERE * self.far
+        nearest = nearness.topk(min(self.config.neighbors, len(self.bank)), dim=2).indices
+        distances = self._distances(x, nearest)
+        score = distances.mean(dim=2)
+        if not self.config.reweight:
+            return score
+        around = self._distances(x, self.friends[nearest[:, :, 0]])
+        share = torch.exp(distances[:, :, 0] - around.logsumexp(dim=2))
+        return score * (1 - share)
+
+    def _ready(self, x: Tensor) -> Tensor:
+        return functional.normalize(x, dim=-1) if self.config.metric == "cosine" else x
+
+    def _nearness(self, x: Tensor) -> Tensor:
+        """Larger for nearer rows of the bank, ``(…, M)``."""
+        return x @ self.bank.T - 0.5 * self.bank.square().sum(dim=1)
+
+    def _distances(self, x: Tensor, ids: Tensor) -> Tensor:
+        """Distances ``(N, R, k)`` of ``x`` ``(N, R, D)`` to rows ``(N, R, k)`` of the bank.
+
+        Computed from the difference: 2 - 2 cos loses half of the digits if neighbors are near.
+        """
+        squared = (x[:, :, None] - self.bank[ids]).square().sum(dim=3)
+        return squared.clamp(min=1e-12).sqrt()
+
+    def _friends(self, count: int) -> Tensor:
+        """The ``count`` nearest rows ``(M, count)`` of each row of the bank, itself among them."""
+        parts = torch.split(self.bank, max(1, _PAIRS // len(self.bank)))
+        return torch.cat([self._nearness(part).topk(count, dim=1).indices for part in parts])
+
+
+def _far(grid: tuple[int, int], places: Tensor, reach: int) -> Tensor:
+    """1 where a place of the grid is farther than ``reach`` from that of a row of the bank, ``(R, M)``."""
+    every = torch.arange(grid[0] * grid[1])
+    down = (every[:, None] // grid[1] - places // grid[1]).abs()
+    across = (every[:, None] % grid[1] - places % grid[1]).abs()
+    return (torch.maximum(down, across) > reach).float()

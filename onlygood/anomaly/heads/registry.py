@@ -31,11 +31,23 @@ _OWN = {
     "logprob": HeadEntry(f"{_HERE}.logprob:LogProbability", "Hendrycks et al. 2019, arXiv:1906.12340"),
     "probability": HeadEntry(f"{_HERE}.logprob:Probability", "GEOM, Golan & El-Yaniv 2018, arXiv:1805.10917"),
     "dirichlet": HeadEntry(f"{_HERE}.dirichlet:Dirichlet", "GEOM, Golan & El-Yaniv 2018, arXiv:1805.10917"),
+    "dense": HeadEntry(f"{_HERE}.dense:DenseProbability", "NSA, Schlüter et al. 2022, arXiv:2109.15222"),
+    "reconstruction": HeadEntry(
+        f"{_HERE}.dense:ReconstructionError", "Bergmann et al. 2019, arXiv:1807.02011"
+    ),
+    "centre": HeadEntry(f"{_HERE}.center:CenterDistance", "Deep SVDD, Ruff et al. 2018"),
     "gaussian": HeadEntry(
         f"{_HERE}.gaussian:Gaussian", "Ledoit & Wolf 2004; Rippel et al. 2021, arXiv:2005.14140"
     ),
+    "padim": HeadEntry(f"{_HERE}.padim:PaDiM", "PaDiM, Defard et al. 2021, arXiv:2011.08785"),
+    "ssd": HeadEntry(f"{_HERE}.ssd:ClusterGaussians", "SSD, Sehwag et al. 2021, arXiv:2103.12051"),
     "knn": HeadEntry(f"{_HERE}.knn:NearestNeighbors", "PatchCore, Roth et al. 2022, arXiv:2106.08265"),
-    "centre": HeadEntry(f"{_HERE}.center:CenterDistance", "Deep SVDD, Ruff et al. 2018"),
+    "kde": HeadEntry(f"{_HERE}.kernels:KernelDensity", "DROC, Sohn et al. 2021, arXiv:2011.02578"),
+    "ocsvm": HeadEntry(
+        f"{_HERE}.kernels:OneClassSVM", "Schölkopf et al. 2001; DROC, Sohn et al. 2021, arXiv:2011.02578"
+    ),
+    "csi": HeadEntry(f"{_HERE}.csi:CSI", "CSI, Tack et al. 2020, arXiv:2007.08176"),
+    "goad": HeadEntry(f"{_HERE}.goad:GOAD", "GOAD, Bergman & Hoshen 2020, arXiv:2005.02359"),
 }
 
 HEADS: Registry[HeadEntry] = Registry("onlygood.heads", "head", _OWN)
@@ -100,6 +112,10 @@ def _check_needs(name: str, head: "Head", task: "Task") -> None:
         "restored": (not task.restores, "a reconstruction, such as denoising"),
         "dense": (not task.locates, "a map of defects, such as defects or nsa"),
     }
+    if task.test_views.count < head.least_views:
+        raise OnlygoodError(
+            f"the head {name!r} needs a pretext task with several test views, such as goad or rotation"
+        )
     for kind in sorted(head.reads & lacks.keys()):
         lacking, what = lacks[kind]
         if lacking:

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.center import CenterDistance
+from onlygood.anomaly.heads.coreset import CANDIDATES, greedy_coreset
 from onlygood.anomaly.heads.ensemble import Ensemble
 from onlygood.anomaly.heads.gaussian import Gaussian
-from onlygood.anomaly.heads.knn import CANDIDATES, NearestNeighbors, NeighborsConfig, greedy_coreset
+from onlygood.anomaly.heads.knn import NearestNeighbors, NeighborsConfig
 from onlygood.anomaly.heads.logprob import LogProbability
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.heads.registry import HeadConfig, create_head
@@ -70,7 +71,8 @@ def test_logprob_keeps_telling_apart_where_the_classifier_is_sure() -> None:
 def test_logprob_needs_a_classifier() -> None:
     with pytest.raises(OnlygoodError, match="needs logits, and the outputs hold none"):
         LogProbability(4)(outputs(noise(2, 3)))
-    task = SimpleNamespace(view_classifier=None, restores=False, locates=False)
+    views = SimpleNamespace(count=1)
+    task = SimpleNamespace(view_classifier=None, restores=False, locates=False, test_views=views)
     with pytest.raises(OnlygoodError, match="'logprob' needs a pretext task with a classifier"):
         create_head(HeadConfig(names=["logprob"]), 4, task)  # type: ignore[arg-type]
 
