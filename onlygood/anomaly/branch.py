@@ -10,7 +10,7 @@ from onlygood.anomaly.heads.outputs import Kind, Outputs
 from onlygood.anomaly.heads.registry import create_head
 from onlygood.anomaly.layers import Layers
 from onlygood.anomaly.recipe import BranchConfig, FeaturesConfig
-from onlygood.anomaly.regions import Tiles, create_regions
+from onlygood.anomaly.regions import Cells, Tiles, create_regions
 from onlygood.pretrain.tasks.base import Task
 from onlygood.runtime.errors import OnlygoodError
 
@@ -42,6 +42,10 @@ class Branch(nn.Module):
         self.views = task.test_views
         if not (self.head.all_views or "logits" in self.head.reads):
             self.views = self.views.first()
+        if isinstance(self.regions, Cells) and not self.views.keep_places:
+            raise OnlygoodError(
+                "cells cannot follow views that shift or enlarge the image: use tiles or whole"
+            )
         self.top = min(config.pool.top, self.regions.count)
         self.footing = Footing()
 

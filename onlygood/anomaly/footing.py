@@ -36,11 +36,12 @@ class Footing(nn.Module):
         x = scores.double()
         middle, far = torch.quantile(x, x.new_tensor([0.5, 0.99]))
         self.center.copy_(middle)
-        self.spread.copy_((far - middle).clamp(min=1e-12))
+        spread = (far - middle).clamp(min=max(1e-6 * float(x.abs().max()), 1e-12))
+        self.spread.copy_(spread)
         shares = x.new_tensor(_SHARES)
         knots = torch.quantile(x, shares)
-        # Equal scores would make a step; the least distance of knots is small against the spread.
-        knots = knots + torch.arange(len(knots), device=x.device) * 1e-3 * self.spread.double()
+        # Equal scores would make a step of infinite slope.
+        knots = knots + torch.arange(len(knots), device=x.device) * 1e-6 * spread
         slopes = (-torch.log(1 - shares)).diff() / knots.diff()
         tail = _SHARES.index(0.9)
         slope = torch.log((1 - shares[tail]) / (1 - shares[-1])) / (knots[-1] - knots[tail])

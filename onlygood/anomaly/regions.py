@@ -126,15 +126,7 @@ class Cells(_Grid):
             )
 
     def encode(self, x: Tensor, layers: Layers, views: FixedViews) -> Tensor:
-        """Features ``(N, R, K, D)``; the map of a view is put back, so that regions keep their places.
-
-        Raises:
-            OnlygoodError: a view moves places, which cells cannot follow.
-        """
-        if not views.keep_places:
-            raise OnlygoodError(
-                "cells cannot follow views that shift or enlarge the image: use tiles or whole"
-            )
+        """Features ``(N, R, K, D)``; the map of a view is put back, so that regions keep their places."""
         window, step = self.size // layers.stride, self.stride // layers.stride
         found: dict[int, Tensor] = {}
         for which, batch in _batches(x, views):

@@ -165,12 +165,6 @@ def test_dense_maps_are_cut_as_their_pixels_are() -> None:
         )
 
 
-def test_cells_refuse_views_that_move_places() -> None:
-    views = FixedViews([FixedView(), FixedView(right=2)])
-    with pytest.raises(OnlygoodError, match="cells cannot follow views that shift"):
-        create(16, 24, kind="cells", size=8, stride=4).encode(noise(1, 3, 16, 24), last(patches(4)), views)
-
-
 # --- what does not fit --------------------------------------------------------
 
 
