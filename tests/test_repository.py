@@ -157,6 +157,7 @@ PAGES = [
     "CONTRIBUTING.md",
     "docs/model-file.md",
     "docs/encoders.md",
+    "docs/recipes.md",
     "docs/robustness.md",
 ]
 

@@ -11,7 +11,7 @@ python=${PYTHON:-python}
 
 archive() { if [ -d "$data/$1" ]; then printf '%s' "$data/$1"; else printf '%s' "$data/$1.zip"; fi; }
 
-for recipe in ${RECIPES:-surfaces deep-svdd}; do
+for recipe in ${RECIPES:-surfaces deep-svdd-tiles}; do
   for seed in ${SEEDS:-0 1 2}; do
     printf '%s\0%s\0%s\0%s\0%s\0' "$(archive magnetic_tile)" magnetic-tile random "$recipe" "$seed"
     printf '%s\0%s\0%s\0%s\0%s\0' "$(archive magnetic_tile)" magnetic-tile grouped "$recipe" "$seed"

@@ -95,8 +95,18 @@ class CalibrationConfig(Strict):
     max_false_alarms: float | None = Field(default=None, gt=SMALLEST_RATE, lt=1)
 
 
+class PassesConfig(Strict):
+    """How often each image of a batch goes through the encoder in a step, and the side of it then, in px."""
+
+    per_image: int = Field(ge=0)
+    side: int = Field(ge=8)
+
+
 class Recipe(Strict):
     """From a folder of good images to a calibrated detector.
+
+    A recipe after a paper names it and says in what it ``differs``. ``passes`` says what a step costs;
+    nothing but the list of recipes reads these three.
 
     ``regions``, ``features``, ``head`` and ``pool`` are the only branch of the detector, unless ``branches``
     names others. ``join`` says how the scores of several become one: see `Footing`.
@@ -104,6 +114,9 @@ class Recipe(Strict):
 
     name: str = "custom"
     description: str = ""
+    paper: str = ""
+    differs: str = ""
+    passes: PassesConfig | None = None
     input: InputConfig = Field(default_factory=InputConfig)
     encoder: str = "small"
     encoder_weights: str | None = None  # a file to start from; "download": what timm has for its model
@@ -122,6 +135,12 @@ class Recipe(Strict):
         alone = BranchConfig(regions=self.regions, features=self.features, head=self.head, pool=self.pool)
         return self.branches or [alone]
 
+    def cost(self) -> int | None:
+        """How many images go through the encoder while it is trained; None where nobody has said."""
+        if self.passes is None or self.training.steps is None:
+            return None
+        return self.training.steps * self.training.batch_size * self.passes.per_image
+
     def grid(self) -> tuple[int, int]:
         """A side of the input must be the first plus a multiple of the second, to suit all branches."""
         grids = [(branch.shrink, *branch.regions.grid) for branch in self.all_branches()]
@@ -135,7 +154,7 @@ class Recipe(Strict):
 
 @dataclass(frozen=True)
 class RecipeEntry(Entry):
-    """Where a recipe is, as ``package:file``; the file is a resource of the package."""
+    """Where a recipe is, as ``package:file``; the file is a resource in the package or a folder of it."""
 
     def text(self) -> str:
         """The file's content."""
@@ -143,13 +162,14 @@ class RecipeEntry(Entry):
         return (resources.files(package) / file).read_text(encoding="utf-8")
 
 
-_OWN = {
-    file.name.removesuffix(".yaml"): RecipeEntry(f"onlygood.configs:{file.name}")
-    for file in sorted(resources.files("onlygood.configs").iterdir(), key=lambda file: file.name)
-    if file.name.endswith(".yaml")
-}
+def _recipes(folder: str = "") -> dict[str, RecipeEntry]:
+    """The recipes in a folder of `onlygood.configs`, by name."""
+    files = [file.name for file in (resources.files("onlygood.configs") / folder).iterdir()]
+    names = sorted(file.removesuffix(".yaml") for file in files if file.endswith(".yaml"))
+    return {name: RecipeEntry(f"onlygood.configs:{folder}{name}.yaml") for name in names}
 
-RECIPES: Registry[RecipeEntry] = Registry("onlygood.recipes", "recipe", _OWN)
+
+RECIPES: Registry[RecipeEntry] = Registry("onlygood.recipes", "recipe", _recipes() | _recipes("papers/"))
 
 
 def load_recipe(name_or_file: str, overrides: dict[str, Any] | None = None) -> Recipe:

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "probe": (probes.ProbeOptions, "probe"),
     "compare": (probes.CompareOptions, "compare"),
     "tasks": (training.TasksOptions, "tasks"),
+    "recipes": (training.RecipesOptions, "recipes"),
     "demo": (demo.DemoOptions, "demo"),
 }
 

@@ -1,5 +1,6 @@
 """Recipes: what ships is valid, what is mistyped is named with what was meant."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from subprocess import run
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +47,36 @@ def test_every_shipped_recipe_can_be_built(name: str) -> None:
     create_detector(recipe, task, first + step, first)
     assert "logprob" not in recipe.head.names or task.view_classifier is not None
     assert Recipe.parse(recipe.model_dump(mode="json"), "again") == recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_images_that_go_through_the_encoder_are_as_many_and_as_large_as_it_says(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.passes is not None
+    if not recipe.passes.per_image:
+        assert recipe.training.steps == 0
+        return
+    task = build_task(recipe, 3, 100)
+    side, seen = recipe.input.side, list[tuple[int, ...]]()
+    task.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    images = torch.randint(0, 256, (4, 3, side, side), dtype=torch.uint8)
+    task.loss(images, torch.arange(4), torch.Generator().manual_seed(0))
+    assert sum(shape[0] for shape in seen) == 4 * recipe.passes.per_image
+    assert {shape[2:] for shape in seen} == {(recipe.passes.side,) * 2}
+
+
+@pytest.mark.parametrize("name", [name for name, entry in RECIPES.items() if ":papers/" in entry.where])
+def test_what_follows_a_paper_says_so(name: str) -> None:
+    recipe = load_recipe(name)
+    assert re.search(r"arXiv:\d{4}\.\d{5}|\(ICML\)", recipe.paper)
+    assert recipe.differs
+
+
+def test_cost_is_steps_times_batch_times_passes() -> None:
+    values = {"training": {"steps": 3, "batch_size": 5}, "passes": {"per_image": 4, "side": 32}}
+    assert Recipe.parse(values, "test").cost() == 60
+    assert Recipe.parse(values | {"training": {"minutes": 1}}, "test").cost() is None
+    assert Recipe.parse({}, "test").cost() is None
 
 
 def test_no_torch_is_needed_to_read_one() -> None:

@@ -71,6 +71,12 @@ def test_listing_the_tasks_imports_none_of_them() -> None:
     assert not modules & (HEAVY | {"rich"})
 
 
+def test_listing_the_recipes_imports_no_torch() -> None:
+    code, modules = modules_after("recipes")
+    assert code == 0
+    assert not modules & {"torch", "torchvision", "sklearn"}
+
+
 def test_nothing_is_written_at_home(tiny: Path, gray: Gray, tmp_path: Path) -> None:
     """onnxruntime's wheels ship telemetry on, and write a device id unless it is off before the import."""
     home = tmp_path / "home"

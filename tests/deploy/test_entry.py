@@ -38,6 +38,7 @@ WRITING = [  # on stdout, by good images: exit code 0
     "info tiny.onnx",
     "verify tiny.onnx",
     "tasks",
+    "recipes",
     "evaluate tiny.onnx set",
     "--help",
     "--version",

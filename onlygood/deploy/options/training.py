@@ -79,3 +79,14 @@ class TasksOptions(Options):
     """List the pretext tasks, with their papers and what each is good for."""
 
     json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipesOptions(Options):
+    """List the recipes, first ours, then those of papers; or print one, to be changed and given to `fit`."""
+
+    name: Annotated[
+        str | None,
+        Argument(metavar="[RECIPE]", help="Print this one as YAML, with all defaults; a name or a file."),
+    ] = None
+    json: Json = False
