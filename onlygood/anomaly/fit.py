@@ -150,14 +150,22 @@ def fit_head(
 
 def judge(recipe: Recipe, store: ImageStore, parts: Parts, device: torch.device) -> Judged:
     """The training images as one sees them who has learned nothing of them: see `cross_fitted`."""
-    # A Gaussian over the regions of the first branch, of the features of an untrained encoder, or of one that
-    # keeps weights of others.
-    head = HeadConfig(names=["gaussian"])
-    first = recipe.all_branches()[0].model_copy(update={"head": head, "features": FeaturesConfig()})
-    weights = recipe.encoder_weights if recipe.training.steps == 0 else None
-    plain = recipe.model_copy(update={"encoder_weights": weights, "branches": [first]})
+    plain = unlearned(recipe)
     untrained = build_task(plain, store.spec.channels, len(store)).to(device)
     detector = create_detector(plain, untrained, store.spec.height, store.spec.width)
     ((ids, outputs),) = gather(detector, store, parts.train, whole=True)
     (branch,) = detector.cpu().every_branch()
     return cross_fitted(branch, outputs, ids, [parts.name_of[i] for i in ids])
+
+
+def unlearned(recipe: Recipe) -> Recipe:
+    """A Gaussian over the regions of the first branch, of features of an untrained encoder.
+
+    Or of those of one that keeps weights of others.
+    """
+    first = recipe.all_branches()[0]
+    features = FeaturesConfig(stages=first.features.stages)  # regions may fit the maps of these alone
+    head = HeadConfig(names=["gaussian"])
+    first = first.model_copy(update={"head": head, "features": features})
+    weights = recipe.encoder_weights if recipe.training.steps == 0 else None
+    return recipe.model_copy(update={"encoder_weights": weights, "branches": [first]})

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlygood.anomaly.detector import create_detector
-from onlygood.anomaly.fit import build_task
+from onlygood.anomaly.fit import build_task, unlearned
 from onlygood.anomaly.recipe import RECIPES, Recipe, load_recipe
 from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.runtime.errors import OnlygoodError
@@ -45,6 +45,7 @@ def test_every_shipped_recipe_can_be_built(name: str) -> None:
     task = build_task(recipe, 3, 100)
     first, step = recipe.grid()
     create_detector(recipe, task, first + step, first)
+    create_detector(unlearned(recipe), task, first + step, first)
     assert "logprob" not in recipe.head.names or task.view_classifier is not None
     assert Recipe.parse(recipe.model_dump(mode="json"), "again") == recipe
 
