@@ -56,12 +56,21 @@ METHODS = {
     "rotnet": Method("rotation", ("logprob", *FEATURES), passes=4),
     "droc-rotation": Method(
         "rotation",
-        ("kde", "gaussian", "knn", "logprob"),
+        (*FEATURES, "logprob"),
         passes=4,
-        options={"layers": 2, "views": CROP_AND_COLOR},
+        options={"layers": 7, "own_views": True, "views": CROP_AND_COLOR},
     ),
-    "geom": Method("geometric", ("logprob", *FEATURES), passes=8),
-    "simclr": Method("simclr", FEATURES, passes=2),
+    "geom": Method("geometric", ("logprob", *FEATURES), passes=8, training=SGD | {"batch_size": 32}),
+    "multi-head-rotation": Method(
+        "multi-head-rotation", ("logprob", *FEATURES), passes=8, training=SGD | {"batch_size": 32}
+    ),
+    "goad": Method("goad", FEATURES, passes=8, training=SGD | {"batch_size": 32}),
+    "simclr": Method("simclr", FEATURES, passes=2, training=SGD | {"batch_size": 128}),
+    "droc-contrastive": Method(
+        "contrastive-da", FEATURES, passes=2, options={"turns": False}, training=SGD | {"batch_size": 128}
+    ),
+    "droc-contrastive-da": Method("contrastive-da", FEATURES, passes=8, training=SGD | {"batch_size": 32}),
+    "csi": Method("csi", (*FEATURES, "logprob"), passes=8, training=SGD | {"batch_size": 32}),
 }
 
 # Mean one-class AUROC over ten classes, in percent, by the head that the paper takes.
@@ -69,13 +78,23 @@ PAPERS: dict[str, dict[str, tuple[float, str]]] = {
     "cifar10": {
         "deep-svdd": (64.8, "Ruff et al. 2018"),
         "deep-svdd-soft": (63.3, "Ruff et al. 2018"),
-        "rotnet": (86.8, "DROC's RotNet, classifier"),
+        "rotnet": (86.8, "DROC's table, classifier"),
+        "droc-rotation": (91.3, "DROC, KDE"),
         "geom": (86.0, "Golan & El-Yaniv 2018"),
-        "simclr": (87.9, "Tack et al. 2020"),
+        "multi-head-rotation": (90.1, "Hendrycks et al. 2019"),
+        "goad": (88.2, "Bergman & Hoshen 2020"),
+        "simclr": (87.9, "CSI's table"),
+        "droc-contrastive": (89.0, "DROC, OC-SVM"),
+        "droc-contrastive-da": (92.5, "DROC, OC-SVM"),
+        "csi": (94.3, "Tack et al. 2020"),
     },
     "fashion-mnist": {
-        "untrained": (89.8, "Sohn et al. 2021, OC-SVM"),
-        "rotnet": (87.4, "DROC's RotNet, classifier"),
+        "untrained": (89.4, "DROC's table, KDE"),
+        "rotnet": (87.4, "DROC's table, classifier"),
+        "droc-rotation": (95.8, "DROC, KDE"),
         "geom": (93.5, "Golan & El-Yaniv 2018"),
+        "goad": (94.1, "Bergman & Hoshen 2020"),
+        "droc-contrastive": (93.9, "DROC, OC-SVM"),
+        "droc-contrastive-da": (94.8, "DROC, OC-SVM"),
     },
 }
