@@ -129,7 +129,7 @@ def finish(run: Run) -> None:
     task, training = trained(run)
     started = time.process_time()
     test_good = run.data.test_labels == run.data.names.index(run.good)
-    found = areas(task, run.method, run.store.images, run.data.test, test_good)
+    found = areas(task, run.method.heads, run.store.images, run.data.test, test_good)
     result = {
         "dataset": run.dataset,
         "method": run.name,
