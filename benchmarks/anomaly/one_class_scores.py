@@ -14,7 +14,7 @@ from onlygood.anomaly.recipe import BranchConfig
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.views.views import to_float
 
-BATCH = 4000  # views
+BATCH = 256  # views: larger ones make the kernel hand out new memory all the time
 # All good images are kept, as in the papers; CSI reads embeddings.
 ALL = 6000
 BRANCHES: dict[str, dict[str, Any]] = {
@@ -66,5 +66,5 @@ def _outputs(branch: Branch, task: Task, images: NDArray[np.uint8]) -> Outputs:
 
 @torch.no_grad()
 def _scores(head: Head, outputs: Outputs) -> NDArray[np.float64]:
-    parts = torch.arange(len(outputs)).split(500)
+    parts = torch.arange(len(outputs)).split(BATCH)
     return torch.cat([head(outputs.take(part)) for part in parts]).squeeze(1).double().numpy()

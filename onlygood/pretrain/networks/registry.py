@@ -28,8 +28,8 @@ _HERE = "onlygood.pretrain.networks"
 
 _OWN = {
     "small": EncoderEntry(f"{_HERE}.encoders:small", "CPUs; tiles of 32 to 96 px"),
-    "small-32": EncoderEntry(f"{_HERE}.encoders:small_32", "CPUs; images of about 32 px"),
     "lenet": EncoderEntry(f"{_HERE}.encoders:lenet", "Deep SVDD"),
+    "small-32": EncoderEntry(f"{_HERE}.encoders:small_32", "CPUs; images of about 32 px"),
     "resnet18-32": EncoderEntry(f"{_HERE}.encoders:resnet18_small_stem", "32 to 64 px"),
     "resnet18": EncoderEntry(f"{_HERE}.encoders:resnet18", "96 px and more"),
     "wide-resnet50": EncoderEntry(f"{_HERE}.encoders:wide_resnet50", "PatchCore and PaDiM, with weights"),
