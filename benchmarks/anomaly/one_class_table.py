@@ -86,7 +86,7 @@ def head_table(rows: dict[Row, Runs]) -> str:
 
 
 def plot(dataset: str, rows: dict[Row, Runs], path: Path) -> None:
-    """Each class a dot, their mean a bar, the paper's mean a cross."""
+    """Each class a dot, the mean of a seed a bar, the paper's mean a cross."""
     import matplotlib as mpl  # noqa: PLC0415
 
     mpl.use("Agg")
@@ -105,7 +105,7 @@ def plot(dataset: str, rows: dict[Row, Runs], path: Path) -> None:
     labels = [f"{name}, {METHODS[name].heads[0]}, {views / 1000:,.0f}k" for name, views in rows]
     ax.set_yticks(range(len(rows)), labels)
     ax.invert_yaxis()
-    ax.set(xlabel="one-class AUROC, %: classes, their mean |, the paper's mean ×", title=dataset)
+    ax.set(xlabel="one-class AUROC, %: classes, the mean of a seed |, the paper's mean ×", title=dataset)
     ax.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
