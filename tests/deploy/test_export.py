@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tiny import seeded
 from torch import Tensor, nn
 
 from onlygood.anomaly.detector import Detector
@@ -24,7 +25,6 @@ from onlygood.pretrain.tasks.registry import create_task
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.frames import measure, ranges
 from onlygood.runtime.model.onnxscan import ALLOWED_OPS
-from tests.tiny import seeded
 
 SPEC = InputSpec(height=48, width=64, channels=1)
 

@@ -49,8 +49,10 @@ class ExemplarTripletTask(Task):
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
         """The triplet loss of ``B · crops`` views; those of one image are one class."""
         crops = self.config.crops
-        views = torch.cat([random_view(images, "fixed", self.config.views, rng) for _ in range(crops)])
-        features = self.encoder(as_image(views) if self.standardize == "image" else views)
+        each = self.standardize == "image"
+        drawn = "fixed" if each else self.standardize
+        views = torch.cat([random_view(images, drawn, self.config.views, rng) for _ in range(crops)])
+        features = self.encoder(as_image(views) if each else views)
         z = self.projector(features)
         loss = semi_hard_triplet(z, ids.repeat(crops), self.config.margin)
         return TaskOutput(loss, {"embedding_spread": spread(z)}, features.detach())

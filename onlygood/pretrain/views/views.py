@@ -88,13 +88,17 @@ def _absolute(x: Tensor, standardize: Standardize) -> Tensor:
 
 
 def black_white(images: Tensor, standardize: Standardize) -> tuple[Tensor, Tensor]:
-    """What ``to_float`` makes of black and of white pixels of each image, ``(B, 1, 1, 1)`` both."""
-    whole = images.to(torch.float32, copy=True)
-    mean = _mean(whole)
-    if standardize == "fixed":
-        return torch.full_like(mean, -2.0), torch.full_like(mean, 2.0)
-    deviation = _deviation(whole.sub_(mean))
-    return -mean / deviation, (255 - mean) / deviation
+    """What ``to_float`` makes of black and of white pixels of each image, ``(B, 1, 1, 1)`` both.
+
+    Under "imagenet", where these differ from color to color, ``(B, 3, 1, 1)``.
+    """
+    if standardize == "image":
+        whole = images.to(torch.float32, copy=True)
+        mean = _mean(whole)
+        deviation = _deviation(whole.sub_(mean))
+        return -mean / deviation, (255 - mean) / deviation
+    flat = torch.ones(len(images), 1, 1, 1, device=images.device)
+    return _absolute(0 * flat, standardize), _absolute(255 * flat, standardize)
 
 
 def as_image(x: Tensor) -> Tensor:

@@ -191,3 +191,17 @@ def test_exposure_does_not_solve_it(standardize: Standardize) -> None:
     options = {**MILD, "views": {"scale": (0.6, 1.0)}}
     loss = settle(make(standardize, **options), pictures, 17, last=1 / 4, lr=0.1)
     assert (loss > CHANCE - 0.04) if standardize == "image" else (loss < 0.25)
+
+
+def test_gray_images_reach_the_encoder_as_weights_of_imagenet_expect_them() -> None:
+    seen: list[Tensor] = []
+
+    class Watching(ExemplarTripletTask):
+        def __init__(self) -> None:
+            super().__init__(create_encoder("small", 3), ExemplarTripletConfig(crops=2), "imagenet")
+            self.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+
+    images = torch.full((4, 1, 24, 24), 124, dtype=torch.uint8)
+    with seeded():
+        Watching().loss(images, torch.arange(4), generator())
+    assert seen[0].shape[1] == 3

@@ -12,6 +12,7 @@ from onlygood.pretrain.views.geometry import rotations
 from onlygood.pretrain.views.views import (
     Standardize,
     Views,
+    black_white,
     channels_seen,
     random_blur,
     random_crop,
@@ -374,3 +375,14 @@ def test_gray_images_have_three_channels_under_imagenet_s_standard() -> None:
             one, other = (random_view(x, "imagenet", views, generator()) for x in (gray, color))
         torch.testing.assert_close(one, other)
     assert [channels_seen(1, way) for way in ("image", "unit", "imagenet", None)] == [1, 1, 3, 1]
+
+
+@pytest.mark.parametrize("standardize", ["image", "fixed", "unit", "plain", "imagenet"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_black_and_white_are_what_such_pixels_become(standardize: Standardize, channels: int) -> None:
+    images = torch.randint(0, 256, (3, channels, 6, 5), dtype=torch.uint8, generator=generator(0))
+    images[:, :, 0, 0], images[:, :, 0, 1] = 0, 255
+    black, white = black_white(images, standardize)
+    x = to_float(images, standardize)
+    torch.testing.assert_close(x[:, :, :1, :1], black.expand(-1, x.shape[1], 1, 1))
+    torch.testing.assert_close(x[:, :, :1, 1:2], white.expand(-1, x.shape[1], 1, 1))
