@@ -42,6 +42,8 @@ class NearestNeighbors(Head):
     Config = NeighborsConfig
     config: NeighborsConfig
     bank: Tensor
+    half_squares: Tensor
+    middle: Tensor
     friends: Tensor
     far: Tensor | None
 
@@ -49,11 +51,15 @@ class NearestNeighbors(Head):
         super().__init__(dim, config)
         self.places = self.config.reach is not None
         self.register_buffer("bank", torch.zeros(self.config.size, dim))
+        self.register_buffer("half_squares", torch.zeros(self.config.size))
+        self.register_buffer("middle", torch.zeros(dim))
         self.register_buffer("friends", torch.zeros(self.config.size, self.config.reweight, dtype=torch.long))
         self.register_buffer("far", None)
 
     def fit(self, outputs: Outputs) -> Self:
         """Choose the coreset; if there are fewer regions, all are kept."""
+        if self.config.metric == "euclidean":
+            self.middle = outputs.rows().mean(dim=0)
         x = self._ready(outputs.rows())
         places = torch.arange(outputs.grid[0] * outputs.grid[1]).repeat(len(outputs))
         ids = torch.arange(len(x))
@@ -62,6 +68,7 @@ class NearestNeighbors(Head):
         if len(ids) > self.config.size:
             ids = ids[greedy_coreset(x[ids], self.config.size)]
         self.bank = x[ids]
+        self.half_squares = 0.5 * self.bank.double().square().sum(dim=1).float()
         if self.config.reweight:
             self.friends = self._friends(min(self.config.reweight, len(self.bank)))
         if self.config.reach is not None:
@@ -84,11 +91,11 @@ class NearestNeighbors(Head):
         return score * (1 - share)
 
     def _ready(self, x: Tensor) -> Tensor:
-        return functional.normalize(x, dim=-1) if self.config.metric == "cosine" else x
+        return functional.normalize(x, dim=-1) if self.config.metric == "cosine" else x - self.middle
 
     def _nearness(self, x: Tensor) -> Tensor:
-        """Larger for nearer rows of the bank, ``(…, M)``."""
-        return x @ self.bank.T - 0.5 * self.bank.square().sum(dim=1)
+        """Larger for nearer rows of the bank, ``(…, M)``; of centered rows, or large numbers would cancel."""
+        return x @ self.bank.T - self.half_squares
 
     def _distances(self, x: Tensor, ids: Tensor) -> Tensor:
         """Distances ``(N, R, k)`` of ``x`` ``(N, R, D)`` to rows ``(N, R, k)`` of the bank.

@@ -211,6 +211,13 @@ def test_euclidean_neighbors_by_hand() -> None:
     assert head(rows(torch.tensor([[0.0, 4]]))).item() == pytest.approx(3.5)
 
 
+def test_neighbors_far_from_zero_are_found_exactly() -> None:
+    good, new = (3000 + noise(count, 64, seed=count) for count in (400, 50))
+    head = NearestNeighbors(64, NeighborsConfig(metric="euclidean")).fit(rows(good))
+    expected = torch.cdist(new.double(), good.double()).amin(dim=1)
+    torch.testing.assert_close(head(rows(new))[:, 0].double(), expected, rtol=1e-4, atol=0)
+
+
 def test_patchcores_weight_by_hand() -> None:
     """On a line, bank 0, 1, 5: of 0 the two nearest are 0 and 1. At -1 d = 1 and weight 1 - e / (e + e²)."""
     good = torch.tensor([[0.0], [1.0], [5.0]])
