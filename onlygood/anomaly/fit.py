@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,10 @@ from onlygood.pretrain.tasks.registry import TASKS, create_task
 from onlygood.pretrain.training.checkpoint import FILE_NAME, check_unused
 from onlygood.pretrain.training.trainer import TrainResult, train
 from onlygood.runtime.images.notes import counted
+
+NOTHING_LEARNED = (
+    "the encoder is random: nothing was trained, and no weights were given (--encoder-weights FILE)"
+)
 
 Say = Callable[[str], None]
 
@@ -88,6 +92,8 @@ def fit(
     config = recipe.training.fitted_to(len(parts.train), say=say)
     recipe = recipe.model_copy(update={"training": config})
     training = train(task, store, config, work, ids=parts.train, resume=resume, progress=progress)
+    if config.steps == 0 and recipe.encoder_weights is None:
+        training = replace(training, warnings=[*training.warnings, NOTHING_LEARNED])
     judged = judge(recipe, store, parts, next(task.parameters()).device)
     detector = fit_head(recipe, task, store, parts.train, progress=progress)
     root = good.root if good.root.is_dir() else good.root.parent

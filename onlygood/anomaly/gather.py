@@ -95,7 +95,9 @@ def _plan(branch: Branch, outputs: Outputs, ids: Ids, budget: int, *, whole: boo
     regions = branch.regions.count
     size = sum(value.nbytes for value in outputs.tensors().values())
     most = max(1, min(_REGIONS, budget * regions // max(1, size)))
-    if whole or branch.head.places:
+    if branch.head.places:  # each place learns from as many regions as there are images
+        return _Kept(np.sort(spread(ids, max(1, budget // max(1, size)))), regions, outputs.grid)
+    if whole:
         return _Kept(np.sort(spread(ids, max(1, most // regions))), regions, outputs.grid)
     images = np.sort(spread(ids, min(most, max(_IMAGES, most // regions))))
     return _Kept(images, min(regions, max(1, most // len(images))), outputs.grid)

@@ -70,7 +70,7 @@ def run(options: FitOptions) -> int:
         f"{result.data_wait:.0%} waiting for data; {result.precision}, {result.precision_reason}"
     )
     for warning in result.warnings:
-        say(f"warning: {warning}")
+        typer.echo(f"warning: {warning}", err=True)  # also where the rest is quiet
     metadata = export(fitted, output)
     for path, reason in odd_frames(fitted, metadata.frames):
         say(f"look at {path}: {reason}; the model calls such a frame unusable")

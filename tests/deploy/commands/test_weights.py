@@ -98,3 +98,14 @@ def test_what_is_refused(
     result = call("pretrain", "frozen", gray, "-o", gray.parent / "e.safetensors", *begin, *options)
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())
+
+
+def test_a_random_encoder_is_not_silent(gray: Path, tmp_path: Path, call: Callable[..., Result]) -> None:
+    """Neither trained nor given: said where all else is quiet, and kept in the model."""
+    recipe, model = tmp_path / "own.yaml", tmp_path / "m.onnx"
+    recipe.write_text(RECIPE)
+    result = call("fit", gray, "-o", model, "--recipe", recipe, "--max-false-alarms", "0.1", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert "warning: the encoder is random" in result.stderr
+    (kept,) = load_model(model).metadata.provenance["training"]["warnings"]
+    assert "--encoder-weights" in kept
