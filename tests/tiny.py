@@ -19,6 +19,7 @@ from onlygood.pretrain.tasks.registry import TASKS, Takes, create_task
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows
 from onlygood.pretrain.training.trainer import TrainResult, train
+from onlygood.pretrain.views.fixed import FixedViews
 
 SIDE = 24
 BATCH = 32
@@ -113,6 +114,14 @@ def make(name: str, *, seed: int = 0, **options: Any) -> Task:
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def all_views(views: FixedViews, x: Tensor) -> list[Tensor]:
+    """All views, in their order."""
+    found = {}
+    for which in views.groups(x.shape[2], x.shape[3]):
+        found |= zip(which, views(x, which).unbind(1), strict=True)
+    return [found[number] for number in range(views.count)]
 
 
 class Mean(nn.Module):

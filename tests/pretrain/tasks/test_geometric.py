@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import descend
+from tiny import all_views, descend
 from torch import Tensor
 from torch.nn import functional
 
@@ -44,7 +44,7 @@ def test_test_views_are_the_classes_in_their_order() -> None:
     config = GeometricConfig.parse({"shift": 3}, "test")
     task = GeometricTask(create_encoder("small", 1), config)
     x = torch.randn(2, 1, 9, 9, generator=torch.Generator().manual_seed(0))
-    views = task.test_views(x)
+    views = all_views(task.test_views, x)
     assert len(views) == task.test_views.count == task.classes == 72
     for view, row in zip(views, task.transforms, strict=True):
         assert torch.equal(view, transform(x, row.expand(2, -1)))

@@ -2,19 +2,12 @@
 
 import pytest
 import torch
+from tiny import all_views
 from torch import Tensor
 from torch.nn import functional
 
 from onlygood.pretrain.views.fixed import FixedView, FixedViews, geometric_views, turned_views
 from onlygood.pretrain.views.geometry import geometric_transforms, rotations, transform
-
-
-def see(views: FixedViews, x: Tensor) -> list[Tensor]:
-    """All views, in their order."""
-    found = {}
-    for which in views.groups(x.shape[2], x.shape[3]):
-        found |= zip(which, views(x, which).unbind(1), strict=True)
-    return [found[number] for number in range(views.count)]
 
 
 def noise(*shape: int) -> Tensor:
@@ -25,19 +18,19 @@ def test_all_72_are_those_that_geom_trains_with() -> None:
     x, settings = noise(2, 3, 12, 12), {"flips": True, "shift": 3, "turns": True}
     views, table = geometric_views(**settings), geometric_transforms(**settings)  # type: ignore[arg-type]
     assert views.count == 72
-    for row, seen in zip(table, see(views, x), strict=True):
+    for row, seen in zip(table, all_views(views, x), strict=True):
         assert torch.equal(seen, transform(x, row.expand(2, 4)))
 
 
 def test_turns_are_those_of_rotation() -> None:
     x = noise(2, 3, 8, 8)
-    assert torch.equal(torch.stack(see(turned_views(), x)), rotations(x))
+    assert torch.equal(torch.stack(all_views(turned_views(), x)), rotations(x))
 
 
 def test_shift_by_hand() -> None:
     row = torch.arange(5.0).view(1, 1, 1, 5)
     views = FixedViews([FixedView(right=2), FixedView(right=-1), FixedView(flip=True, right=2)])
-    seen = see(views, row)
+    seen = all_views(views, row)
     assert [view.flatten().tolist() for view in seen] == [
         [2, 1, 0, 1, 2],
         [1, 2, 3, 4, 3],
@@ -48,14 +41,16 @@ def test_shift_by_hand() -> None:
 def test_an_oblong_is_turned_whole() -> None:
     x = noise(1, 1, 4, 6)
     views = FixedViews([FixedView(turn=1), FixedView(flip=True, turn=3)])
-    one, other = see(views, x)
+    one, other = all_views(views, x)
     assert torch.equal(one, x.rot90(1, (2, 3)))
     assert torch.equal(other, x.flip(3).rot90(3, (2, 3)))
 
 
 def test_zoom_shows_the_middle_or_a_corner() -> None:
     x = noise(2, 3, 8, 12)
-    seen = see(FixedViews([FixedView(zoom=0.5), FixedView(), FixedView(zoom=0.5, across=0, along=1)]), x)
+    seen = all_views(
+        FixedViews([FixedView(zoom=0.5), FixedView(), FixedView(zoom=0.5, across=0, along=1)]), x
+    )
     assert torch.equal(seen[1], x)
     for view, part in zip(seen[::2], [x[:, :, 2:6, 3:9], x[:, :, 4:, :6]], strict=True):
         assert torch.equal(view, functional.interpolate(part, size=(8, 12), mode="bilinear"))
@@ -67,7 +62,7 @@ def test_zoom_shows_the_middle_or_a_corner() -> None:
 def test_maps_are_put_back_in_place(view: FixedView) -> None:
     x, views = noise(2, 3, 6, 8), FixedViews([view])
     assert views.keep_places
-    assert torch.equal(views.restore(see(views, x)[0], 0), x)
+    assert torch.equal(views.restore(all_views(views, x)[0], 0), x)
 
 
 def test_places_are_lost_by_shifts_and_zooms() -> None:
