@@ -19,6 +19,7 @@ from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 
 SCHEMA = 1
+RATES = (0.01, 0.05)  # of false alarms, at which detections are given beside those at the model's own
 ASPECT_TOLERANCE = 0.02  # relative; a mask may differ from its image in size, but not in shape
 
 
@@ -109,12 +110,28 @@ def _measure(detector: Detector, dataset: Dataset, scores: Scores, seed: int) ->
         "threshold": threshold,
         "false_alarms": {"promised": promised} | _achieved(good, threshold),
         "detected": _achieved(bad, threshold),
+        "at_rates": {f"{rate:g}": _at_rate(detector, rate, good, bad) for rate in RATES},
         **pixels,
         "unreadable": [
             {"path": display(sample.path), "reason": reason} for sample, reason in scores.unreadable
         ],
         "notes": scores.notes,
         "images_per_second": len(scores.scored) / scores.seconds,
+    }
+
+
+def _at_rate(
+    detector: Detector, rate: float, good: NDArray[np.float64], bad: NDArray[np.float64]
+) -> dict[str, Any] | None:
+    """What is flagged where ``rate`` is promised; None if the calibration images are too few for that."""
+    try:
+        threshold = detector.threshold(rate)
+    except OnlygoodError:
+        return None
+    return {
+        "threshold": threshold,
+        "false_alarms": _achieved(good, threshold),
+        "detected": _achieved(bad, threshold),
     }
 
 
@@ -152,8 +169,11 @@ def _measure_pixels(scores: Scores, spec: InputSpec, seed: int) -> dict[str, Any
     found = curves.metrics(seed=seed) if used else None
     return {
         "pixel_auroc": found and found.auroc._asdict(),
-        "aupro": found and found.aupro._asdict(),
+        "pixel_ap": found and found.average_precision._asdict(),
+        "aupro": found and found.aupro._asdict() | {"limit": metrics.FPR_LIMIT},
+        "aupro_05": found and found.aupro_05._asdict() | {"limit": metrics.FPR_LIMIT_SHARP},
         "pixel_binning_error": found and found.binning_error,
+        "pixel_ap_binning_error": found and found.ap_binning_error,
         "unusable_masks": unusable,
         "questioned_masks": questioned,
     }

@@ -165,6 +165,8 @@ def _curve_metrics(
 
 BINS = 2048
 FPR_LIMIT = 0.3  # of AUPRO, as in Bergmann et al., "The MVTec Anomaly Detection Dataset", 2021
+FPR_LIMIT_SHARP = 0.05  # as in MVTec AD 2, Heckler-Kram et al. 2025, arXiv:2503.21622
+_FINEST = 1e-6  # of all pixels, the share in the highest bin
 _BLOCK = 1 << 20  # pixels that are sorted into bins at once
 _SAMPLE = 4_000_000  # the bins are chosen from at most so many values
 _EVERY_NEIGHBOR = np.ones((3, 3), int)
@@ -174,8 +176,11 @@ class PixelMetrics(NamedTuple):
     """How well heatmaps show where the defects are."""
 
     auroc: Estimate
-    aupro: Estimate
-    binning_error: float  # neither value differs by more than this from that of unbinned heatmaps
+    average_precision: Estimate
+    aupro: Estimate  # to FPR_LIMIT
+    aupro_05: Estimate  # to FPR_LIMIT_SHARP
+    binning_error: float  # no area differs by more than this from that of unbinned heatmaps
+    ap_binning_error: float  # the same of the average precision
     regions: int
 
 
@@ -183,20 +188,26 @@ class PixelCurves:
     """Collects heatmaps and masks image by image, and keeps three histograms of each instead of the pixels.
 
     Heatmap values are sorted into at most `BINS` bins. The edges are quantiles of ``values`` ``(n,)``, a
-    sample of the values to be added; if there are fewer distinct values, each has its own bin. An image then
-    takes 24 kB, whatever its size. Between two edges the curves are taken as straight lines. They rise
+    sample of the values to be added; if there are fewer distinct values, each has its own bin. Half of the
+    edges lie evenly, half ever closer towards the highest values, since defects are few pixels. An image
+    then takes 24 kB, whatever its size. Between two edges the curves are taken as straight lines. They rise
     monotonically, so the area in a bin is wrong by at most half of its width times its height; the sum of
     these is ``binning_error``.
 
+    The average precision is that of all pixels, those of a bin flagged together. A heatmap without
+    information gets the share of defect pixels.
+
     AUPRO is the mean overlap with the defect regions (connected pixels, corners included) as a function of
-    the share of defect-free pixels that are flagged, integrated up to a share of 0.3 and divided by 0.3.
-    Every region counts the same, large or small. A heatmap without information gets 0.15.
+    the share of defect-free pixels that are flagged, integrated up to a limit and divided by it. Every region
+    counts the same, large or small. A heatmap without information gets half of the limit.
     """
 
     def __init__(self, values: NDArray[np.float32]) -> None:
         edges = np.unique(values)
         if len(edges) > BINS:
-            edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS), method="inverted_cdf"))
+            half = BINS // 2
+            levels = np.concatenate([np.linspace(0, 1, half), 1 - np.geomspace(1, _FINEST, half)])
+            edges = np.unique(np.quantile(values, levels, method="inverted_cdf"))
         self._edges = edges[1:]
         self._rows: list[tuple[Floats, Floats, Floats]] = []  # good pixels, defect pixels, overlap per bin
         self._regions: list[int] = []
@@ -220,7 +231,7 @@ class PixelCurves:
         self._regions.append(count)
 
     def metrics(self, *, seed: int, draws: int = DRAWS) -> PixelMetrics:
-        """Both metrics over all pixels, with intervals from resampling whole images.
+        """All metrics over all pixels, with intervals from resampling whole images.
 
         Raises:
             OnlygoodError: no image has a defect region, or no image has a defect-free pixel.
@@ -238,8 +249,13 @@ class PixelCurves:
         for weights in _drawn_images(np.flatnonzero(regions == 0), defective, seed, draws):
             drawn.append(_pixel_areas(weights, histograms, regions)[0])
         samples = np.concatenate(drawn, axis=1)
-        roc, pro = (interval(float(area[0]), sample) for area, sample in zip(areas, samples, strict=True))
-        return PixelMetrics(roc, pro, float(errors.max()), int(regions.sum()))
+        roc, precision, pro, sharp = (
+            interval(float(area[0]), sample) for area, sample in zip(areas, samples, strict=True)
+        )
+        of_roc, of_precision, *of_pros = errors[:, 0].tolist()
+        return PixelMetrics(
+            roc, precision, pro, sharp, max(of_roc, *of_pros), of_precision, int(regions.sum())
+        )
 
 
 def sample_values(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -293,12 +309,31 @@ def _drawn_images(
 
 
 def _pixel_areas(weights: Any, histograms: list[Floats], regions: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """AUROC and AUPRO ``(2, B)``, and their binning errors; images count ``weights`` ``(B, N)`` times."""
+    """AUROC, AP and AUPRO to both limits ``(4, B)``, and their binning errors.
+
+    Images count ``weights`` ``(B, N)`` times.
+    """
     good, bad, overlap = (np.cumsum((weights @ rows)[:, ::-1], axis=1) for rows in histograms)
-    false = good / good[:, -1:]
-    roc, roc_error = _area(false, bad / bad[:, -1:], 1.0)
-    pro, pro_error = _area(false, overlap / (weights @ regions)[:, None], FPR_LIMIT)
-    return np.stack([roc, pro]), np.stack([roc_error, pro_error])
+    false, overlap = good / good[:, -1:], overlap / (weights @ regions)[:, None]
+    found = [_area(false, bad / bad[:, -1:], 1.0), _average_precision(good, bad)]
+    found += [_area(false, overlap, limit) for limit in (FPR_LIMIT, FPR_LIMIT_SHARP)]
+    areas, errors = zip(*found, strict=True)
+    return np.stack(areas), np.stack(errors)
+
+
+def _average_precision(good: Floats, bad: Floats) -> tuple[Floats, Floats]:
+    """Average precision ``(B,)`` of cumulated pixels ``(B, K)`` from the highest bin on; its error.
+
+    Whatever the order in a bin, its precisions lie between those with all good and all bad pixels first.
+    """
+    good_before, bad_before = (np.insert(values, 0, 0.0, axis=1)[:, :-1] for values in (good, bad))
+    share = (bad - bad_before) / bad[:, -1:]
+    precision, best, worst = (
+        hits / np.maximum(hits + alarms, 1)
+        for hits, alarms in ((bad, good), (bad, good_before), (bad_before, good))
+    )
+    error = (share * np.maximum(best - precision, precision - worst)).sum(axis=1)
+    return (share * precision).sum(axis=1), error
 
 
 def _area(x: Floats, y: Floats, limit: float) -> tuple[Floats, Floats]:

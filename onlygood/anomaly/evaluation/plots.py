@@ -207,7 +207,7 @@ def _roc_words(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         "AUROC": "image_auroc",
         "average precision": "image_ap",
         "pixel AUROC": "pixel_auroc",
-        "AUPRO": "aupro",
+        "AUPRO to 30 %": "aupro",
     }
     rows = [("All images", "", "")]
     for name, key in names.items():

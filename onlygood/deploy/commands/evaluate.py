@@ -24,7 +24,9 @@ _METRICS = {
     "false alarms at 95 % detected": "fpr95",
     "best F1": "f1_max",
     "pixel AUROC": "pixel_auroc",
+    "pixel average precision": "pixel_ap",
     "AUPRO to 30 %": "aupro",
+    "AUPRO to 5 %": "aupro_05",
 }
 _WIDTH = 30  # of the first column, so that the tables stand in line
 

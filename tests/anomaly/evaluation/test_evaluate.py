@@ -41,6 +41,17 @@ def test_numbers_by_hand(make_model, spots):
     json.dumps(result)
 
 
+def test_detections_at_other_promised_rates(make_model, spots):
+    # Of 20 calibration scores the largest is the threshold at .05, a rate of .01 would need 99.
+    scores = [i / 1000 for i in range(120, 140)]  # the faint score 35 and 36 of 255, .137 and .141
+    found = evaluate(make_model(calibration={"scores": scores, "max_false_alarms": 0.1}), spots)["at_rates"]
+    assert found["0.01"] is None
+    assert found["0.05"]["threshold"] == 0.139
+    assert found["0.05"]["detected"]["achieved"] == 0.75
+    assert found["0.05"]["false_alarms"]["achieved"] == 0.25  # the good one of 40 of 255
+    assert found["0.05"]["false_alarms"]["high"] == pytest.approx(0.80588, abs=1e-5)
+
+
 def test_the_same_seed_gives_the_same_result(make_model, spots):
     model = make_model()
     first, second = (evaluate(model, spots, seed=3) for _ in range(2))
@@ -110,7 +121,7 @@ def test_without_masks_there_are_no_pixel_metrics(make_model, draw, tmp_path):
     draw("d/good/0.png", 10)
     draw("d/bad/0.png", 200)
     result = evaluate(make_model(), tmp_path / "d")
-    assert result["pixel_auroc"] is result["aupro"] is None
+    assert result["pixel_auroc"] is result["pixel_ap"] is result["aupro"] is result["aupro_05"] is None
 
 
 def test_unreadable_files_are_named_and_left_out(make_model, spots):
@@ -203,6 +214,10 @@ def test_classes_of_every_gray_level_count(make_model, draw, tmp_path):
     pairs = sum(d * g * ((a > b) + (a == b) / 2) for a, d in defect.items() for b, g in good.items())
     exact = pairs / (576 * 2496)
     assert exact == pytest.approx(0.45442, abs=1e-5)  # without the class of 60 it would be .72324
+    # Descending: 100 with 256 defect pixels of 1024, then 30 with none of 1024, then 20 with 320 of 1024.
+    precision = 256 / 576 * 256 / 1024 + 320 / 576 * 576 / 3072
+    assert result["pixel_ap"]["value"] == pytest.approx(precision, abs=1e-6)
+    assert (result["aupro"]["limit"], result["aupro_05"]["limit"]) == (0.3, 0.05)
     assert result["pixel_auroc"]["value"] == pytest.approx(exact, abs=1e-6)
 
 

@@ -167,6 +167,9 @@ def test_aupro_by_hand():
     # FPR 0: overlap ½ (region one whole, region two none). After 9 and 8, at FPR 2/12, 7.5 lifts it to ¾.
     found = curves([(heatmap, mask)]).metrics(seed=0, draws=10)
     assert found.aupro.value == pytest.approx((2 / 12 * 0.5 + (0.3 - 2 / 12) * 0.75) / 0.3)
+    assert found.aupro_05.value == pytest.approx(0.5)  # the first good pixel is a share of 1/12
+    # Descending: 9.5 bad; 9, 8 good; 7.5 bad; 7 … 1 good; 0.5 bad: precisions 1, 2/4 and 3/12.
+    assert found.average_precision.value == pytest.approx((1 + 1 / 2 + 1 / 4) / 3)
     assert found.regions == 2
     labels = mask.reshape(-1)
     assert found.auroc.value == pytest.approx(roc_auc_score(labels, heatmap.reshape(-1)))
@@ -181,9 +184,9 @@ def test_perfect_and_uninformative_heatmaps():
     mask = np.zeros((8, 8), bool)
     mask[2:4, 2:5] = True
     perfect = curves([(mask, mask), (np.zeros((8, 8)), ~np.ones((8, 8), bool))]).metrics(seed=0, draws=20)
-    assert (perfect.auroc.value, perfect.aupro.value) == (1.0, 1.0)
+    assert [estimate.value for estimate in perfect[:4]] == [1.0] * 4
     flat = curves([(np.ones((8, 8)), mask)]).metrics(seed=0, draws=20)
-    assert (flat.auroc.value, flat.aupro.value) == pytest.approx((0.5, 0.15))
+    assert [estimate.value for estimate in flat[:4]] == pytest.approx([0.5, 6 / 64, 0.15, 0.025])
 
 
 @given(st.integers(0, 1000))
@@ -193,10 +196,14 @@ def test_unbinned_where_there_are_few_values(seed):
     assume(any(mask.any() for _, mask in pairs))
     found = curves(pairs).metrics(seed=0, draws=2)
     assert found.aupro.value == pytest.approx(naive_aupro(pairs), abs=1e-6)
+    assert found.aupro_05.value == pytest.approx(naive_aupro(pairs, 0.05), abs=1e-6)
+    labels = np.concatenate([mask.reshape(-1) for _, mask in pairs])
+    values = np.concatenate([heatmap.reshape(-1) for heatmap, _ in pairs])
+    assert found.average_precision.value == pytest.approx(average_precision_score(labels, values))
 
 
 def test_binning_error_is_a_bound(monkeypatch):
-    monkeypatch.setattr(metrics, "BINS", 16)
+    monkeypatch.setattr(metrics, "BINS", 64)
     rng = np.random.default_rng(0)
     pairs = []
     for _ in range(4):
@@ -204,17 +211,33 @@ def test_binning_error_is_a_bound(monkeypatch):
         mask[5:15, 5:12] = mask[25:30, 20:35] = True
         pairs.append(((rng.normal(0, 1, (40, 40)) + mask * 1.5).astype(np.float32), mask))
     found = curves(pairs).metrics(seed=0, draws=50)
-    exact_roc = roc_auc_score(
-        np.concatenate([mask.reshape(-1) for _, mask in pairs]),
-        np.concatenate([heatmap.reshape(-1) for heatmap, _ in pairs]),
-    )
+    labels = np.concatenate([mask.reshape(-1) for _, mask in pairs])
+    values = np.concatenate([heatmap.reshape(-1) for heatmap, _ in pairs])
+    exact_roc, exact_ap = roc_auc_score(labels, values), average_precision_score(labels, values)
     assert abs(found.auroc.value - exact_roc) < found.binning_error < 0.1
     assert abs(found.aupro.value - naive_aupro(pairs)) < found.binning_error
+    assert abs(found.aupro_05.value - naive_aupro(pairs, 0.05)) < found.binning_error
+    assert abs(found.average_precision.value - exact_ap) < found.ap_binning_error < 0.2
     monkeypatch.setattr(metrics, "BINS", 2048)
     fine = curves(pairs).metrics(seed=0, draws=50)
     assert fine.binning_error < 1e-3
+    assert fine.ap_binning_error < 0.01
     assert fine.auroc.value == pytest.approx(exact_roc, abs=1e-4)
+    assert fine.average_precision.value == pytest.approx(exact_ap, abs=1e-3)
     assert fine.aupro.low <= fine.aupro.value <= fine.aupro.high
+
+
+def test_bins_are_fine_where_few_pixels_are_defects():
+    """One pixel in 5,000 is a defect: bins at even quantiles would hold all of them in the highest one."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((500, 500), bool)
+    mask[100:105, 100:110] = True
+    heatmap = (rng.normal(0, 1, mask.shape) + 3.5 * mask).astype(np.float32)
+    found = curves([(heatmap, mask)]).metrics(seed=0, draws=2)
+    exact = average_precision_score(mask.reshape(-1), heatmap.reshape(-1))
+    assert 0.1 < exact < 0.9
+    assert found.average_precision.value == pytest.approx(exact, abs=0.01)
+    assert abs(found.average_precision.value - exact) < found.ap_binning_error
 
 
 def test_only_the_order_of_heatmap_values_matters():
