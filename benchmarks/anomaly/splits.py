@@ -1,4 +1,4 @@
-"""Train and test lists of the surface data sets, after the protocols that docs/benchmarks.md states."""
+"""Train and test lists of the data sets, after the protocols that docs/benchmarks.md states."""
 
 import csv
 import random
@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SPLITS = {"magnetic-tile": ("random", "grouped"), "kolektor": ("grouped",), "bottle": ("given",)}
+SPLITS = {
+    "magnetic-tile": ("random", "grouped"),
+    "kolektor": ("grouped",),
+    "bottle": ("given",),
+    "toothbrush": ("given",),
+    "casting": ("random",),
+    "brick": ("random",),
+    "plates": ("given",),
+}
 TRAIN_SHARE = 0.8
 KOLEKTOR_TRAIN_ITEMS = 35
 
@@ -30,8 +38,13 @@ def make_split(root: Path, dataset: str, split: str, seed: int) -> Lists:
     """Train and test items, sorted by path; training images are good, and no image is in both."""
     if split not in SPLITS[dataset]:
         sys.exit(f"{dataset} has the split {' or '.join(SPLITS[dataset])}, not {split}")
-    makers = {"magnetic-tile": _magnetic_tile, "kolektor": _kolektor, "bottle": _bottle}
-    train, test = makers[dataset](root, split, random.Random(seed))
+    makers = {
+        "magnetic-tile": _magnetic_tile,
+        "kolektor": _kolektor,
+        "casting": _folders,
+        "brick": _folders,
+    }
+    train, test = makers.get(dataset, _mvtec)(root, split, random.Random(seed))
     if not train or not any(item.defect != "good" for item in test):
         sys.exit(f"{root}: this does not look like {dataset}")
     if split == "grouped":
@@ -102,8 +115,23 @@ def _kolektor(root: Path, split: str, rng: random.Random) -> Lists:
     return train, [item for item in items if item not in train]
 
 
-def _bottle(root: Path, split: str, rng: random.Random) -> Lists:
-    """As MVTec AD gives it."""
+def _folders(root: Path, split: str, rng: random.Random) -> Lists:
+    """80 % of the images in good/ to train; the others and those of the other folders to test."""
+    home = _find(root, "good")
+    items = [
+        Item(path, folder.name)
+        for folder in sorted(home.iterdir())
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+    ]
+    good = [item for item in items if item.defect == "good"]
+    rng.shuffle(good)
+    train = good[: round(TRAIN_SHARE * len(good))]
+    return train, [item for item in items if item not in train]
+
+
+def _mvtec(root: Path, split: str, rng: random.Random) -> Lists:
+    """As given, in the layout of MVTec AD."""
     home = _find(root, "ground_truth")
     train = [Item(path) for path in (home / "train" / "good").iterdir()]
     test = []

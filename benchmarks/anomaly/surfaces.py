@@ -10,7 +10,6 @@ its work folder stay below runs/surfaces for false_alarms.py and scoring.py.
 import argparse
 import hashlib
 import json
-import re
 import shutil
 import sys
 from collections import defaultdict
@@ -19,6 +18,7 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.anomaly import splits
+from benchmarks.anomaly.runs import Run
 
 TOLERANCE = 0.002  # AUROC of the refitted head against the model file's
 
@@ -28,17 +28,27 @@ def main() -> None:
     if options.table:
         print(table(harness.read_results("surfaces")))
         return
-    name = run_name(options)
-    file, folder = harness.result_file("surfaces", name), harness.RUNS / "surfaces" / name
-    result = json.loads(file.read_text("utf-8")) if file.is_file() else None
+    run = Run(
+        "surfaces",
+        options.data,
+        options.dataset,
+        options.split,
+        options.recipe,
+        options.seed,
+        tuple(options.set),
+        options.steps,
+        threads=options.threads,
+    )
+    result = json.loads(run.file.read_text("utf-8")) if run.file.is_file() else None
     if result is None:
-        result = fit_and_evaluate(options, name, folder)
-        harness.write_result(file, result)
+        result = run.measure()
+        harness.write_result(run.file, result)
     if "heads" not in result:
-        add_heads(result, folder)
-        harness.write_result(file, result)
-        shutil.rmtree(folder / "cache", ignore_errors=True)
-    print(f"{name}: AUROC {result['evaluate']['image_auroc']['value']:.3f}, {file.relative_to(harness.HERE)}")
+        add_heads(result, run.folder)
+        harness.write_result(run.file, result)
+        shutil.rmtree(run.folder / "cache", ignore_errors=True)
+    area = result["evaluate"]["image_auroc"]["value"]
+    print(f"{run.name}: AUROC {area:.3f}, {run.file.relative_to(harness.HERE)}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -60,76 +70,6 @@ def _arguments() -> argparse.Namespace:
     if not options.table and not (options.data and options.dataset and options.split):
         parser.error("give DATA, --dataset and --split (or --table)")
     return options
-
-
-def variant(options: argparse.Namespace) -> str:
-    """The recipe with what was changed of it, as a part of a file name."""
-    changes = [re.sub(r"[^\w.+]+", "-", change).strip("-") for change in options.set]
-    steps = [f"steps-{options.steps}"] if options.steps else []
-    return "_".join([Path(options.recipe).stem, *changes, *steps])
-
-
-def run_name(options: argparse.Namespace) -> str:
-    """Names the run and its files."""
-    return f"{options.dataset}_{options.split}_{variant(options)}_seed{options.seed}"
-
-
-def fit_and_evaluate(options: argparse.Namespace, name: str, folder: Path) -> dict[str, Any]:
-    """The split, `onlygood fit` and `onlygood evaluate`; what an unfinished run left is removed."""
-    root = harness.unpacked(options.data)
-    train, test = splits.make_split(root, options.dataset, options.split, options.seed)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    splits.write_lists(folder, train, test)
-    origin = harness.provenance()
-    recipe = options.recipe if not Path(options.recipe).suffix else str(Path(options.recipe).resolve())
-    fit = ["fit", "train.csv", "-o", "model.onnx", "--recipe", recipe, "--seed", str(options.seed)]
-    fit += [part for change in options.set for part in ("--set", change)]
-    fit += ["--set", f"training.threads={options.threads}"]
-    fit += ["--steps", str(options.steps)] if options.steps else []
-    evaluate = ["evaluate", "model.onnx", "test.csv", "-f", "json", "--threads", str(options.threads)]
-    usage = {
-        key: harness.run_measured(harness.onlygood(*command), folder, key, threads=options.threads)
-        for key, command in (("fit", fit), ("evaluate", evaluate), ("info", ["info", "model.onnx", "--json"]))
-    }
-    info = json.loads((folder / "info.out").read_text("utf-8"))
-    measured = json.loads((folder / "evaluate.out").read_text("utf-8").replace(str(root), "DATA"))
-    measured["dataset"] = "test.csv"
-    metadata = info["metadata"]
-    shown = [Path(part).name if part == recipe else part for part in fit]
-    return {
-        "name": name,
-        "dataset": options.dataset,
-        "split": options.split,
-        "recipe": variant(options),
-        "seed": options.seed,
-        "command": harness.typed_command(options.data, Path(options.recipe)),
-        "commands": [f"onlygood {' '.join(command)}" for command in (shown, evaluate)],
-        "environment": origin,
-        "threads": options.threads,
-        "images": {
-            "train": metadata["provenance"]["images"]["train"],
-            "calibration": metadata["provenance"]["images"]["calibration"],
-            "test_good": measured["n_good"],
-            "test_anomalous": measured["n_anomalous"],
-            "list_sha256": {part: _digest(folder / part, root) for part in ("train.csv", "test.csv")},
-        },
-        "fit": usage["fit"].rounded() | {"training": metadata["provenance"]["training"]},
-        "evaluate": measured | {"usage": usage["evaluate"].rounded()},
-        "model": {
-            "bytes": info["bytes"],
-            "input": metadata["input"],
-            "heatmap": metadata["heatmap"],
-            "parity": metadata["parity"],
-            "recipe": metadata["recipe"],
-            "libraries": metadata["provenance"]["libraries"],
-        },
-    }
-
-
-def _digest(file: Path, root: Path) -> str:
-    """SHA-256 of a list, wherever the data lie."""
-    return hashlib.sha256(file.read_text("utf-8").replace(str(root), "DATA").encode()).hexdigest()
 
 
 def add_heads(result: dict[str, Any], folder: Path) -> None:

@@ -19,6 +19,9 @@ from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.runtime.errors import OnlygoodError
 
 
+RUNGS = sorted((Path(__file__).parents[2] / "benchmarks/anomaly/rungs").glob("*.yaml"))
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str], str]:
     def write(text: str) -> str:
@@ -48,6 +51,17 @@ def test_every_shipped_recipe_can_be_built(name: str) -> None:
     create_detector(unlearned(recipe), task, first + step, first)
     assert "logprob" not in recipe.head.names or task.view_classifier is not None
     assert Recipe.parse(recipe.model_dump(mode="json"), "again") == recipe
+
+
+@pytest.mark.parametrize("path", RUNGS, ids=lambda path: path.stem)
+def test_every_rung_of_the_ladder_can_be_built(path: Path) -> None:
+    recipe = load_recipe(str(path), {"encoder_weights": None})
+    if recipe.encoder.startswith("timm:"):
+        pytest.importorskip("timm")
+    task = build_task(recipe, 1, 100)
+    first, step = recipe.grid()
+    create_detector(recipe, task, first + step, first)
+    create_detector(unlearned(recipe), task, first + step, first)
 
 
 @pytest.mark.parametrize("name", RECIPES)
