@@ -18,7 +18,6 @@ from onlygood.anomaly.recipe import RECIPES, Recipe, load_recipe
 from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.runtime.errors import OnlygoodError
 
-
 RUNGS = sorted((Path(__file__).parents[2] / "benchmarks/anomaly/rungs").glob("*.yaml"))
 
 
