@@ -101,7 +101,9 @@ def measured(data: Path, model: Path, seed: int, steps: int) -> dict[str, Any]:
     detector = Detector.load(model)
     suspects, rate = detector.metadata.suspects, detector.metadata.calibration.max_false_alarms
     held_out = np.array(detector.metadata.calibration.scores)
-    rest = without(held_out, [suspect.score for suspect in suspects if suspect.part == "calibration"])
+    rest = held_out[
+        without(held_out, [suspect.score for suspect in suspects if suspect.part == "calibration"])
+    ]
     thresholds = {
         "hangs on one image": held_out[-1],
         "as fit chooses": threshold(held_out, rate),

@@ -10,6 +10,9 @@ images   Halves of single images. A shuffle makes them exchangeable whatever the
 parts    Halves of whole parts (physical tiles, castings). Images of one part resemble each other and are not
          exchangeable with those of other parts, so the promise does not cover this: it shows what is left of
          it where parts are photographed several times, and calibration and use see different parts.
+named    The same halves, but the calibration knows its parts, so the promise covers this: the rate is that
+         of an image drawn from a part drawn from the fresh ones.
+whole    The same, for verdicts on whole parts: the maximum of a part's scores among those of the others.
 shipped  No draws: the model's own calibration images against the good images of the test list. Where that was
          grouped, these are new parts, while the calibration images have siblings in training.
 """
@@ -54,7 +57,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="folder of a run of surfaces.py")
-    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--draws", type=int, default=1000, help="of calibration and fresh images")
     parser.add_argument("--table", action="store_true", help="print the table of all finished runs")
     options = parser.parse_args()
     if options.table:
@@ -79,6 +82,10 @@ def measure(folder: Path, draws: int, runs: list[Path]) -> dict[str, Any]:
     schemes: dict[str, Any] = {"images": halves(pool, draws, rng, by_part=False)}
     if several:
         schemes["parts"] = halves(pool, draws, rng, by_part=True)
+        splits = [_half(pool, rng, by_part=True) for _ in range(draws)]
+        for scheme in ("named", "whole"):
+            rates = {f"{alpha:g}": _part_draws(pool, splits, alpha, scheme) for alpha in ALPHAS}
+            schemes[scheme] = rates
     return {
         "name": folder.name,
         "command": harness.typed_command(*runs),
@@ -93,7 +100,7 @@ def measure(folder: Path, draws: int, runs: list[Path]) -> dict[str, Any]:
             "distinct_scores": len(np.unique(pool.scores)),
         },
         "schemes": schemes,
-        "shipped": shipped(pool),
+        "shipped": {} if detector.weights is not None else shipped(pool),  # parts: see `onlygood evaluate`
     }
 
 
@@ -184,6 +191,40 @@ def _draws(scores: Floats, splits: list[NDArray[np.bool_]], alpha: float) -> dic
     }
 
 
+def _part_draws(
+    pool: Pool, splits: list[NDArray[np.bool_]], alpha: float, scheme: str
+) -> dict[str, Any] | None:
+    """Alarms on fresh parts where the calibration knows its parts; None where these are too few."""
+    achieved = []
+    _, part = np.unique(pool.parts, return_inverse=True)
+    for chosen in splits:
+        order = np.flatnonzero(chosen)[np.argsort(pool.scores[chosen], kind="stable")]
+        known, groups = pool.scores[order], part[order].tolist()
+        fresh, fresh_groups = pool.scores[~chosen], part[~chosen].tolist()
+        weights: Floats | None = calibration.part_weights(groups)
+        each = calibration.part_weights(fresh_groups)
+        if scheme == "whole":
+            known, weights = calibration.part_maxima(known, groups), None
+            fresh = calibration.part_maxima(fresh, fresh_groups)
+            each = np.ones(len(fresh))
+        if calibration.rank(len(set(groups)), alpha) == 0:
+            return None
+        alarms = calibration.p_values(known, fresh, weights) <= alpha
+        if (alarms != (fresh > calibration.threshold(known, alpha, weights))).any():
+            raise RuntimeError("threshold and p-values disagree")
+        achieved.append(float(each @ alarms / each.sum()))
+    error = float(np.std(achieved, ddof=1) / math.sqrt(len(achieved)))
+    mean = float(np.mean(achieved))
+    return {
+        "promised": alpha,
+        "achieved": mean,
+        "monte_carlo_error": error,
+        "deviations": (mean - alpha) / error if error else 0.0,
+        "sd": float(np.std(achieved, ddof=1)),
+        "above_alpha": float(np.mean(np.array(achieved) > alpha)),
+    }
+
+
 def shipped(pool: Pool) -> dict[str, Any]:
     """The model's own calibration against the held-out images; ``p_value`` is of so many alarms or more."""
     known, fresh = np.sort(pool.scores[pool.calibrated]), pool.scores[~pool.calibrated]
@@ -221,9 +262,10 @@ def table(results: list[dict[str, Any]]) -> str:
                     continue
                 numbers = ("promised", "achieved", "monte_carlo_error", "sd", "beta_binomial_sd")
                 shares = ("inside_95", "beta_binomial_inside_95")
-                cells = [f"{found[key]:.4f}" for key in numbers] + [f"{found[key]:.1%}" for key in shares]
+                cells = [f"{found[key]:.4f}" if key in found else "–" for key in numbers]
+                cells += [f"{found[key]:.1%}" if key in found else "–" for key in shares]
                 rows.append([f"{result['name']}, {scheme}", alpha, *cells])
-        for alpha, found in result["shipped"].items():
+        for alpha, found in result["shipped"].items():  # none where the model is calibrated on parts
             if found is not None:
                 interval = f"{found['low']:.3f} to {found['high']:.3f}"
                 cells = [f"{found['promised']:.4f}", f"{found['achieved']:.4f}", interval]

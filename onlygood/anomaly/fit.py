@@ -14,8 +14,9 @@ from onlygood.anomaly.detector import Detector, create_detector
 from onlygood.anomaly.gather import gather
 from onlygood.anomaly.heads.registry import HeadConfig
 from onlygood.anomaly.parts import Parts, choose_parts
+from onlygood.anomaly.plan import FEWEST
 from onlygood.anomaly.recipe import FeaturesConfig, Recipe
-from onlygood.anomaly.suspects import Judged, cross_fitted
+from onlygood.anomaly.suspects import Judged, cross_fitted, distances
 from onlygood.pretrain.data.cachedir import find_cache
 from onlygood.pretrain.data.plan import plan_input
 from onlygood.pretrain.data.store import ImageStore, survey_images
@@ -23,8 +24,11 @@ from onlygood.pretrain.networks.start import Start, start_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import TASKS, create_task
 from onlygood.pretrain.training.checkpoint import FILE_NAME, check_unused
+from onlygood.pretrain.training.process import Processes
 from onlygood.pretrain.training.trainer import TrainResult, train
+from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.notes import counted
+from onlygood.runtime.threads import available_cpus
 
 NOTHING_LEARNED = (
     "the encoder is random: nothing was trained, and no weights were given (--encoder-weights FILE)"
@@ -46,6 +50,7 @@ class Fitted:
     root: Path  # folder of the images, or of the list that named them
     judged: Judged  # cross-fitted scores of the training images
     weights: str | None = None  # SHA-256 of the file of weights that the encoder began with
+    dropped: bool = False  # whether suspects were not learned from, and may not be the threshold
 
 
 def fit(
@@ -54,6 +59,7 @@ def fit(
     work: Path,
     *,
     rate: float | None = None,
+    drop_suspicious: bool = False,
     resume: bool = False,
     progress: bool = True,
     say: Say = lambda _: None,
@@ -61,9 +67,12 @@ def fit(
     """Pretrain on the good images and fit the head on the same ones, without the calibration images.
 
     Of images with equal pixels only one is used: copies would make the calibration promise more than it can
-    know. If a list names groups (parts photographed several times), each group is either trained or
-    calibrated on, so that the calibration images are as new to the model as future parts. ``work`` holds the
-    log, and the checkpoint from which ``resume`` continues. ``say`` receives each choice as text.
+    know. If the samples name groups (parts photographed several times), each group is either trained or
+    calibrated on, so that the calibration images are as new to the model as future parts, and the promise is
+    for new parts. With ``drop_suspicious``, training images that look out of place to an encoder that has
+    learned nothing are not learned from; the promise does not hang on them, for calibration images are only
+    ever dropped as `corrected_rate` says. ``work`` holds the log, and the checkpoint from which ``resume``
+    continues. ``say`` receives each choice as text.
 
     Raises:
         OnlygoodError: the recipe and the images do not fit together; raised before the training.
@@ -89,15 +98,18 @@ def fit(
     for line in counted(note for _, note in store.notes):
         say(line)
     parts = choose_parts(recipe, good, store, work, rate=rate, resume=resume, say=say)
+    torch.set_num_threads(recipe.training.threads or available_cpus())
+    judged = judge(recipe, store, parts, Processes().device)
+    if drop_suspicious:
+        parts = replace(parts, train=dropped(parts.train, judged, say))
     config = recipe.training.fitted_to(len(parts.train), say=say)
     recipe = recipe.model_copy(update={"training": config})
     training = train(task, store, config, work, ids=parts.train, resume=resume, progress=progress)
     if config.steps == 0 and recipe.encoder_weights is None:
         training = replace(training, warnings=[*training.warnings, NOTHING_LEARNED])
-    judged = judge(recipe, store, parts, next(task.parameters()).device)
     detector = fit_head(recipe, task, store, parts.train, progress=progress)
     root = good.root if good.root.is_dir() else good.root.parent
-    return Fitted(detector, task, recipe, store, parts, training, root, judged, start.sha256)
+    return Fitted(detector, task, recipe, store, parts, training, root, judged, start.sha256, drop_suspicious)
 
 
 def begin(recipe: Recipe, channels: int) -> Start:
@@ -162,6 +174,21 @@ def judge(recipe: Recipe, store: ImageStore, parts: Parts, device: torch.device)
     ((ids, outputs),) = gather(detector, store, parts.train, whole=True)
     (branch,) = detector.cpu().every_branch()
     return cross_fitted(branch, outputs, ids, [parts.name_of[i] for i in ids])
+
+
+def dropped(train_ids: NDArray[np.int64], judged: Judged, say: Say) -> NDArray[np.int64]:
+    """The training images without suspects.
+
+    Raises:
+        OnlygoodError: too few are left.
+    """
+    left = np.setdiff1d(train_ids, judged.ids[distances(judged.scores) > 1])
+    if len(left) < FEWEST:
+        raise OnlygoodError(
+            f"without suspects {len(left)} images are left to learn from: {FEWEST} are the least"
+        )
+    say(f"{len(train_ids) - len(left)} suspicious images are not learned from")
+    return left
 
 
 def unlearned(recipe: Recipe) -> Recipe:

@@ -1,7 +1,6 @@
 """Which images are trained on and which are held out; a resumed training keeps its choice."""
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from onlygood.anomaly.data.datasets import split_good
 from onlygood.anomaly.data.samples import Dataset
-from onlygood.anomaly.plan import plan_split
+from onlygood.anomaly.plan import FEWEST, plan_split
 from onlygood.anomaly.recipe import Recipe
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.pretrain.training.checkpoint import FILE_NAME
@@ -34,7 +33,15 @@ class Parts:
     rate: float
     name_of: dict[
         int, str
-    ]  # group or content hash of each image; all images of one name lie in the same part
+    ]  # group or content hash of each image; all images of one name lie on the same side
+    grouped: bool = False  # whether parts are named: then the promise is for new parts
+
+    def groups(self) -> list[int] | None:
+        """The number of the part that each image to calibrate on shows; None if no part is named."""
+        if not self.grouped:
+            return None
+        names = [self.name_of[i] for i in self.calibration.tolist()]
+        return np.unique(names, return_inverse=True)[1].tolist()  # type: ignore[no-any-return]
 
 
 def choose_parts(
@@ -49,8 +56,9 @@ def choose_parts(
 ) -> Parts:
     """Split the good images as `plan_split` says, and keep the split in ``work``.
 
-    Copies count once, and groups stay together. The number of images that are held out depends on the rate.
-    A resumed training keeps the images with which it began, and another rate only moves the threshold.
+    Copies count once, and groups stay together: where there are any, the split counts them, not images. The
+    number of images that are held out depends on the rate. A resumed training keeps the images with which it
+    began, and another rate only moves the threshold.
 
     Raises:
         OnlygoodError: there are too few images for the rate, or the resumed training holds out too few.
@@ -61,34 +69,46 @@ def choose_parts(
     groups = {sample.path: sample.group for sample in good.samples}
     names = [groups[store.paths[i]] or store.hashes[i] for i in unique]
     name_of = dict(zip(unique.tolist(), names, strict=True))
+    grouped = any(groups.values())
     wish = rate if rate is not None else recipe.calibration.max_false_alarms
     if resume and (work / FILE_NAME).exists():
         id_of = {store.hashes[i]: int(i) for i in unique}
-        if earlier := _earlier(work / SPLIT_FILE, id_of, wish):
-            train, calibration, kept_rate = earlier
+        if earlier := _earlier(work / SPLIT_FILE, id_of, name_of):
+            train, calibration, began = earlier
+            kept = Parts(train, calibration, began if wish is None else wish, name_of, grouped)
+            _check_rate(kept, began, work)
             say(
                 f"as when the training began, {len(train)} images to learn from and {len(calibration)} held "
-                f"out, now to calibrate at {kept_rate:.3g} false alarms"
+                f"out, now to calibrate at {kept.rate:.3g} false alarms"
             )
-            return Parts(train, calibration, kept_rate, name_of)
-    split = plan_split(recipe, len(unique), rate)
+            return kept
+    different = sorted(set(names))
+    split = plan_split(recipe, len(unique), rate, len(different) if grouped else None)
     say(split.words)
-    margin = max(Counter(names).values()) - 1  # by which a part of the split may miss its count
-    if any(groups.values()):
-        say(f"{len(set(names))} groups stay together")
-    counts = [split.train - margin, split.calibration + margin]
-    train, calibration = (np.sort(unique[part]) for part in split_good(names, counts, recipe.training.seed))
+    sides = split_good(different, [split.train, split.calibration], recipe.training.seed)
+    number_of = {name: number for number, name in enumerate(different)}
+    numbers = np.array([number_of[name] for name in names])
+    train, calibration = (np.sort(unique[np.isin(numbers, side)]) for side in sides)
+    if len(train) < FEWEST:
+        raise OnlygoodError(
+            f"the {split.train} parts to learn from have only {len(train)} images, and {FEWEST} are the "
+            "least: add images"
+        )
     if not (work / FILE_NAME).exists():
         parts = {"train": train, "calibration": calibration}
         hashes = {part: [store.hashes[i] for i in ids] for part, ids in parts.items()}
         text = json.dumps({"rate": split.rate, **hashes}, indent=1, allow_nan=False)
         work.mkdir(parents=True, exist_ok=True)
         write_atomically(work / SPLIT_FILE, text.encode())
-    return Parts(train, calibration, split.rate, name_of)
+    return Parts(train, calibration, split.rate, name_of, grouped)
 
 
-def _earlier(file: Path, id_of: dict[str, int], wish: float | None) -> tuple[Ids, Ids, float] | None:
-    """The parts with which a training began; None if they cannot be read (then the checkpoint says why)."""
+def _earlier(file: Path, id_of: dict[str, int], name_of: dict[int, str]) -> tuple[Ids, Ids, float] | None:
+    """The split and rate with which a training began.
+
+    None if they cannot be read, or if parts that were named since lie on both sides; then the checkpoint says
+    why.
+    """
     try:
         kept = json.loads(file.read_text("utf-8"))
         train, calibration = (
@@ -98,11 +118,23 @@ def _earlier(file: Path, id_of: dict[str, int], wish: float | None) -> tuple[Ids
         began = float(kept["rate"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    rate, held_out = began if wish is None else wish, len(calibration)
-    if rank(held_out, rate) == 0:
+    if {name_of[i] for i in train.tolist()} & {name_of[i] for i in calibration.tolist()}:
+        return None
+    return train, calibration, began
+
+
+def _check_rate(parts: Parts, began: float, work: Path) -> None:
+    """Check that what a training holds out since it ``began`` is enough for the rate.
+
+    Raises:
+        OnlygoodError: it is not.
+    """
+    groups, unit = parts.groups(), "parts" if parts.grouped else "images"
+    held_out = len(parts.calibration) if groups is None else len(set(groups))
+    if rank(held_out, parts.rate) == 0:
         raise OnlygoodError(
-            f"--max-false-alarms {rate:g} needs {minimum_n(rate)} images held out, and the training to be "
-            f"resumed began at {began:.3g} and holds out {held_out}: resume it without that option or at "
-            f"{smallest_alpha(held_out) + 0.0005:.3f} or more, or start afresh without {display(file.parent)}"
+            f"--max-false-alarms {parts.rate:g} needs {minimum_n(parts.rate)} {unit} held out, and the "
+            f"training to be resumed began at {began:.3g} and holds out {held_out}: resume it without that "
+            f"option or at "
+            f"{smallest_alpha(held_out) + 0.0005:.3f} or more, or start afresh without {display(work)}"
         )
-    return train, calibration, rate

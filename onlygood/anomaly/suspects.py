@@ -75,10 +75,12 @@ def _beyond(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((x - upper) / max(upper - middle, 1e-3 * abs(upper), 1e-9))
 
 
-def find_suspects(train: Judged, calibration: Judged, paths: Sequence[Path], root: Path) -> list[Suspect]:
+def find_suspects(
+    train: Judged, calibration: Judged, paths: Sequence[Path], root: Path, *, dropped: bool = False
+) -> list[Suspect]:
     """Suspects of both parts, the farthest first, with paths relative to ``root``.
 
-    Each image is compared with those of its own part.
+    Each image is compared with those of its own part. ``dropped``: what `fit --drop-suspicious` did to them.
     """
     found: list[tuple[float, Suspect]] = []
     parts: list[tuple[Literal["train", "calibration"], Judged]] = [
@@ -89,7 +91,7 @@ def find_suspects(train: Judged, calibration: Judged, paths: Sequence[Path], roo
         far = distances(judged.scores)
         for i in np.flatnonzero(far > 1):
             path = Path(os.path.relpath(paths[judged.ids[i]], root)).as_posix()
-            suspect = Suspect(path=display(path), part=part, score=float(judged.scores[i]))
+            suspect = Suspect(path=display(path), part=part, score=float(judged.scores[i]), dropped=dropped)
             found.append((float(far[i]), suspect))
     found.sort(key=lambda pair: (-pair[0], pair[1].path))
     return [suspect for _, suspect in found[:MOST]]

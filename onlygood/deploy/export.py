@@ -18,12 +18,13 @@ from onlygood import __version__
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.fit import Fitted
 from onlygood.anomaly.gather import spread
-from onlygood.anomaly.suspects import Judged, find_suspects
+from onlygood.anomaly.suspects import Judged, distances, find_suspects
 from onlygood.deploy.clock import source_date, without_times
 from onlygood.pretrain.data.store import HASH_DIGITS, ImageStore
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.model.calibration import corrected_rate, part_weights
 from onlygood.runtime.model.frames import Frame, measure, objection, ranges
 from onlygood.runtime.model.metadata import Calibration, Frames, Metadata, Parity, SelfTest
 from onlygood.runtime.model.modelfile import seal
@@ -64,15 +65,23 @@ def export(fitted: Fitted, path: Path) -> Metadata:
         )
     tests = infer(generated_images(spec))
     calibration = Judged(held_out, scores.astype(np.float64))
+    groups, order = fitted.parts.groups(), np.argsort(scores, kind="stable")
+    rate, weights = fitted.parts.rate, None
+    if groups is not None:
+        groups = [groups[i] for i in order]
+        weights = part_weights(groups)
+    if fitted.dropped:
+        kept = int(np.sum(distances(calibration.scores) <= 1))
+        rate = corrected_rate(calibration.scores[order], rate, kept, weights)
     metadata = Metadata(
         name=fitted.recipe.name,
         recipe=fitted.recipe.model_dump(mode="json"),
         input=spec,
         heatmap=(tests[1].shape[1], tests[1].shape[2]),
         calibration=Calibration(
-            scores=np.sort(calibration.scores).tolist(), max_false_alarms=fitted.parts.rate
+            scores=calibration.scores[order].tolist(), groups=groups, max_false_alarms=rate
         ),
-        suspects=find_suspects(fitted.judged, calibration, store.paths, fitted.root),
+        suspects=find_suspects(fitted.judged, calibration, store.paths, fitted.root, dropped=fitted.dropped),
         frames=ranges([frame for _, frame in _measured(store, spread(fitted.parts.train, FRAMES))]),
         self_test=SelfTest(scores=[float(score) for score in tests[0]], tolerance=DEVICE_TOLERANCE),
         parity=Parity(max_relative=parity, images=len(some)),

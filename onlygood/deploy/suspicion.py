@@ -5,24 +5,31 @@ from collections.abc import Iterator
 import numpy as np
 
 from onlygood.runtime.images.files import printable
-from onlygood.runtime.model.calibration import rank, threshold, without
+from onlygood.runtime.model.calibration import part_weights, rank, smallest_alpha, threshold, without
 from onlygood.runtime.model.metadata import Metadata
 
 _PARTS = {
-    "train": "learned from, score {:.4g} under an untrained encoder",
-    "calibration": "held out, score {:.4g}",
+    ("train", False): "learned from, score {:.4g} under an untrained encoder",
+    ("train", True): "not learned from, score {:.4g} under an untrained encoder",
+    ("calibration", False): "held out, score {:.4g}",
+    ("calibration", True): "held out and not the threshold, score {:.4g}",
 }
 
 
 def suspicion(metadata: Metadata) -> Iterator[str]:
     """A line for each suspect, the farthest first, and one for the threshold if they move it."""
     for suspect in metadata.suspects:
-        yield f"{printable(suspect.path)}, {_PARTS[suspect.part].format(suspect.score)}"
-    scores, rate = np.asarray(metadata.calibration.scores), metadata.calibration.max_false_alarms
-    rest = without(scores, [suspect.score for suspect in metadata.suspects if suspect.part == "calibration"])
-    k = rank(len(scores), rate)
-    if 0 < k <= len(rest) < len(scores):
+        yield f"{printable(suspect.path)}, {_PARTS[suspect.part, suspect.dropped].format(suspect.score)}"
+    held_out, rate = metadata.calibration, metadata.calibration.max_false_alarms
+    scores = np.asarray(held_out.scores)
+    stay = without(scores, [suspect.score for suspect in metadata.suspects if suspect.part == "calibration"])
+    groups = None if held_out.groups is None else np.asarray(held_out.groups)[stay].tolist()
+    k, left = rank(held_out.parts(), rate), int(stay.sum()) if groups is None else len(set(groups))
+    if 0 < k <= left and not stay.all():
+        weights = None if groups is None else part_weights(groups)
+        lower = smallest_alpha(left, k)
+        other, ours = threshold(scores[stay], lower, weights), threshold(scores, rate, held_out.weights())
         yield (
-            f"without those held out the threshold would be {rest[-k]:.6g}, at {k / (len(rest) + 1):.3g} "
-            f"false alarms; it is {threshold(scores, rate):.6g}, at {rate:.3g}"
+            f"without those held out the threshold would be {other:.6g}, at {lower:.3g} false alarms; it is "
+            f"{ours:.6g}, at {rate:.3g}"
         )

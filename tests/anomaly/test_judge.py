@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from onlygood.anomaly.fit import judge
+from onlygood.anomaly.fit import dropped, judge
 from onlygood.anomaly.parts import Parts
 from onlygood.anomaly.recipe import Recipe
 from onlygood.anomaly.suspects import Judged, distances
@@ -44,6 +44,13 @@ def test_noise_stands_out_whatever_was_trained_and_fitted(store: ImageStore) -> 
     assert np.flatnonzero(distances(found.scores) > 1).tolist() == [NOISE]
     for heads in (["logprob"], ["knn", "logprob"]):
         assert judged(store, head={"names": heads}).scores == pytest.approx(found.scores)
+
+
+def test_what_stands_out_is_not_learned_from(store: ImageStore) -> None:
+    words: list[str] = []
+    left = dropped(np.arange(COUNT), judged(store), words.append)
+    assert left.tolist() == [index for index in range(COUNT) if index != NOISE]
+    assert words == ["1 suspicious images are not learned from"]
 
 
 @pytest.mark.parametrize("kind", ["whole", "tiles"])

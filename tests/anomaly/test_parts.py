@@ -123,8 +123,38 @@ def test_copies_count_once_and_groups_stay_together(tmp_path: Path) -> None:
     hashes = ["hash 0", *[f"hash {index}" for index in range(59)]]  # the first two are copies
     words: list[str] = []
     groups = ["", "", *[f"part {index // 4}" for index in range(58)]]
-    parts = choose(tmp_path, Names(60, hashes), 0.2, words=words, groups=groups)
+    parts = choose(tmp_path, Names(60, hashes), 0.3, words=words, groups=groups)
     assert "1 copies of other images (equal pixels), such as 001.png, are left out" in words
     assert len({*parts.train.tolist(), *parts.calibration.tolist()} & {0, 1}) <= 1
     trained, held_out = ({parts.name_of[i] for i in ids} for ids in (parts.train, parts.calibration))
     assert not trained & held_out
+    numbers = parts.groups()
+    assert numbers is not None
+    assert len(numbers) == len(parts.calibration)
+    assert len(set(numbers)) == len(held_out)
+    for one, other in zip(numbers, parts.calibration, strict=True):
+        same_part = [parts.name_of[i] == parts.name_of[other] for i in parts.calibration]
+        assert same_part == [number == one for number in numbers]
+
+
+def test_images_without_groups_have_no_numbers(tmp_path: Path) -> None:
+    assert choose(tmp_path, Names(60), 0.2).groups() is None
+
+
+def test_a_training_that_goes_on_counts_parts(tmp_path: Path) -> None:
+    store, groups = Names(120), [f"part {index // 4}" for index in range(120)]
+    began = choose(tmp_path, store, 0.2, groups=groups)
+    (tmp_path / FILE_NAME).touch()
+    held_out = len({began.name_of[i] for i in began.calibration})
+    with pytest.raises(OnlygoodError, match=rf"needs 49 parts held out.* holds out {held_out}:"):
+        choose(tmp_path, store, 0.02, resume=True, groups=groups)
+    assert same(began, choose(tmp_path, store, 0.3, resume=True, groups=groups))
+
+
+def test_parts_that_are_named_only_later_are_split_anew(tmp_path: Path) -> None:
+    """The old split has images of one part on both sides: the promise would not hold."""
+    store, groups = Names(120), [f"part {index // 4}" for index in range(120)]
+    choose(tmp_path, store, 0.2)
+    (tmp_path / FILE_NAME).touch()
+    again = choose(tmp_path, store, 0.2, resume=True, groups=groups)
+    assert same(again, choose(tmp_path / "new", store, 0.2, groups=groups))

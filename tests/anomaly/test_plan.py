@@ -73,6 +73,30 @@ def test_every_split_keeps_its_promise_or_says_which_it_could(
     assert wish is None or split.rate == wish
 
 
+@pytest.mark.parametrize(
+    ("parts", "train", "calibration", "rate"),
+    [(1000, 800, 200, 0.01), (179, 89, 90, 2 / 91), (35, 17, 18, 2 / 19), (4, 2, 2, 2 / 3)],
+)
+def test_parts_are_counted_where_they_are_named(
+    parts: int, train: int, calibration: int, rate: float
+) -> None:
+    split = plan_split(recipe(), 5000, None, parts)
+    assert (split.train, split.calibration) == (train, calibration)
+    assert split.rate == pytest.approx(rate)
+    assert f"{train} parts to learn from, {calibration} held out" in split.words
+    smallest = f"{calibration} parts allow {1 / (calibration + 1):.3g} at the least"
+    assert f"5000 images of {parts} parts: the promise is for new parts, and {smallest}" in split.words
+
+
+def test_a_rate_that_the_parts_do_not_allow_is_refused_however_many_images_there_are() -> None:
+    with pytest.raises(OnlygoodError, match=r"needs 99 good parts held out.* of 179, at most 90") as caught:
+        plan_split(recipe(), 50_000, 0.01, 179)
+    assert "--max-false-alarms 0.012; more images of the same parts do not help" in str(caught.value)
+    assert "hangs on one part" in plan_split(recipe(), 50_000, 0.012, 179).words
+    with pytest.raises(OnlygoodError, match="4 parts are the least"):
+        plan_split(recipe(), 50_000, None, 3)
+
+
 @pytest.mark.parametrize("images", [0, 1, 11, 2 * FEWEST - 1])
 def test_too_few_images_are_told(images: int) -> None:
     with pytest.raises(OnlygoodError, match=f"{images} .*images are too few: {2 * FEWEST} are the least"):

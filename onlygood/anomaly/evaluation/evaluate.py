@@ -16,7 +16,10 @@ from onlygood.runtime.images.files import display, mark_output
 from onlygood.runtime.images.reader import DEFAULTS, ReadOptions
 from onlygood.runtime.images.resize import paste_box
 from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.model.calibration import part_maxima
+from onlygood.runtime.model.calibration import threshold as calibrated
 from onlygood.runtime.model.detector import Detector
+from onlygood.runtime.model.metadata import Calibration
 
 SCHEMA = 1
 RATES = (0.01, 0.05)  # of false alarms, at which detections are given beside those at the model's own
@@ -109,6 +112,7 @@ def _measure(detector: Detector, dataset: Dataset, scores: Scores, seed: int) ->
         },
         "threshold": threshold,
         "false_alarms": {"promised": promised} | _achieved(good, threshold),
+        "false_alarms_by_part": _by_part(detector.metadata.calibration, scores, threshold),
         "detected": _achieved(bad, threshold),
         "at_rates": {f"{rate:g}": _at_rate(detector, rate, good, bad) for rate in RATES},
         **pixels,
@@ -141,6 +145,29 @@ def _achieved(scores: NDArray[np.float64], threshold: float) -> dict[str, float 
         return {"achieved": None, "low": None, "high": None}
     found = metrics.rate(int(np.sum(scores > threshold)), len(scores))
     return {"achieved": found.value, "low": found.low, "high": found.high}
+
+
+def _by_part(held_out: Calibration, scores: Scores, limit: float) -> dict[str, Any] | None:
+    """Good parts called anomalous: where any image is (``achieved``), or by the part's maximum (``ranked``).
+
+    ``ranked`` is what the model's rate is promised for, if it was calibrated on parts. None if the data set
+    names no parts. A part with an anomalous image is no good one.
+    """
+    largest: dict[str, float] = {}
+    bad = {image.sample.group for image in scores.scored if image.sample.label}
+    for image in scores.scored:
+        name = image.sample.group
+        if name and name not in bad:
+            largest[name] = max(image.score, largest.get(name, image.score))
+    if not largest:
+        return None
+    maxima = np.array(list(largest.values()))
+    found: dict[str, Any] = {"n": len(maxima), **_achieved(maxima, limit), "ranked": None}
+    if held_out.groups is not None:
+        known = part_maxima(np.asarray(held_out.scores), held_out.groups)
+        promised = {"promised": held_out.max_false_alarms}
+        found["ranked"] = promised | _achieved(maxima, calibrated(known, held_out.max_false_alarms))
+    return found
 
 
 def _measure_pixels(scores: Scores, spec: InputSpec, seed: int) -> dict[str, Any]:

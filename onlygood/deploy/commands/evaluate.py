@@ -76,6 +76,11 @@ def _print_text(result: dict[str, Any], console: Console) -> None:
             verdicts.add_row(name, f"{found['achieved']:.1%}", spread)
         if "promised" in found and found["achieved"] is not None:
             verdicts.add_row("  promised at most", f"{found['promised']:.1%}", "")
+    for name, found in _parts(result["false_alarms_by_part"]):
+        spread = f"{found['low']:.1%} to {found['high']:.1%}"
+        verdicts.add_row(name, f"{found['achieved']:.1%}", spread)
+        if "promised" in found:
+            verdicts.add_row("  promised at most", f"{found['promised']:.1%}", "")
     console.print(verdicts)
     defects = table(["defect type"], ["AUROC", "95 % interval", "images"], least=_WIDTH)
     for name, found in result["per_defect"].items():
@@ -83,6 +88,14 @@ def _print_text(result: dict[str, Any], console: Console) -> None:
         defects.add_row(printable(name), f"{found['auroc']:.3f}", spread, str(found["n"]))
     if defects.row_count:
         console.print(defects)
+
+
+def _parts(found: dict[str, Any] | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What was measured of good parts, with its name."""
+    if found is not None:
+        yield "good parts with an image flagged", found
+        if found["ranked"] is not None:
+            yield "good parts flagged as a whole", found["ranked"]
 
 
 def _remarks(result: dict[str, Any], output: Path | None) -> Iterator[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from onlygood.anomaly.data.datasets import discover
+from onlygood.anomaly.data.groups import grouped, propose, relative
 from onlygood.anomaly.data.layouts import UnclearFoldersError
 from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.recipe import load_recipe
@@ -20,6 +21,7 @@ from onlygood.pretrain.overrides import parse_overrides
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.images.files import mark_output
 from onlygood.runtime.model.calibration import achieved_interval, threshold
+from onlygood.runtime.model.metadata import Calibration
 
 DEFAULT_RECIPE = "surfaces"
 
@@ -36,10 +38,14 @@ def run(options: FitOptions) -> int:
     name, output = options.recipe or DEFAULT_RECIPE, options.output
     resolved = load_recipe(name, _changes(options))
     good = _good_images(options.good_dir, all_good=options.all_good)
+    if options.groups is not None:
+        good = grouped(good, options.groups)
     read = [options.good_dir, *(sample.path for sample in good.samples), Path(name)]
     read += weight_files(resolved.encoder_weights)
     folder = work_folder(output, options.work, read)
     say(f"found {good.description}")
+    if not any(sample.group for sample in good.samples) and (proposal := propose(relative(good))):
+        say(proposal.words())
     say(
         f"recipe {resolved.name}: {resolved.description}"
         + ("" if options.recipe else " (the default; --recipe changes it)")
@@ -57,6 +63,7 @@ def run(options: FitOptions) -> int:
         good,
         folder,
         rate=options.max_false_alarms,
+        drop_suspicious=options.drop_suspicious,
         resume=options.resume,
         progress=not options.quiet,
         say=say,
@@ -77,7 +84,8 @@ def run(options: FitOptions) -> int:
     if metadata.suspects:
         say(
             f"look at these {len(metadata.suspects)} images, whose scores lie far outside the others'; "
-            "if they are not good, take them out and fit again:"
+            "if they are not good, take them out and fit again"
+            + ("; they were dropped:" if options.drop_suspicious else ", or --drop-suspicious:")
         )
     for line in suspicion(metadata):
         say(f"  {line}")
@@ -85,19 +93,30 @@ def run(options: FitOptions) -> int:
     save_state(fitted.task, folder / "task.safetensors")
     write_atomically(folder / "recipe.json", fitted.recipe.model_dump_json(indent=2).encode())
     (folder / FILE_NAME).unlink(missing_ok=True)  # finished: the next fit starts afresh
-    scores, rate = metadata.calibration.scores, metadata.calibration.max_false_alarms
-    interval = achieved_interval(len(scores), rate)
+    if (rate := metadata.calibration.max_false_alarms) > fitted.parts.rate:
+        say(
+            f"the promise is {rate:.3g} false alarms instead of {fitted.parts.rate:.3g}: suspects held out "
+            "are not the threshold, and count as good images that are flagged"
+        )
     size = output.stat().st_size / 1e6
     parity = metadata.parity
     say(f"onnxruntime and torch agree to {parity.max_relative:.1g} on {parity.images} images")
-    say(
-        f"threshold {threshold(np.asarray(scores), rate):.6g}: at most {rate:.3g} false alarms are promised; "
-        f"{len(scores)} calibration images put the true rate between {interval.low:.2%} and "
-        f"{interval.high:.2%}"
-    )
+    say(_promised(metadata.calibration))
     typer.echo(f"wrote {output} ({size:.1f} MB)", err=options.quiet)
     say(f"next: onlygood check {output} NEW_IMAGES")
     return 0
+
+
+def _promised(held_out: Calibration) -> str:
+    """The threshold and what is promised, to whom."""
+    rate, count = held_out.max_false_alarms, held_out.parts()
+    limit = threshold(np.asarray(held_out.scores), rate, held_out.weights())
+    interval = achieved_interval(count, rate)
+    new, unit = ("", "images") if held_out.groups is None else (" on new parts", "parts")
+    return (
+        f"threshold {limit:.6g}: at most {rate:.3g} false alarms{new} are promised; {count} calibration "
+        f"{unit} put the true rate between {interval.low:.2%} and {interval.high:.2%}"
+    )
 
 
 def _good_images(folder: Path, *, all_good: bool) -> Dataset:

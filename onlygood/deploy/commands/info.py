@@ -12,7 +12,7 @@ from onlygood.runtime import jsontext
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import printable
 from onlygood.runtime.model import calibration
-from onlygood.runtime.model.metadata import Frames
+from onlygood.runtime.model.metadata import Calibration, Frames
 from onlygood.runtime.model.modelfile import ModelFile, load_model
 from onlygood.runtime.model.session import available_providers
 
@@ -30,22 +30,24 @@ def run(options: InfoOptions) -> int:
         "opset": file.opset,
         "ir_version": file.ir_version,
         "providers": available_providers(),
-        "verdicts": _verdicts(np.asarray(file.metadata.calibration.scores), rate),
+        "verdicts": _verdicts(file.metadata.calibration, rate),
         "metadata": file.metadata.model_dump(mode="json"),
     }
     typer.echo(jsontext.dumps(facts, indent=2) if options.json else "\n".join(_lines(file, facts)))
     return 0
 
 
-def _verdicts(scores: calibration.Floats, rate: float) -> dict[str, Any]:
+def _verdicts(held_out: Calibration, rate: float) -> dict[str, Any]:
     """The threshold at ``rate`` and what it achieves; or the reason why there is none."""
     try:
-        threshold = calibration.threshold(scores, rate)
+        threshold = calibration.threshold(np.asarray(held_out.scores), rate, held_out.weights())
     except OnlygoodError as error:
         return {"max_false_alarms": rate, "threshold": None, "reason": str(error)}
-    low, mean, high = calibration.achieved_interval(len(scores), rate)
+    low, mean, high = calibration.achieved_interval(held_out.parts(), rate)
     achieved = {"low": low, "mean": mean, "high": high, "confidence": 0.95}
-    k = calibration.rank(len(scores), rate)  # the threshold is the k-th largest score
+    k = calibration.rank(
+        held_out.parts(), rate
+    )  # the threshold is the k-th largest score, where each is a part
     return {"max_false_alarms": rate, "threshold": threshold, "rank": k, "achieved": achieved}
 
 
@@ -64,7 +66,9 @@ def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
     yield _line("heatmap", f"{metadata.heatmap[1]} × {metadata.heatmap[0]}")
     yield _line("calibration", f"{len(scores)} good images that the model never saw")
     yield _line("", f"scores {scores[0]:.6g} … {scores[-1]:.6g}, median {np.median(scores):.6g}")
-    yield from _threshold_lines(**facts["verdicts"])
+    yield from _promise_lines(metadata.calibration)
+    unit = "image" if metadata.calibration.groups is None else "part"
+    yield from _threshold_lines(unit=unit, **facts["verdicts"])
     if metadata.suspects:
         yield _line("suspects", f"{len(metadata.suspects)} images with scores far outside the others'")
     yield from (_line("", line) for line in suspicion(metadata))
@@ -80,7 +84,20 @@ def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {printable(key)} = {value}" for key, value in _leaves(values))
 
 
+def _promise_lines(held_out: Calibration) -> Iterator[str]:
+    """For whom the promise holds, and the smallest one that can be had."""
+    parts = held_out.parts()
+    smallest = f"smallest rate {calibration.smallest_alpha(parts):.3g}"
+    if held_out.groups is None:
+        yield _line("promise", f"for new images like these {parts}, each as a part of its own; {smallest}")
+        yield _line("", "if these show parts several times: for the same parts, and not for new ones")
+    else:
+        yield _line("promise", f"for new parts: {parts} parts, {len(held_out.scores)} images; {smallest}")
+
+
 def _threshold_lines(
+    *,
+    unit: str,
     max_false_alarms: float,
     threshold: float | None,
     achieved: Mapping[str, float] | None = None,
@@ -92,7 +109,7 @@ def _threshold_lines(
         return
     yield _line("threshold", f"{threshold:.6g}, for at most {max_false_alarms:.2%} false alarms")
     if rank == 1:
-        yield _line("", "it hangs on one image, the one with the largest score of these")
+        yield _line("", f"it hangs on one {unit}, the one with the largest score of these")
     yield _line("", f"achieved rate with 95 % confidence: {achieved['low']:.2%} … {achieved['high']:.2%}")
 
 

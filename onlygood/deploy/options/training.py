@@ -46,6 +46,17 @@ class FitOptions(Options):
     all_good: Annotated[
         bool, Option("--all-good", help="Images in folders whose names do not say it are good, too.")
     ] = False
+    groups: Annotated[
+        str | None,
+        Option(
+            "--groups",
+            metavar="REGEX",
+            help="What in an image's path names the part it shows; the promise is then for new parts.",
+        ),
+    ] = None
+    drop_suspicious: Annotated[
+        bool, Option("--drop-suspicious", help="Learn nothing from images that look out of place.")
+    ] = False
     quiet: Quiet = False
 
 

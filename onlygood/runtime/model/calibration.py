@@ -4,10 +4,17 @@ With n calibration scores of good images that neither encoder nor head saw, the 
 ``(1 + #{calibration >= s}) / (n + 1)``; calling ``p <= alpha`` anomalous flags a fresh good image with
 probability at most alpha (Vovk et al. 2005; Bates et al. 2023, "Testing for outliers with conformal
 p-values", arXiv:2104.08279).
+
+Several images of one part are not exchangeable with those of another. Where parts are named, each part k of
+the K counts once, whatever its number n_k of images:
+``p = (1 + sum_k (1/n_k) #{its scores >= s}) / (K + 1)``, and a fresh image of a fresh part is flagged with
+probability at most alpha (two-layer exchangeability: Dunn, Wasserman & Ramdas 2018, arXiv:1809.07441; Lee,
+Barber & Willett 2023, arXiv:2306.06342). The functions take the ``weights`` 1/n_k; without them each image
+is a part of its own, which gives the first formula.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,42 +25,72 @@ from onlygood.runtime.limits import SMALLEST_RATE
 
 Floats = NDArray[np.floating[Any]]
 
+_DECIMALS = 9  # of sums of weights: six sixths are one
+
 
 class Interval(NamedTuple):
-    """The true false-alarm rate of a threshold, as far as n calibration images can tell."""
+    """The true false-alarm rate of a threshold, as far as n calibration images (or parts) can tell."""
 
     low: float
     mean: float
     high: float
 
 
-def p_values(calibration: Floats, scores: Floats) -> NDArray[np.float64]:
+def part_weights(groups: Sequence[int]) -> NDArray[np.float64]:
+    """What each score counts: 1 over the number of images of its part, which ``groups`` ``(n,)`` numbers."""
+    _, part, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    return np.asarray(1 / sizes[part])
+
+
+def part_maxima(calibration: Floats, groups: Sequence[int]) -> NDArray[np.float64]:
+    """The largest score of each part, ascending.
+
+    A verdict on a whole part ranks the maximum of its scores among these, as one on an image ranks its score.
+    """
+    names, part = np.unique(np.asarray(groups), return_inverse=True)
+    largest = np.full(len(names), -np.inf)
+    np.maximum.at(largest, part, calibration)
+    return np.sort(largest)
+
+
+def p_values(calibration: Floats, scores: Floats, weights: Floats | None = None) -> NDArray[np.float64]:
     """Conformal p-values ``(N,)`` of ``scores`` ``(N,)``; NaN stays NaN. ``calibration`` ``(n,)`` ascends."""
-    n = len(calibration)
-    at_least = n - np.searchsorted(calibration, scores, side="left")
-    return np.where(np.isnan(scores), np.nan, (1 + at_least) / (n + 1))
+    beyond = _beyond(calibration, weights)
+    at_least = beyond[np.searchsorted(calibration, scores, side="left")]
+    return np.where(np.isnan(scores), np.nan, (1 + at_least) / (1 + beyond[0]))
 
 
-def threshold(calibration: Floats, alpha: float) -> float:
-    """The k-th largest calibration score: ``p <= alpha`` for scores above it, and only for those.
+def threshold(calibration: Floats, alpha: float, weights: Floats | None = None) -> float:
+    """The calibration score with ``p <= alpha`` for scores above it, and only for those.
+
+    Of single images that is the k-th largest one, with k = `rank`.
 
     Raises:
-        OnlygoodError: there are too few calibration scores for ``alpha``.
+        OnlygoodError: there are too few calibration scores, or parts, for ``alpha``.
     """
-    n = len(calibration)
-    k = rank(n, alpha)
-    if k == 0:
+    _check_rate(alpha)
+    beyond = _beyond(calibration, weights)
+    small = np.flatnonzero((1 + beyond) / (1 + beyond[0]) <= alpha)
+    if len(small) == 0:
+        n, unit = int(beyond[0]), "images" if weights is None else "parts"
         raise OnlygoodError(
-            f"a false-alarm rate of {alpha:g} needs at least {minimum_n(alpha)} calibration images and the"
+            f"a false-alarm rate of {alpha:g} needs at least {minimum_n(alpha)} calibration {unit} and the"
             f" model has {n}; the smallest rate that these allow is {_round_up(smallest_alpha(n))}"
         )
-    return float(calibration[n - k])
+    return float(calibration[small[0] - 1])
+
+
+def _beyond(calibration: Floats, weights: Floats | None) -> NDArray[np.float64]:
+    """How many parts, or shares of them, each score and those after it count, and none: ``(n + 1,)``."""
+    each = np.ones(len(calibration)) if weights is None else np.asarray(weights, dtype=np.float64)
+    return np.append(np.cumsum(each[::-1])[::-1], 0.0).round(_DECIMALS)
 
 
 def minimum_n(alpha: float, k: int = 1) -> int:
     """Fewest calibration images whose ``k``-th largest score is the threshold: ``ceil(k/alpha) - 1``.
 
     With k = 1 verdicts at rate ``alpha`` are possible, but depend on a single image; with k = 2 they do not.
+    Where parts are named, both are said of parts.
     """
     _check_rate(alpha)
     near = math.ceil(k / alpha) - 1  # k/alpha may have been rounded, either way
@@ -65,12 +102,24 @@ def smallest_alpha(n: int, k: int = 1) -> float:
     return k / (n + 1)
 
 
-def without(calibration: Floats, left_out: Iterable[float]) -> NDArray[np.float64]:
-    """Ascending ``calibration`` ``(n,)`` with each of the scores in ``left_out`` removed once."""
-    kept = np.asarray(calibration, dtype=np.float64)
+def corrected_rate(calibration: Floats, rate: float, kept: int, weights: Floats | None = None) -> float:
+    """The smallest rate, ``rate`` at least, whose threshold is one of the ``kept`` lowest scores.
+
+    Those above are suspects: perhaps not good, and then the threshold must not be one of them. But perhaps
+    they are good, and scores that are dropped because they are large leave p-values that are too small. So
+    they go on being counted, as above every threshold, and the rate pays for them: with d single images
+    above, (d + 1)/(n + 1). At any rate that was fixed before looking the promise stays exact.
+    """
+    beyond = _beyond(calibration, weights)
+    return max(rate, float((1 + beyond[kept]) / (1 + beyond[0])))
+
+
+def without(calibration: Floats, left_out: Iterable[float]) -> NDArray[np.bool_]:
+    """Which of the ascending scores ``(n,)`` stay if each of the scores in ``left_out`` is removed once."""
+    stay = np.ones(len(calibration), dtype=bool)
     for score in left_out:
-        kept = np.delete(kept, np.flatnonzero(kept == score)[:1])
-    return kept
+        stay[np.flatnonzero(stay & (calibration == score))[:1]] = False
+    return stay
 
 
 def achieved_interval(n: int, alpha: float, confidence: float = 0.95) -> Interval:
@@ -78,7 +127,7 @@ def achieved_interval(n: int, alpha: float, confidence: float = 0.95) -> Interva
 
     Over draws of the calibration set the rate follows Beta(k, n + 1 - k), where ``k = floor(alpha (n + 1))``
     (Vovk 2012, "Conditional validity of inductive conformal predictors", arXiv:1209.2673). Scores are assumed
-    to be continuous.
+    to be continuous. For n parts it is the law where the images of a part score alike, which varies most.
     """
     k = rank(n, alpha)
     if k == 0:

@@ -79,14 +79,19 @@ class Detector:
         """Scores ``(n,)`` of good images that the model never saw, ascending."""
         return np.asarray(self.metadata.calibration.scores)
 
+    @cached_property
+    def weights(self) -> NDArray[np.float64] | None:
+        """What each of these scores counts ``(n,)`` where the file names their parts."""
+        return self.metadata.calibration.weights()
+
     def threshold(self, alpha: float | None = None) -> float:
         """The score above which images are anomalous at false-alarm rate ``alpha``, or at the model's own."""
         rate = self.metadata.calibration.max_false_alarms if alpha is None else alpha
-        return calibration.threshold(self.calibration, rate)
+        return calibration.threshold(self.calibration, rate, self.weights)
 
     def p_value(self, score: float) -> float:
         """The share of good images that score as high, from the calibration scores."""
-        return float(calibration.p_values(self.calibration, np.array([score]))[0])
+        return float(calibration.p_values(self.calibration, np.array([score]), self.weights)[0])
 
     def objection(self, pixels: NDArray[np.uint8]) -> str:
         """Why an image ``(H, W, C)`` of the model's size cannot be judged (blank, dark, blurred …), or ""."""

@@ -1,29 +1,56 @@
 """The metadata of a model file: the JSON in ``metadata_props["onlygood"]``."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, model_validator
 
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.limits import SMALLEST_RATE
+from onlygood.runtime.model.calibration import part_weights
 from onlygood.runtime.strict import WHOLE, Strict
 
-SCHEMA_VERSION = 2  # files of schema 1 are read as well: see `upgrade`
+SCHEMA_VERSION = 3  # files of schema 1 and 2 are read as well: see `upgrade`
+_MOST_SCORES = 1_000_000
 
 
 class Calibration(Strict):
-    """Scores of good images that neither the encoder nor the head saw, sorted ascending."""
+    """Scores of good images that neither the encoder nor the head saw, sorted ascending.
 
-    scores: list[float] = Field(min_length=1, max_length=1_000_000)
+    ``groups`` numbers the part that each of them shows; then the promise is for new parts. None: each image
+    counts as a part of its own.
+    """
+
+    scores: list[float] = Field(min_length=1, max_length=_MOST_SCORES)
+    groups: list[Annotated[int, Field(ge=0, lt=_MOST_SCORES)]] | None = None
     max_false_alarms: float = Field(gt=SMALLEST_RATE, lt=1)  # the default rate of verdicts
+
+    @model_validator(mode="after")
+    def _one_group_each(self) -> Self:
+        if self.groups is not None and len(self.groups) != len(self.scores):
+            raise ValueError(f"{len(self.groups)} groups for {len(self.scores)} scores")
+        return self
+
+    def parts(self) -> int:
+        """How many parts the scores are of."""
+        return len(self.scores) if self.groups is None else len(set(self.groups))
+
+    def weights(self) -> NDArray[np.float64] | None:
+        """What each score counts ``(n,)``; None where each counts as much."""
+        return None if self.groups is None else part_weights(self.groups)
 
 
 class Suspect(Strict):
-    """A good image whose score is far from those of the others: perhaps it is not good."""
+    """A good image whose score is far from those of the others: perhaps it is not good.
+
+    One that was ``dropped`` was not learned from, or may not be the threshold: see `fit --drop-suspicious`.
+    """
 
     path: str = Field(max_length=20_000)
     part: Literal["train", "calibration"]
     score: float  # of training images under an untrained encoder: no number to hold against the threshold
+    dropped: bool = False
 
 
 def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
@@ -62,7 +89,7 @@ class Parity(Strict):
 class Metadata(Strict):
     """Everything in the file except the graph. The graph gives raw scores; this turns them into verdicts."""
 
-    schema_version: Annotated[Literal[2], WHOLE] = 2
+    schema_version: Annotated[Literal[3], WHOLE] = 3
     name: str = Field(max_length=1000)
     recipe: dict[str, Any]
     input: InputSpec
@@ -79,11 +106,15 @@ class Metadata(Strict):
 
 
 def upgrade(values: Any) -> Any:
-    """Turn metadata of schema 1 into schema 2: such models were trained and calibrated on reduced JPEGs."""
+    """Turn metadata of schema 1 or 2 into schema 3.
+
+    Models of schema 1 were trained and calibrated on reduced JPEGs; those of both know no parts.
+    """
     if not isinstance(values, dict) or type(values.get("schema_version")) is not int:
         return values
-    if values["schema_version"] != 1:
+    if values["schema_version"] not in (1, 2):
         return values
     given = values.get("input")
-    read = given | {"jpeg": "reduced"} if isinstance(given, dict) else given
-    return values | {"schema_version": SCHEMA_VERSION, "input": read}
+    if values["schema_version"] == 1 and isinstance(given, dict):
+        values = values | {"input": given | {"jpeg": "reduced"}}
+    return values | {"schema_version": SCHEMA_VERSION}

@@ -268,6 +268,27 @@ def run(model, dataset, **changes) -> int:
     return command.run(EvaluateOptions(model=model, dataset=dataset, **changes))
 
 
+def test_good_parts_are_counted_where_a_list_names_them(make_model, draw, tmp_path):
+    """Parts of two images: a is never above .45, b once, c twice; d has a defect and is no good part."""
+    rows = ["path,label,group"]
+    grays = {"a": (20, 30), "b": (40, 120), "c": (150, 160), "d": (10, 250)}
+    for part, values in grays.items():
+        for index, value in enumerate(values):
+            draw(f"d/{part}{index}.png", value)
+            rows.append(f"d/{part}{index}.png,{'bad' if value == 250 else 'good'},{part}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    found = evaluate(make_model(), tmp_path / "list.csv")["false_alarms_by_part"]
+    assert (found["n"], found["achieved"], found["ranked"]) == (3, pytest.approx(2 / 3), None)
+    # Nine parts, one of which reaches .55: the second largest maximum is .45, the largest .55.
+    scores = [i / 20 for i in range(9)] + [0.45, 0.55]
+    held_out = {"scores": scores, "groups": [*range(9), 8, 0], "max_false_alarms": 0.1}
+    found = evaluate(make_model(calibration=held_out), tmp_path / "list.csv")["false_alarms_by_part"]
+    assert found["ranked"]["achieved"] == pytest.approx(1 / 3)
+    assert found["ranked"]["promised"] == 0.1
+    draw("e/good/0.png", 20)
+    assert evaluate(make_model(), tmp_path / "e")["false_alarms_by_part"] is None
+
+
 def test_command_prints_one_json_object(make_model, spots, capsys):
     assert run(make_model(), spots, format=MetricsFormat.JSON) == 0
     out, err = capsys.readouterr()

@@ -287,16 +287,20 @@ def test_one_picture_saved_sixty_times_is_one_image(good: Path, tmp_path: Path) 
 
 def test_a_group_is_never_both_trained_and_calibrated_on(good: Path, tmp_path: Path) -> None:
     images = sorted(good.iterdir())
-    rows = [f"{path},good,part{index // 5}" for index, path in enumerate(images)]
+    rows = [f"{path},good,part{index // 2}" for index, path in enumerate(images)]
     (tmp_path / "list.csv").write_text("\n".join(["path,label,group", *rows]))
     result = call("fit", tmp_path / "list.csv", "-o", tmp_path / "model.onnx", *SMALL)
     assert result.exit_code == 0, result.stderr
     split = json.loads((tmp_path / "model.work" / "split.json").read_text())
-    group = {hashlib.sha256(path.read_bytes()).hexdigest(): i // 5 for i, path in enumerate(images)}
+    group = {hashlib.sha256(path.read_bytes()).hexdigest(): i // 2 for i, path in enumerate(images)}
     trained, calibrated = ({group[name] for name in split[part]} for part in ("train", "calibration"))
     assert not trained & calibrated
-    assert len(split["calibration"]) >= 9  # what a rate of 0.1 needs
+    assert len(calibrated) >= 9  # what a rate of 0.1 needs, of parts
     assert len(split["train"]) + len(split["calibration"]) == GOOD
+    held_out = load_model(tmp_path / "model.onnx").metadata.calibration
+    assert held_out.parts() == len(calibrated)
+    told = call("info", tmp_path / "model.onnx").stdout
+    assert f"for new parts: {len(calibrated)} parts, {2 * len(calibrated)} images; smallest rate" in told
 
 
 def test_a_frame_of_noise_among_the_good_is_named_and_is_not_the_threshold(

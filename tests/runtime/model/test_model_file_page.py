@@ -68,6 +68,27 @@ def test_the_worked_calibration() -> None:
     assert f"{large.low:.2%} to {large.high:.1%}".replace("%", " %") in PROSE
 
 
+def test_the_worked_parts() -> None:
+    scores, groups = np.arange(1.0, 7.0), [0, 0, 0, 1, 2, 2]
+    weights = calibration.part_weights(groups)
+    found = calibration.p_values(scores, np.array([5.5, 4.5, 3.0]), weights)
+    np.testing.assert_allclose(found, [0.375, 0.5, (1 + 1 / 3 + 1 + 1) / 4])
+    assert calibration.threshold(scores, 0.375, weights) == 5
+    assert calibration.p_values(calibration.part_maxima(scores, groups), np.array([3.5])) == [0.75]
+
+
+def test_the_example_judges_by_parts(
+    make_tiny: Callable[..., Path], metadata_with: Callable[..., Metadata], gray: Callable[[str, int], Path]
+) -> None:
+    """Six images of the second part score as high, of six sixths; the first one's score lower."""
+    held_out = {"scores": [0.1] * 3 + [0.9] * 6, "groups": [5] * 3 + [2] * 6, "max_false_alarms": 0.5}
+    model, image = make_tiny(metadata=metadata_with(calibration=held_out)), gray("part.png", 52)
+    command = [sys.executable, "-c", EXAMPLE, str(model), str(image)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    assert said.stdout.strip() == "0.203922 0.6667 normal"
+    assert Detector.load(model).score(image).p_value == 2 / 3
+
+
 def test_the_seal_is_computed_as_written(tiny: Path) -> None:
     code = SEAL.replace("model.onnx", str(tiny))
     seal = load_model(tiny).metadata.seal

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from onlygood.runtime.errors import ModelError
 from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.model.metadata import Metadata
 from onlygood.runtime.model.modelfile import check_seal, load_model, seal
 from onlygood.runtime.model.onnxscan import METADATA_KEY, scan
@@ -37,11 +38,44 @@ def test_files_of_schema_1_are_read_as_they_were_calibrated(
     values = metadata_with().model_dump(mode="json")
     for later in ("suspects", "frames"):
         del values[later]
-    del values["input"]["jpeg"]
+    del values["input"]["jpeg"], values["calibration"]["groups"]
     read = load_model(make_tiny(metadata=json.dumps(values | {"schema_version": 1}))).metadata
     assert read.input.jpeg == "reduced"
     assert (read.suspects, read.frames) == ([], None)
     assert metadata_with().input.jpeg == "full"
+
+
+def test_files_of_schema_2_know_no_parts(make_tiny: MakeTiny, metadata_with: Callable[..., Metadata]) -> None:
+    values = metadata_with().model_dump(mode="json")
+    del values["calibration"]["groups"]
+    read = load_model(make_tiny(metadata=json.dumps(values | {"schema_version": 2}))).metadata
+    assert (read.calibration.groups, read.calibration.parts(), read.input.jpeg) == (None, 19, "full")
+    assert read.schema_version == 3
+
+
+@pytest.mark.parametrize("groups", [[0] * 18, [0.0] * 19, [-1] * 19, [10**6] * 19, "0" * 19])
+def test_numbers_of_parts_are_whole_and_one_for_each_score(
+    make_tiny: MakeTiny, metadata_with: Callable[..., Metadata], groups: object
+) -> None:
+    values = metadata_with().model_dump(mode="json")
+    values["calibration"]["groups"] = groups
+    with pytest.raises(ModelError, match="the metadata are not valid: calibration"):
+        load_model(make_tiny(metadata=json.dumps(values)))
+
+
+def test_a_file_with_parts_judges_by_parts(
+    make_tiny: MakeTiny, metadata_with: Callable[..., Metadata], gray: Callable[[str, int], Path]
+) -> None:
+    """9 parts of two images and one of one: above .85 a half and a whole are left, 1.5 + 1 of 11."""
+    groups = [index // 2 for index in range(19)]
+    held_out = {"scores": [i / 20 for i in range(19)], "groups": groups, "max_false_alarms": 0.2}
+    detector = Detector.load(make_tiny(metadata=metadata_with(calibration=held_out)))
+    result = detector.score(gray("part.png", 218))  # .855
+    assert result.p_value == pytest.approx(2 / 11)
+    assert result.anomalous
+    assert detector.threshold() == 0.85
+    assert detector.threshold(0.1) == 0.9
+    assert detector.metadata.calibration.parts() == 10
 
 
 def test_seal_is_the_hash_of_the_file_with_the_seal_zero(tiny_bytes: bytes) -> None:

@@ -133,8 +133,8 @@ def test_any_json_is_metadata_or_an_error_in_words(values: Any) -> None:
         (("input", "bit_depth"), "16"),
         (("schema_version",), 0),
         (("schema_version",), True),
-        (("schema_version",), "2"),
-        (("schema_version",), 2.0),
+        (("schema_version",), "3"),
+        (("schema_version",), 3.0),
         (("frames", "clipped"), [1.0, 0.0]),
         (("suspects",), [{"path": "a", "part": "train", "score": 1.0}] * 10_001),
         (("name",), "x" * 1001),
@@ -158,9 +158,9 @@ def test_no_number_that_is_none(values: dict[str, Any], number: str) -> None:
 
 
 def test_a_newer_schema_is_said_first(values: dict[str, Any]) -> None:
-    newer = values | {"schema_version": 3, "later": {}, "input": "other"}
+    newer = values | {"schema_version": 4, "later": {}, "input": "other"}
     with pytest.raises(
-        ModelError, match=r"^written by a newer onlygood \(schema 3\); this one reads 1 to 2: upgrade"
+        ModelError, match=r"^written by a newer onlygood \(schema 4\); this one reads 1 to 3: upgrade"
     ):
         parse(newer)
     with pytest.raises(ModelError, match="schema 1000") as caught:
