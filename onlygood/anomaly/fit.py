@@ -133,8 +133,13 @@ def build_task(recipe: Recipe, channels: int, images: int, start: Start | None =
     start = start or begin(recipe, channels)
     options = dict(recipe.task.options)
     regions = recipe.all_branches()[0].regions
-    if regions.kind != "whole" and "views" in TASKS.find(recipe.task.name).config().model_fields:
-        options["views"] = {"crop": regions.size, **options.get("views", {})}
+    kind = TASKS.find(recipe.task.name).config()
+    if regions.kind != "whole" and "views" in kind.model_fields:
+        views = options.get("views")
+        if views is None:  # the task's own, and not none at all
+            views = kind.model_fields["views"].get_default(call_default_factory=True).model_dump()
+            views |= {"crop": regions.size}
+        options["views"] = {"crop": regions.size, **views}
     return create_task(
         recipe.task.name,
         start.encoder,

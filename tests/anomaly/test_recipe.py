@@ -200,3 +200,15 @@ def test_an_override_is_key_and_value(item: str) -> None:
 def test_an_override_that_is_no_yaml_is_named() -> None:
     with pytest.raises(OnlygoodError, match=r"'\[1, 2' is not a YAML value"):
         parse_overrides(["input.size=[1, 2"])
+
+
+def test_regions_set_the_crop_of_the_views_and_leave_the_rest() -> None:
+    def views(options: dict[str, Any]) -> Any:
+        values = {"task": {"name": "defects", "options": options}, "regions": {"kind": "cells", "size": 32}}
+        return build_task(Recipe.parse(values, "test"), 1, 10).config.views  # type: ignore[attr-defined]
+
+    usual = views({})
+    assert (usual.crop, usual.flip_vertical, usual.brightness) == (32, True, 0.15)
+    asked = views({"views": {"contrast": 0.3}})
+    assert (asked.crop, asked.flip_vertical, asked.contrast) == (32, False, 0.3)
+    assert views({"views": {"crop": 48}}).crop == 48

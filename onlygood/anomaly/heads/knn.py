@@ -13,6 +13,7 @@ from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.strict import Strict
 
 _ELSEWHERE = 1e6  # what a neighbor out of reach is nearer by: it counts only where none is in reach
+_SPARE = 4  # rows beside the nearest that products may have mistaken for them, or the other way round
 _PAIRS = 16_000_000  # distances that are computed at once while fitting
 
 
@@ -78,17 +79,29 @@ class NearestNeighbors(Head):
     def forward(self, outputs: Outputs) -> Tensor:
         """``(N, R)``; with cosines in [0, 2]."""
         x = self._ready(outputs.plain())
-        nearness = self._nearness(x)
-        if self.far is not None:
-            nearness = nearness - _ELSEWHERE * self.far
-        nearest = nearness.topk(min(self.config.neighbors, len(self.bank)), dim=2).indices
-        distances = self._distances(x, nearest)
+        nearest, distances = self._nearest(x, min(self.config.neighbors, len(self.bank)))
         score = distances.mean(dim=2)
         if not self.config.reweight:
             return score
         around = self._distances(x, self.friends[nearest[:, :, 0]])
         share = torch.exp(distances[:, :, 0] - around.logsumexp(dim=2))
         return score * (1 - share)
+
+    def _nearest(self, x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Rows of the bank ``(N, R, count)`` that are nearest to ``x`` ``(N, R, D)``, and their distances.
+
+        Products of float32 cannot tell which of several near rows is the nearest, and each machine would
+        choose another. So a few more are taken, and ranked by their exact distances.
+        """
+        nearness = self._nearness(x)
+        if self.far is not None:
+            nearness = nearness - _ELSEWHERE * self.far
+        candidates = nearness.topk(min(count + _SPARE, len(self.bank)), dim=2).indices
+        distances = ranks = self._distances(x, candidates)
+        if self.far is not None:
+            ranks = distances + _ELSEWHERE * self.far.expand(len(x), -1, -1).gather(2, candidates)
+        order = ranks.topk(count, dim=2, largest=False).indices
+        return candidates.gather(2, order), distances.gather(2, order)
 
     def _ready(self, x: Tensor) -> Tensor:
         return functional.normalize(x, dim=-1) if self.config.metric == "cosine" else x - self.middle
