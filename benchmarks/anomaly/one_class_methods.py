@@ -1,7 +1,7 @@
 """The methods of `one_class.py`, named as their recipes, and what their papers report.
 
-Nothing here was chosen by labels but on the development classes: T-shirt, pullover, coat and shirt of Fashion-MNIST,
-bird and cat of CIFAR-10.
+Nothing here was chosen by labels but on the development classes: T-shirt, pullover, coat and shirt of
+Fashion-MNIST, bird and cat of CIFAR-10.
 """
 
 from collections.abc import Mapping

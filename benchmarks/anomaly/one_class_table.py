@@ -97,9 +97,8 @@ def plot(dataset: str, rows: dict[Row, Runs], path: Path) -> None:
         head = METHODS[name].heads[0]
         values = [100 * run["auroc"][head] for run in runs]
         ax.plot(values, [height] * len(values), "o", color="tab:blue", alpha=0.4, markersize=4)
-        ax.plot(
-            [statistics.fmean(values)], [height], "|", color="tab:blue", markersize=16, markeredgewidth=2.5
-        )
+        whole = means(runs, head)  # of seeds that have all classes
+        ax.plot(whole, [height] * len(whole), "|", color="tab:blue", markersize=16, markeredgewidth=2.5)
         if name in PAPERS[dataset]:
             ax.plot([PAPERS[dataset][name][0]], [height], "x", color="tab:red")
     labels = [f"{name}, {METHODS[name].heads[0]}, {views / 1000:,.0f}k" for name, views in rows]
