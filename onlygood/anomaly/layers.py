@@ -16,7 +16,9 @@ class Layers(nn.Module):
 
     Coarser maps are enlarged to the finest one (bilinear). With ``average`` each value of a map is first the
     mean of a window around it, so that it knows its neighbors (PatchCore, Roth et al. 2022,
-    arXiv:2106.08265).
+    arXiv:2106.08265). Beyond the border of a map there are zeros, as there, which draws border features, odd
+    ones through the convolutions' own zeros, towards zero. Without these, the farthest place of nearly every
+    good tile was at its border.
 
     Raises:
         OnlygoodError: the encoder does not have such a stage.
@@ -58,7 +60,7 @@ class Layers(nn.Module):
     def _averaged(self, maps: Tensor) -> Tensor:
         if self.average == 1:
             return maps
-        return functional.avg_pool2d(maps, self.average, 1, self.average // 2, count_include_pad=False)
+        return functional.avg_pool2d(maps, self.average, 1, self.average // 2)
 
 
 def _stride(encoder: Encoder, number: int) -> int:

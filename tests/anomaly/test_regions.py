@@ -132,7 +132,7 @@ def test_stages_are_joined_at_the_finest_and_averaged() -> None:
         features = create_regions(RegionsConfig(kind="cells", size=4, stride=4), 64, 64, layers)
         assert features.encode(x, layers, FixedViews()).shape == (2, 256, 1, 192)
     torch.testing.assert_close(maps[1, :64, 5, 6], second[1, :, 4:7, 5:8].mean(dim=(1, 2)))
-    averaged = functional.avg_pool2d(third, 3, 1, 1, count_include_pad=False)
+    averaged = functional.avg_pool2d(third, 3, 1, 1)
     torch.testing.assert_close(
         maps[:, 64:], functional.interpolate(averaged, size=(16, 16), mode="bilinear"), atol=1e-5, rtol=1e-5
     )
