@@ -30,6 +30,7 @@ from onlygood.anomaly.suspects import distances
 from onlygood.deploy.commands import fit
 from onlygood.deploy.demo.dataset import Counts, write
 from onlygood.deploy.demo.plate import SIZE, expose, make_plate, shade
+from onlygood.deploy.options.training import FitOptions
 from onlygood.runtime.model.calibration import rank, threshold, without
 from onlygood.runtime.model.detector import Detector
 
@@ -86,17 +87,15 @@ def measured(data: Path, model: Path, seed: int, steps: int) -> dict[str, Any]:
     """Fit, and what three thresholds detect of the defective and flag of the good test plates."""
     shutil.rmtree(model.with_suffix(".work"), ignore_errors=True)
     fit.run(
-        good_dir=data / "train" / "good",
-        output=model,
-        recipe="fast",
-        minutes=None,
-        steps=steps,
-        max_false_alarms=None,
-        seed=seed,
-        resume=False,
-        work=None,
-        overrides=["training.threads=1"],
-        quiet=True,
+        FitOptions(
+            good_dir=data / "train" / "good",
+            output=model,
+            recipe="fast",
+            steps=steps,
+            seed=seed,
+            overrides=["training.threads=1"],
+            quiet=True,
+        )
     )
     detector = Detector.load(model)
     suspects, rate = detector.metadata.suspects, detector.metadata.calibration.max_false_alarms
