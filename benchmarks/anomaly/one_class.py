@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
 from benchmarks import harness
 from benchmarks.anomaly import one_class_table
@@ -32,14 +31,13 @@ from benchmarks.anomaly.one_class_scores import areas
 from benchmarks.data import READERS, ArrayStore, Classes
 from benchmarks.pretrain.pretext import settle
 from onlygood.pretrain.networks.registry import create_encoder
-from onlygood.pretrain.tasks.base import Task, TaskOutput
+from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
 from onlygood.pretrain.training.checkpoint import FILE_NAME, save_state
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.logs import read_rows
 from onlygood.pretrain.training.trainer import train
 from onlygood.runtime.atomic import write_atomically
-from onlygood.runtime.strict import Strict
 
 
 def main() -> None:
@@ -155,20 +153,13 @@ def finish(run: Run) -> None:
 # --- training
 
 
-class Untrained(Task):
-    """An encoder that nobody trained, as a task."""
-
-    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
-        """There is none."""
-        raise NotImplementedError
-
-
 def trained(run: Run) -> tuple[Task, dict[str, Any]]:
     """The trained task, in evaluation mode, and what training took."""
     method = run.method
     encoder = create_encoder(method.encoder, run.store.images.shape[3], seed=run.seed)
     if method.task is None:
-        return Untrained(settle(encoder, run.store, "fixed", run.seed), Strict(), "fixed").eval(), {}
+        settled = settle(encoder, run.store, "fixed", run.seed)
+        return create_task("frozen", settled, {}, "fixed", images=len(run.store), seed=run.seed).eval(), {}
     task = create_task(method.task, encoder, method.options, images=len(run.store), seed=run.seed)
     folder = harness.RUNS / "one_class" / run.label
     state, record = folder / "task.safetensors", folder / "training.json"

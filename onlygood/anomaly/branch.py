@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.anomaly.footing import Footing
 from onlygood.anomaly.heads.base import Head
+from onlygood.anomaly.heads.footing import Footing
 from onlygood.anomaly.heads.outputs import Kind, Outputs
 from onlygood.anomaly.heads.registry import create_head
 from onlygood.anomaly.layers import Layers

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onlygood.anomaly.branch import Branch
-from onlygood.anomaly.footing import Join, join
+from onlygood.anomaly.heads.footing import join
+from onlygood.anomaly.heads.joins import Join
 from onlygood.anomaly.recipe import BranchConfig, Recipe
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.views.views import to_float

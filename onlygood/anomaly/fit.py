@@ -1,7 +1,6 @@
 """From a recipe and good images to a fitted detector."""
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.detector import Detector, create_detector
 from onlygood.anomaly.gather import gather
+from onlygood.anomaly.heads.footing import unseen_scores
 from onlygood.anomaly.heads.registry import HeadConfig
 from onlygood.anomaly.parts import Parts, choose_parts
 from onlygood.anomaly.plan import FEWEST
@@ -164,9 +164,7 @@ def fit_head(
     detector.cpu()
     for branch, (_, outputs) in zip(detector.every_branch(), found, strict=True):
         if several:
-            seen, unseen = outputs.take(slice(0, None, 2)), outputs.take(slice(1, None, 2))
-            with torch.no_grad():
-                branch.footing.fit(branch.pool(deepcopy(branch.head).fit(seen)(unseen)))
+            branch.footing.fit(branch.pool(unseen_scores(branch.head, outputs)))
         branch.head.fit(outputs)
     return detector.eval()
 

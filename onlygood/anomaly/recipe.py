@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from onlygood.anomaly.heads.joins import Join
 from onlygood.anomaly.heads.registry import HeadConfig
 from onlygood.pretrain.data.plan import InputConfig
 from onlygood.pretrain.overrides import set_key
@@ -127,7 +128,7 @@ class Recipe(Strict):
     head: HeadConfig = Field(default_factory=HeadConfig)
     pool: PoolConfig = Field(default_factory=PoolConfig)
     branches: list[BranchConfig] = Field(default_factory=list)
-    join: Literal["mean", "max", "fisher"] = "mean"
+    join: Join = "mean"
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
 
     def all_branches(self) -> list[BranchConfig]:

@@ -188,3 +188,10 @@ def test_scores_of_branches_are_joined_and_heatmaps_at_the_finest_grid(how: Any)
         parts = [branch.footing(branch.pool(branch(x)), how) for branch in detector.every_branch()]
     expected = {"mean": sum(parts) / 2, "max": torch.maximum(*parts), "fisher": sum(parts)}
     torch.testing.assert_close(scores, expected[how])
+
+
+def test_each_place_learns_from_all_images_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many regions are enough for a head that takes all together, not for one that tells places apart."""
+    monkeypatch.setattr("onlygood.anomaly.gather._REGIONS", 4)
+    assert len(gathered("padim", 20)[0]) == 20
+    assert len(gathered("gaussian", 20, whole=True)[0]) == 2

@@ -9,7 +9,7 @@ from onlygood.anomaly.heads.logprob import ViewHead
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.strict import Strict
 
-_LEAST = -50.0  # natural logarithm of the smallest probability: log 0 would end all scores
+_LEAST = -50.0  # natural logarithm of the smallest probability
 _NEWTON, _ROUNDS, _CLOSE = 5, 1000, 1e-9
 
 
@@ -44,7 +44,8 @@ class Dirichlet(ViewHead):
     """``-1/K Σ_k Σ_c (α_kc - 1) log p_c(T_k x)``: how unlikely the classifier's answers are for good images.
 
     Golan & El-Yaniv 2018 (arXiv:1805.10917). Of each transform the answers to good images have a Dirichlet
-    distribution of their own. Logarithms are bounded from below, since log 0 would end all scores.
+    distribution of their own. Logarithms are bounded from below, or one extreme answer among the good ones
+    would decide their means.
     """
 
     weights: Tensor

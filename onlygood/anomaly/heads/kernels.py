@@ -1,6 +1,6 @@
 """Kernel densities and the one-class support vector machine, on the unit sphere."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field
@@ -24,7 +24,7 @@ class KernelConfig(Strict):
     arXiv:2011.02578), "median" is 1 over the median squared distance.
     """
 
-    gamma: Literal["variance", "median"] | float = "variance"
+    gamma: Literal["variance", "median"] | Annotated[float, Field(gt=0)] = "variance"
     size: int = Field(default=5000, ge=2)
 
 
@@ -41,7 +41,7 @@ def kernel_width(unit: Tensor, rule: Literal["variance", "median"] | float) -> f
     if rule == "variance":
         return 10 / (unit.shape[1] * max(float(unit.double().var(correction=0)), 1e-12))
     few = some(unit, _PAIRS).double()
-    squares = torch.nn.functional.pdist(few).square()
+    squares = functional.pdist(few).square()
     return 1 / max(float(squares.median()) if len(squares) else 1.0, 1e-12)
 
 

@@ -59,9 +59,10 @@ class NearestNeighbors(Head):
 
     def fit(self, outputs: Outputs) -> Self:
         """Choose the coreset; if there are fewer regions, all are kept."""
+        rows = outputs.rows()
         if self.config.metric == "euclidean":
-            self.middle = outputs.rows().mean(dim=0)
-        x = self._ready(outputs.rows())
+            self.middle = rows.mean(dim=0)
+        x = self._ready(rows)
         places = torch.arange(outputs.grid[0] * outputs.grid[1]).repeat(len(outputs))
         ids = torch.arange(len(x))
         if len(x) > CANDIDATES:

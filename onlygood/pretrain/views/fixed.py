@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onlygood.pretrain.views.geometry import geometric_transforms
+from onlygood.pretrain.views.geometry import geometric_transforms, reflect
 
 
 class FixedView(NamedTuple):
@@ -59,12 +59,13 @@ class FixedViews(nn.Module):
         batch, channels, height, width = x.shape
         shape = (width, height) if self.views[which[0]].turn % 2 else (height, width)
         found: list[Tensor] = []
-        for (zoom, across, along), numbers in _by_window(self.views, which):
+        order: list[int] = []
+        for (zoom, across, along), numbers in _by_window(self.views, which).items():
+            order += numbers
             part = x if zoom == 1 else _enlarged(x, zoom, across, along)
             table = np.stack([_index(height, width, self.views[number]) for number in numbers])
             moved = part.flatten(2).index_select(2, torch.from_numpy(table.ravel()).to(x.device))
             found.append(moved.reshape(batch, channels, len(numbers), *shape).transpose(1, 2))
-        order = [number for _, numbers in _by_window(self.views, which) for number in numbers]
         seen = found[0] if len(found) == 1 else torch.cat(found, dim=1)
         if order == list(which):
             return seen
@@ -99,12 +100,12 @@ def geometric_views(*, flips: bool, shift: int, turns: bool) -> FixedViews:
 
 def _by_window(
     views: Sequence[FixedView], which: Sequence[int]
-) -> list[tuple[tuple[float, float, float], list[int]]]:
+) -> dict[tuple[float, float, float], list[int]]:
     """Numbers of the views that enlarge the same part of the image."""
     windows: dict[tuple[float, float, float], list[int]] = {}
     for number in which:
         windows.setdefault(views[number][4:], []).append(number)
-    return list(windows.items())
+    return windows
 
 
 def _enlarged(x: Tensor, zoom: float, across: float, along: float) -> Tensor:
@@ -118,13 +119,8 @@ def _enlarged(x: Tensor, zoom: float, across: float, along: float) -> Tensor:
 @lru_cache(maxsize=256)
 def _index(height: int, width: int, view: FixedView) -> NDArray[np.int64]:
     """Of each pixel of the view, row by row, the number of the image's pixel that it shows."""
-    rows = _reflected(np.arange(height) - view.down, height - 1)
-    columns = _reflected(np.arange(width) - view.right, width - 1)
+    rows = reflect(np.arange(height) - view.down, height - 1)
+    columns = reflect(np.arange(width) - view.right, width - 1)
     if view.flip:
         columns = width - 1 - columns
     return np.ascontiguousarray(np.rot90(rows[:, None] * width + columns, view.turn)).ravel()
-
-
-def _reflected(index: NDArray[np.int64], last: int) -> NDArray[np.int64]:
-    """Indices beyond 0 … ``last``, mirrored at the border pixel."""
-    return np.asarray(last - np.abs(last - np.abs(index)))

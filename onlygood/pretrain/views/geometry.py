@@ -1,7 +1,13 @@
 """Deterministic transforms of whole batches."""
 
+from typing import Any, TypeVar
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Index = TypeVar("Index", Tensor, NDArray[np.integer[Any]])
 
 
 def rotations(x: Tensor) -> Tensor:
@@ -40,6 +46,6 @@ def transform(x: Tensor, parameters: Tensor) -> Tensor:
     return x.flatten(2).gather(2, index).view_as(x)
 
 
-def reflect(index: Tensor, last: int) -> Tensor:
+def reflect(index: Index, last: int) -> Index:
     """Indices beyond 0 … ``last``, mirrored at the border pixel."""
-    return last - (last - index.abs()).abs()
+    return last - abs(last - abs(index))

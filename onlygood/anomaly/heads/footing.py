@@ -1,11 +1,14 @@
 """Scores of unlike branches on one footing: in units of good images that no head was fitted on."""
 
-from typing import Literal
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
-Join = Literal["mean", "max", "fisher"]
+from onlygood.anomaly.heads.base import Head
+from onlygood.anomaly.heads.joins import Join
+from onlygood.anomaly.heads.outputs import Outputs
+
 _SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)  # of good images; the tail goes on as it does from .9
 
 
@@ -63,6 +66,20 @@ class Footing(nn.Module):
     def forward(self, scores: Tensor, join: Join) -> Tensor:
         """Scores as ``join`` needs them."""
         return self.surprise(scores) if join == "fisher" else self.units(scores)
+
+
+@torch.no_grad()
+def unseen_scores(head: Head, outputs: Outputs, most: int | None = None) -> Tensor:
+    """Region scores ``(n, R)`` of every second image, by a copy of the head that is fitted on the others.
+
+    Nearest neighbors, for one, have distance zero to the regions that they keep. ``most`` bounds the regions.
+    """
+    seen, unseen = outputs.take(slice(0, None, 2)), outputs.take(slice(1, None, 2))
+    if most is not None:
+        few = max(1, most // next(iter(outputs.tensors().values())).shape[1])
+        unseen = unseen.take(slice(0, None, -(-len(unseen) // few)))
+    scores: Tensor = deepcopy(head).fit(seen)(unseen)
+    return scores
 
 
 def join(parts: list[Tensor], how: Join) -> Tensor:

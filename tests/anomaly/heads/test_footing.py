@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from onlygood.anomaly.footing import Footing, join
+from onlygood.anomaly.heads.footing import Footing, join
 
 
 def fitted(scores: Tensor) -> Footing:
