@@ -1,12 +1,14 @@
 """Speed, memory and start-up of `onlygood score` on 500 files, beside rivals measured in the same minutes.
 
     python -m benchmarks.runtime.scoring IMAGES --run runs/surfaces/NAME
+    python -m benchmarks.runtime.scoring IMAGES --model FILE --resave JPEG|PNG
     python -m benchmarks.runtime.scoring --table
 
 IMAGES is a folder; where it holds fewer files than asked for, they repeat. Rivals run the same model file in
-a plain sequential loop (Pillow and onnxruntime), and the same weights in torch eager mode, with the default
-number of threads and with one. All take turns in several rounds, so that what else the machine does hits all
-alike: compare the ratios.
+a plain sequential loop (Pillow and onnxruntime) and, of a run of surfaces.py, the same weights in torch eager
+mode, with the default number of threads and with one. All take turns in several rounds, so that what else the
+machine does hits all alike: compare the ratios, each the median of the rounds' own. --resave enlarges the
+pictures to about 1 MP (1152 x 896) and saves them anew.
 """
 
 import argparse
@@ -27,7 +29,7 @@ PROBES = 5  # of the start-up time
 EAGER_BATCH = 8
 NAMES = {
     "onlygood": "onlygood score",
-    "onlygood-all": "onlygood score --threads CPUS",
+    "onlygood-1": "onlygood score -j 1",
     "naive": "plain loop of onnxruntime, its default threads",
     "naive-1": "plain loop of onnxruntime, 1 thread",
     "eager": "torch eager, one at a time, its default threads",
@@ -40,10 +42,12 @@ def main() -> None:
     if options.table:
         print(table(harness.read_results("scoring")))
         return
-    run = options.run.resolve()
-    file = harness.result_file("scoring", f"{run.name}_{options.images.resolve().name}-{options.count}")
+    given = (options.run or options.model).resolve()
+    images = f"{options.images.resolve().name}-{options.count}"
+    resaved = f"-{options.resave.lower()}" if options.resave else ""
+    file = harness.result_file("scoring", f"{given.stem}_{images}{resaved}")
     if not file.is_file():
-        harness.write_result(file, measure(options, run, file.stem))
+        harness.write_result(file, measure(options, given, file.stem))
     print(f"{file.stem}: {file.relative_to(harness.HERE)}")
 
 
@@ -52,32 +56,38 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("images", type=Path, nargs="?", help="folder of images")
     parser.add_argument("--run", type=Path, help="folder of a run of surfaces.py, with its model")
+    parser.add_argument("--model", type=Path, help="a model file alone, without torch beside it")
+    parser.add_argument("--resave", choices=["JPEG", "PNG"], help="score pictures of 1 MP in this format")
     parser.add_argument("--count", type=int, default=500, help="files to score")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--table", action="store_true", help="print the table of all finished runs")
     options = parser.parse_args()
-    if not options.table and not (options.images and options.run):
-        parser.error("give IMAGES and --run (or --table)")
+    if not options.table and not (options.images and bool(options.run) != bool(options.model)):
+        parser.error("give IMAGES and either --run or --model (or --table)")
     return options
 
 
-def measure(options: argparse.Namespace, run: Path, name: str) -> dict[str, Any]:
+def measure(options: argparse.Namespace, given: Path, name: str) -> dict[str, Any]:
     """Everything about one model on one folder."""
     origin = harness.provenance()
     folder = harness.RUNS / "scoring" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    distinct = link_images(options.images, folder / "images", options.count)
-    model = str(run / "model.onnx")
+    source = options.images
+    if options.resave:
+        source = resaved(source, folder / "resaved", options.resave)
+    distinct = link_images(source, folder / "images", options.count)
+    model = str(given / "model.onnx" if options.run else given)
     score = harness.onlygood("score", model, "images", "-f", "csv", "-o", "scores.csv")
     commands = {
         "onlygood": score,
-        "onlygood-all": [*score, "--threads", str(origin["cpus"])],
+        "onlygood-1": [*score, "-j", "1"],
         "naive": _rival("naive", model, "images", "0"),
         "naive-1": _rival("naive", model, "images", "1"),
-        "eager": _rival("eager", str(run), "images", "0", "1"),
-        "eager-1": _rival("eager", str(run), "images", "1", str(EAGER_BATCH)),
     }
+    if options.run:
+        commands["eager"] = _rival("eager", str(given), "images", "0", "1")
+        commands["eager-1"] = _rival("eager", str(given), "images", "1", str(EAGER_BATCH))
     rounds: dict[str, list[dict[str, Any]]] = {key: [] for key in commands}
     scores: dict[str, dict[str, float]] = {}
     for turn in range(options.rounds):
@@ -89,7 +99,7 @@ def measure(options: argparse.Namespace, run: Path, name: str) -> dict[str, Any]
     imported = imported_modules(model, folder)
     return {
         "name": name,
-        "command": harness.typed_command(options.images, options.run),
+        "command": harness.typed_command(options.images, given),
         "commands": {"onlygood": "onlygood score model.onnx images -f csv -o scores.csv"},
         "environment": origin,
         "seed": None,  # nothing is drawn
@@ -104,6 +114,22 @@ def measure(options: argparse.Namespace, run: Path, name: str) -> dict[str, Any]
         "imported_modules": len(imported),
         "heavy_imports": sorted(HEAVY & {module.partition(".")[0] for module in imported}),
     }
+
+
+def resaved(source: Path, target: Path, format: str) -> Path:
+    """Up to 60 pictures of the folder at 1152 x 896, JPEG of quality 92 or PNG; by a process of its own."""
+    script = (
+        "import sys; from pathlib import Path; from PIL import Image\n"
+        "source, target, format = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]; target.mkdir()\n"
+        "files = sorted(p for p in source.rglob('*') if p.suffix.lower() in {'.png', '.jpg', '.jpeg'})\n"
+        "for i, file in enumerate(files[:60]):\n"
+        "    image = Image.open(file).convert('RGB').resize((1152, 896), Image.Resampling.BICUBIC)\n"
+        "    name = f'{i:03d}' + {'JPEG': '.jpg', 'PNG': '.png'}[format]\n"
+        "    image.save(target / name, format, **({'quality': 92} if format == 'JPEG' else {}))\n"
+    )
+    command = [sys.executable, "-c", script, str(source.resolve()), str(target), format]
+    harness.run_measured(command, target.parent, "resave")
+    return target
 
 
 def link_images(source: Path, target: Path, count: int) -> int:
@@ -178,8 +204,8 @@ def _output(arguments: list[str], folder: Path) -> str:
 def table(results: list[dict[str, Any]]) -> str:
     """Medians over the rounds.
 
-    Rates and ratios are of the loop without start-up, in which all do the same work. What torch takes in all
-    is left out, because it fits the head again first.
+    Rates and ratios are of the loop without start-up, in which all do the same work; ratios are medians of
+    those within each round. What torch takes in all is left out, because it fits the head again first.
     """
     header = [
         "model, images",
@@ -192,10 +218,11 @@ def table(results: list[dict[str, Any]]) -> str:
     ]
     rows, starts = [], []
     for result in results:
-        base = _rate(result, "onlygood")
         for key, title in NAMES.items():
+            if key not in result["rounds"]:
+                continue
             some, differs = result["rounds"][key], result["largest_difference"].get(key)
-            cells = [f"{_rate(result, key):.0f}", f"{_rate(result, key) / base:.2f}"]
+            cells = [f"{_rate(result, key):.0f}", f"{_ratio(result, key):.2f}"]
             cells.append("–" if differs is None else f"{differs:.1g}")
             if key.startswith("eager"):
                 cells += ["–"] * 3
@@ -217,8 +244,17 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def _rate(result: dict[str, Any], key: str) -> float:
     """Images per second of the loop, the median of the rounds."""
-    loops = [one["loop_seconds"] or one["wall_seconds"] for one in result["rounds"][key]]
-    return result["images"] / statistics.median(loops)
+    return result["images"] / statistics.median(_loops(result, key))
+
+
+def _ratio(result: dict[str, Any], key: str) -> float:
+    """How many times as fast as `onlygood score`, the median over rounds of the ratio within each."""
+    pairs = zip(_loops(result, "onlygood"), _loops(result, key), strict=True)
+    return statistics.median(ours / theirs for ours, theirs in pairs)
+
+
+def _loops(result: dict[str, Any], key: str) -> list[float]:
+    return [one["loop_seconds"] or one["wall_seconds"] for one in result["rounds"][key]]
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def run(options: ScoreOptions) -> int:
         rows_on_terminal=options.output is None and sys.stdout.isatty(),
     )
     say.detail(
-        f"model {settings.model}, threshold {settings.threshold:.6g}, {options.provider} with"
-        f" {options.threads} threads, {workers} decoding threads"
+        f"model {settings.model}, threshold {settings.threshold:.6g}, {options.provider}, {workers} images at"
+        f" once with {options.threads} threads each"
     )
     if options.output is not None:
         read = [path for path in (options.model, options.files_from) if path is not None]

@@ -107,7 +107,13 @@ class ScoreOptions(Options):
     ] = OnError.FAIL
     workers: Annotated[
         int | None,
-        Option("-j", "--workers", min=1, max=MOST_THREADS, help="Decoding threads. Default: the CPUs."),
+        Option(
+            "-j",
+            "--workers",
+            min=1,
+            max=MOST_THREADS,
+            help="Images that are read and scored at once. Default: the CPUs.",
+        ),
     ] = None
     threads: Threads = 1
     provider: Annotated[

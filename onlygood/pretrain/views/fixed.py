@@ -63,6 +63,9 @@ class FixedViews(nn.Module):
         for (zoom, across, along), numbers in _by_window(self.views, which).items():
             order += numbers
             part = x if zoom == 1 else _enlarged(x, zoom, across, along)
+            if [self.views[number] for number in numbers] == [FixedView()]:  # a tenth of a model's time
+                found.append(part[:, None])
+                continue
             table = np.stack([_index(height, width, self.views[number]) for number in numbers])
             moved = part.flatten(2).index_select(2, torch.from_numpy(table.ravel()).to(x.device))
             found.append(moved.reshape(batch, channels, len(numbers), *shape).transpose(1, 2))

@@ -1,8 +1,7 @@
-"""Many images through one model: threads decode ahead, inference keeps the order, memory stays constant."""
+"""Many images through one model: threads read and infer, rows keep the order, memory stays constant."""
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -10,20 +9,10 @@ from time import perf_counter
 
 from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError
-from onlygood.runtime.images.reader import LoadedImage, ReadOptions, load_image
+from onlygood.runtime.images.reader import ReadOptions, load_image
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.verdicts import Row, Stamp, Status
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """One file after reading: an image, or the reason why there is none."""
-
-    path: Path
-    stamp: Stamp
-    image: LoadedImage | ImageError
-    ms: float
 
 
 def score_images(
@@ -38,8 +27,10 @@ def score_images(
 ) -> Generator[Row, None, None]:
     """Yield one row for each image, in the order of ``paths``, which is read only a few images ahead.
 
-    Decoding takes as long as inference or longer, so threads decode ahead. Closing the generator waits only
-    for the images that are being decoded at that moment.
+    Each of the ``workers`` takes an image from its file to its verdict, with one inference of its own: that
+    keeps all CPUs busy whichever of the two is slower, and no thread waits for another. One inference by
+    several threads is slower, and batches are not faster on CPUs (docs/benchmarks.md). Closing the generator
+    waits only for the images that are under way at that moment.
 
     Args:
         detector: the model.
@@ -47,52 +38,55 @@ def score_images(
         threshold: scores above it are anomalous.
         spec: how images are read, the model's own or with another bit depth.
         options: limits of the reader.
-        workers: threads that decode.
+        workers: how many images are read and scored at once.
         any_frame: give a verdict also on frames that would be unusable.
     """
-    decode = partial(_decode, spec=spec, options=options)
-    with closing(map_ahead(decode, paths, workers=workers)) as images:
-        for decoded in images:
-            yield _judge(detector, decoded, threshold, any_frame)
+    work = partial(
+        _row, detector=detector, threshold=threshold, spec=spec, options=options, any_frame=any_frame
+    )
+    with closing(map_ahead(work, paths, workers=workers)) as rows:
+        yield from rows
 
 
-def _decode(path: Path, spec: InputSpec, options: ReadOptions) -> Decoded:
+def _row(
+    path: Path,
+    *,
+    detector: Detector,
+    threshold: float,
+    spec: InputSpec,
+    options: ReadOptions,
+    any_frame: bool,
+) -> Row:
     start = perf_counter()
     stamp = Stamp.of(path)
-    image: LoadedImage | ImageError
     try:
         image = load_image(path, spec, options)
     except ImageError as error:
-        image = error
-    return Decoded(path, stamp, image, 1000 * (perf_counter() - start))
-
-
-def _judge(detector: Detector, decoded: Decoded, threshold: float, any_frame: bool) -> Row:
-    image = decoded.image
-    if isinstance(image, ImageError):
-        error = str(image)
-        return Row(decoded.path, Status.ERROR, threshold, ms=decoded.ms, error=error, stamp=decoded.stamp)
-    start = perf_counter()
+        ms = 1000 * (perf_counter() - start)
+        return Row(path, Status.ERROR, threshold, ms=ms, error=str(error), stamp=stamp)
     score = float(detector.infer(image.pixels[None])[0][0])
-    ms = decoded.ms + 1000 * (perf_counter() - start)
-    finite = isfinite(score)
     objection = detector.objection(image.pixels)
-    if not finite:
-        status, error = Status.ERROR, f"the model gave the score {score}, which is no verdict"
-    elif objection and not any_frame:
-        status, error = Status.UNUSABLE, objection
-    else:
-        status, error = Status.ANOMALOUS if score > threshold else Status.NORMAL, ""
+    status, reason = _verdict(score, threshold, "" if any_frame else objection)
+    finite = isfinite(score)
     return Row(
-        path=decoded.path,
+        path=path,
         status=status,
         threshold=threshold,
         score=score if finite else None,
         p_value=detector.p_value(score) if finite else None,
         width=image.width,
         height=image.height,
-        ms=ms,
-        error=error,
+        ms=1000 * (perf_counter() - start),
+        error=reason,
         notes=(*image.notes, f"frame: {objection}") if objection and any_frame else image.notes,
-        stamp=decoded.stamp,
+        stamp=stamp,
     )
+
+
+def _verdict(score: float, threshold: float, objection: str) -> tuple[Status, str]:
+    """The outcome, and why there is no verdict where there is none."""
+    if not isfinite(score):
+        return Status.ERROR, f"the model gave the score {score}, which is no verdict"
+    if objection:
+        return Status.UNUSABLE, objection
+    return Status.ANOMALOUS if score > threshold else Status.NORMAL, ""

@@ -56,6 +56,13 @@ def test_zoom_shows_the_middle_or_a_corner() -> None:
         assert torch.equal(view, functional.interpolate(part, size=(8, 12), mode="bilinear"))
 
 
+def test_the_image_alone_is_not_copied() -> None:
+    x = torch.rand(2, 3, 8, 6)
+    seen = FixedViews()(x, [0])
+    assert seen.shape == (2, 1, 3, 8, 6)
+    assert seen.data_ptr() == x.data_ptr()
+
+
 @pytest.mark.parametrize(
     "view", [FixedView(flip=flip, turn=turn) for flip in (False, True) for turn in range(4)]
 )

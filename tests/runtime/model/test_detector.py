@@ -1,5 +1,9 @@
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from time import sleep
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +12,7 @@ from PIL import Image
 import onlygood
 from onlygood.runtime.errors import ImageError, ModelError, OnlygoodError
 from onlygood.runtime.images.reader import ReadOptions
+from onlygood.runtime.model import detector as detector_module
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.model.session import available_providers, open_session
 from onlygood.runtime.rows.stream import score_images
@@ -179,6 +184,42 @@ def test_an_endless_stream_is_read_only_a_few_images_ahead(tiny: Path, gray: Gra
         assert next(rows).score == pytest.approx(0.2)
         assert taken <= count + 2 * 3
     rows.close()
+
+
+def test_as_many_images_are_inferred_at_once_as_there_are_workers(tiny: Path, gray: Gray) -> None:
+    detector, together = Detector.load(tiny), Barrier(3)
+    infer = detector.infer
+
+    def waiting(images: Any) -> Any:
+        together.wait(timeout=60)  # for ever, were they inferred one after the other
+        return infer(images)
+
+    detector.infer = waiting  # type: ignore[method-assign]
+    paths = [gray(f"{index}.png", 40 * index) for index in range(6)]
+    rows = list(stream(detector, iter(paths), workers=3))
+    assert [row.score for row in rows] == pytest.approx([40 * index / 255 for index in range(6)])
+
+
+def test_inferences_of_an_accelerator_take_turns(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = open_session(tiny.read_bytes())
+    inside, most = [0], [0]
+
+    class Counting:
+        get_inputs, get_outputs = session.get_inputs, session.get_outputs
+
+        def run(self, *arguments: Any) -> Any:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            sleep(0.001)
+            inside[0] -= 1
+            return session.run(*arguments)
+
+    monkeypatch.setattr(detector_module, "open_session", lambda *_, **__: Counting())
+    image = np.zeros((1, 8, 8, 1), np.uint8)
+    accelerated = Detector.load(tiny, provider="cuda")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: accelerated.infer(image), range(40)))
+    assert most == [1]
 
 
 def test_bad_images_are_rows_with_reasons(make_tiny: MakeTiny, gray: Gray, tmp_path: Path) -> None:

@@ -30,6 +30,14 @@ def test_statistics_by_hand() -> None:
     assert frame.sharpness == pytest.approx((100 + 155) / 2 / np.std([0, 100, 100, 255]))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gray_is_the_mean_of_the_channels_to_the_bit(channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, channels), np.uint8)
+    gray = pixels.mean(axis=2, dtype=np.float32)
+    frame = measure(pixels)
+    assert (frame.brightness, frame.contrast) == (float(gray.mean()), float(gray.std()))
+
+
 @given(st.integers(0, 255), st.sampled_from([1, 3]))
 def test_a_constant_image_has_neither_contrast_nor_sharpness(value: int, channels: int) -> None:
     frame = measure(np.full((8, 9, channels), value, np.uint8))
