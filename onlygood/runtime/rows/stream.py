@@ -28,8 +28,8 @@ def score_images(
     """Yield one row for each image, in the order of ``paths``, which is read only a few images ahead.
 
     Each of the ``workers`` takes an image from its file to its verdict, with one inference of its own: that
-    keeps all CPUs busy whichever of the two is slower, and no thread waits for another. One inference by
-    several threads is slower, and batches are not faster on CPUs (docs/benchmarks.md). Closing the generator
+    keeps all CPUs busy whichever of the two is slower, and no thread waits for another
+    (docs/benchmarks.md). Closing the generator
     waits only for the images that are under way at that moment.
 
     Args:
