@@ -155,6 +155,7 @@ PAGES = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "docs/edge.md",
     "docs/model-file.md",
     "docs/encoders.md",
     "docs/recipes.md",

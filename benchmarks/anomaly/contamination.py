@@ -26,13 +26,13 @@ from onlygood.anomaly.evaluation.metrics import image_metrics
 from onlygood.anomaly.evaluation.scores import score_samples
 from onlygood.anomaly.plan import plan_split
 from onlygood.anomaly.recipe import load_recipe
-from onlygood.anomaly.suspects import distances
 from onlygood.deploy.commands import fit
 from onlygood.deploy.demo.dataset import Counts, write
 from onlygood.deploy.demo.plate import SIZE, expose, make_plate, shade
 from onlygood.deploy.options.training import FitOptions
 from onlygood.runtime.model.calibration import rank, threshold, without
 from onlygood.runtime.model.detector import Detector
+from onlygood.runtime.model.outliers import distances
 
 GOOD = 240
 FRESH, DRAWN, DRAWS = 400, 120, 1000

@@ -16,7 +16,7 @@ from onlygood.anomaly.heads.registry import HeadConfig
 from onlygood.anomaly.parts import Parts, choose_parts
 from onlygood.anomaly.plan import FEWEST
 from onlygood.anomaly.recipe import FeaturesConfig, Recipe
-from onlygood.anomaly.suspects import Judged, cross_fitted, distances
+from onlygood.anomaly.suspects import Judged, cross_fitted
 from onlygood.pretrain.data.cachedir import find_cache
 from onlygood.pretrain.data.plan import plan_input
 from onlygood.pretrain.data.store import ImageStore, survey_images
@@ -28,6 +28,7 @@ from onlygood.pretrain.training.process import Processes
 from onlygood.pretrain.training.trainer import TrainResult, train
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.notes import counted
+from onlygood.runtime.model.outliers import distances
 from onlygood.runtime.threads import available_cpus
 
 NOTHING_LEARNED = (

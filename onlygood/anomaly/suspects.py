@@ -15,10 +15,8 @@ from onlygood.anomaly.branch import Branch
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.images.files import display
 from onlygood.runtime.model.metadata import Suspect
+from onlygood.runtime.model.outliers import distances
 
-FAR = 10.0  # spreads above the upper quartile; a spread is the distance from the median to that quartile
-FAR_LOG = 5.0  # the same for the logarithms
-SMALL = 10  # with this number of scores, spreads are so uncertain that both limits double
 MOST = 20  # suspects that are reported
 _FEWEST = 5  # images in a half on which a head can be fitted
 
@@ -50,29 +48,6 @@ def cross_fitted(branch: Branch, outputs: Outputs, ids: NDArray[np.int64], names
         head = deepcopy(branch.head).fit(outputs.take(others))
         scores[ours.numpy()] = branch.pool(head(outputs.take(ours))).double().numpy()
     return Judged(ids, scores)
-
-
-def distances(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far out each of ``scores`` ``(n,)`` lies; above 1 is far outside.
-
-    The unit is the spread of the upper half, from the median to the upper quartile, which does not change
-    much while less than a quarter of the images are bad. Scores are maxima over regions and skewed, and those
-    of some heads span powers of ten. So if all are positive, a suspect must stand out among the logarithms
-    too.
-    """
-    if len(scores) == 0:
-        return np.empty(0)
-    doubt = 1 + SMALL / len(scores)
-    far = _beyond(scores) / (FAR * doubt)
-    if scores.min() > 0:
-        far = np.minimum(far, _beyond(np.log(scores)) / (FAR_LOG * doubt))
-    return far
-
-
-def _beyond(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances from the upper quartile, in spreads; a spread has a lower bound against rounding."""
-    middle, upper = np.quantile(x, [0.5, 0.75])
-    return np.asarray((x - upper) / max(upper - middle, 1e-3 * abs(upper), 1e-9))
 
 
 def find_suspects(

@@ -18,7 +18,7 @@ from onlygood import __version__
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.fit import Fitted
 from onlygood.anomaly.gather import spread
-from onlygood.anomaly.suspects import Judged, distances, find_suspects
+from onlygood.anomaly.suspects import Judged, find_suspects
 from onlygood.deploy.clock import source_date, without_times
 from onlygood.pretrain.data.store import HASH_DIGITS, ImageStore
 from onlygood.runtime.atomic import write_atomically
@@ -29,6 +29,7 @@ from onlygood.runtime.model.frames import Frame, measure, objection, ranges
 from onlygood.runtime.model.metadata import Calibration, Frames, Metadata, Parity, SelfTest
 from onlygood.runtime.model.modelfile import seal
 from onlygood.runtime.model.onnxscan import METADATA_KEY
+from onlygood.runtime.model.outliers import distances
 from onlygood.runtime.model.selftest import generated_images
 from onlygood.runtime.model.session import open_session
 

@@ -1,6 +1,7 @@
-"""What `score` and `check` say on stderr while they run."""
+"""What commands say on stderr while they run."""
 
 import sys
+from collections.abc import Callable
 from time import perf_counter
 
 import typer
@@ -8,6 +9,16 @@ import typer
 from onlygood.runtime.images.files import Findings, printable
 from onlygood.runtime.images.notes import NoteCounts
 from onlygood.runtime.rows.verdicts import Counts, Row
+
+
+def speaker(*, quiet: bool) -> Callable[[str], None]:
+    """A function that says a line on stderr, or nothing at all."""
+
+    def say(words: str) -> None:
+        if not quiet:
+            typer.echo(words, err=True)
+
+    return say
 
 
 class Messages:

@@ -8,9 +8,10 @@ from PIL import Image
 from onlygood.anomaly.fit import dropped, judge
 from onlygood.anomaly.parts import Parts
 from onlygood.anomaly.recipe import Recipe
-from onlygood.anomaly.suspects import Judged, distances
+from onlygood.anomaly.suspects import Judged
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.model.outliers import distances
 
 SIDE, COUNT = 64, 40
 NOISE = 17

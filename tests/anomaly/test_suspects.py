@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.center import CenterDistance
 from onlygood.anomaly.heads.outputs import Outputs
-from onlygood.anomaly.suspects import MOST, Judged, cross_fitted, distances, find_suspects
+from onlygood.anomaly.suspects import MOST, Judged, cross_fitted, find_suspects
+from onlygood.runtime.model.outliers import distances
 
 NOBODY = Judged(np.empty(0, dtype=np.int64), np.empty(0))
 

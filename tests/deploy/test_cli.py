@@ -65,6 +65,14 @@ def test_the_edge_never_imports_what_training_needs(tiny: Path, gray: Gray, comm
     assert not modules & (HEAVY | {"rich"}) - {"numpy", "PIL", "onnxruntime"}
 
 
+def test_calibrating_needs_nothing_of_training(tiny: Path, gray: Gray) -> None:
+    folder = [gray(f"good/{value}.png", value) for value in range(101, 120)][0].parent
+    code, modules = modules_after("calibrate", tiny, folder)
+    assert code == 0
+    assert "onnxruntime" in modules
+    assert not modules & (HEAVY | {"yaml"}) - {"numpy", "PIL", "onnxruntime"}
+
+
 def test_listing_the_tasks_imports_none_of_them() -> None:
     code, modules = modules_after("tasks")
     assert code == 0

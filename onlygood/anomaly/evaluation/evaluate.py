@@ -51,13 +51,11 @@ def evaluate(
     detector = Detector.load(model_path, threads=threads)
     if output is not None:
         mark_output(output, "report of an evaluation")
-    provenance = detector.metadata.provenance
-    hashes = provenance.get("image_hashes")
-    seen = frozenset([*(hashes or ()), *provenance.get("pixel_hashes", ())])
-    scores = score_samples(detector, dataset.samples, seen, progress, reader)
+    told = "image_hashes" in detector.metadata.provenance
+    scores = score_samples(detector, dataset.samples, detector.metadata.seen(), progress, reader)
     _check_any(dataset, scores)
     result = _measure(detector, dataset, scores, seed)
-    result["excluded_seen"] = None if hashes is None else scores.seen
+    result["excluded_seen"] = scores.seen if told else None
     if output is not None:
         from onlygood.anomaly.evaluation import plots  # noqa: PLC0415 - matplotlib only where pictures are wanted
 

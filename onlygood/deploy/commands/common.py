@@ -1,11 +1,8 @@
 """What several commands do alike. No command imports another."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import typer
 
 from onlygood.pretrain.networks.registry import DOWNLOAD
 from onlygood.pretrain.overrides import parse_overrides, set_key
@@ -22,16 +19,6 @@ def calm_openmp() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-
-def speaker(*, quiet: bool) -> Callable[[str], None]:
-    """A function that says a line on stderr, or nothing at all."""
-
-    def say(words: str) -> None:
-        if not quiet:
-            typer.echo(words, err=True)
-
-    return say
 
 
 def weight_files(weights: str | None) -> list[Path]:

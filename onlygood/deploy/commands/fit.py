@@ -13,8 +13,9 @@ from onlygood.anomaly.data.layouts import UnclearFoldersError
 from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.recipe import load_recipe
 from onlygood.deploy.clock import source_date
-from onlygood.deploy.commands.common import calm_openmp, speaker, weight_files
+from onlygood.deploy.commands.common import calm_openmp, weight_files
 from onlygood.deploy.destination import work_folder
+from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.training import FitOptions
 from onlygood.deploy.suspicion import suspicion
 from onlygood.pretrain.overrides import parse_overrides

@@ -1,6 +1,6 @@
 """`onlygood info`: what a model file says of itself, for people or as JSON."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from onlygood.runtime import jsontext
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import printable
 from onlygood.runtime.model import calibration
-from onlygood.runtime.model.metadata import Calibration, Frames
+from onlygood.runtime.model.metadata import Calibration, Frames, Recalibration
 from onlygood.runtime.model.modelfile import ModelFile, load_model
 from onlygood.runtime.model.session import available_providers
 
@@ -67,6 +67,7 @@ def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
     yield _line("calibration", f"{len(scores)} good images that the model never saw")
     yield _line("", f"scores {scores[0]:.6g} … {scores[-1]:.6g}, median {np.median(scores):.6g}")
     yield from _promise_lines(metadata.calibration)
+    yield from _history_lines(metadata.history)
     unit = "image" if metadata.calibration.groups is None else "part"
     yield from _threshold_lines(unit=unit, **facts["verdicts"])
     if metadata.suspects:
@@ -93,6 +94,24 @@ def _promise_lines(held_out: Calibration) -> Iterator[str]:
         yield _line("", "if these show parts several times: for the same parts, and not for new ones")
     else:
         yield _line("promise", f"for new parts: {parts} parts, {len(held_out.scores)} images; {smallest}")
+
+
+def _history_lines(history: Sequence[Recalibration]) -> Iterator[str]:
+    """How often, when last and with what the file was calibrated anew."""
+    if not history:
+        return
+    last, before, said = history[-1], history[-1].before, history[-1].feedback
+    times = "1 time" if len(history) == 1 else f"{len(history)} times"
+    how = "added to" if last.appended else "in place of"
+    yield _line(
+        "", f"calibrated anew {times}, last {printable(last.created)}: {last.images} images {how} others"
+    )
+    limit = "no threshold" if before.threshold is None else f"threshold {before.threshold:.6g}"
+    yield _line("", f"before: {before.images} images, {limit}, {before.max_false_alarms:.2%} false alarms")
+    if said.fine or said.anomalous:
+        words = f"of {said.fine} fine ones {said.fine_flagged} had been flagged"
+        words += f", of {said.anomalous} anomalous ones {said.anomalous_flagged}"
+        yield _line("", f"feedback: {words}")
 
 
 def _threshold_lines(

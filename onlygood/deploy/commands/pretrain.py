@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections, speaker, weight_files
+from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections, weight_files
 from onlygood.deploy.destination import work_folder
+from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.training import PretrainOptions
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.runtime.errors import OnlygoodError

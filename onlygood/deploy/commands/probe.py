@@ -5,9 +5,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections, speaker
+from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections
 from onlygood.deploy.comparison import print_table
 from onlygood.deploy.destination import check_output
+from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.probes import ProbeOptions
 from onlygood.deploy.options.shared import MetricsFormat
 from onlygood.runtime.atomic import write_atomically

@@ -74,6 +74,10 @@ Sha256 = Annotated[
     str | None, Option("--sha256", metavar="HEX", help="Refuse the model unless its SHA-256 is this.")
 ]
 Threads = Annotated[int, Option("--threads", min=1, max=MOST_THREADS, help="Threads of one inference.")]
+Workers = Annotated[
+    int | None,
+    Option("-j", "--workers", min=1, max=MOST_THREADS, help="Decoding threads. Default: the CPUs."),
+]
 MaxMemory = Annotated[
     int | None,
     Option(

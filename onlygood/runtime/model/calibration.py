@@ -75,7 +75,7 @@ def threshold(calibration: Floats, alpha: float, weights: Floats | None = None) 
         n, unit = int(beyond[0]), "images" if weights is None else "parts"
         raise OnlygoodError(
             f"a false-alarm rate of {alpha:g} needs at least {minimum_n(alpha)} calibration {unit} and the"
-            f" model has {n}; the smallest rate that these allow is {_round_up(smallest_alpha(n))}"
+            f" model has {n}; the smallest rate that these allow is {round_up(smallest_alpha(n))}"
         )
     return float(calibration[small[0] - 1])
 
@@ -152,7 +152,7 @@ def _check_rate(alpha: float) -> None:
         )
 
 
-def _round_up(rate: float) -> str:
+def round_up(rate: float) -> str:
     """``rate`` with four significant digits, rounded up so that a user may type it and it is not refused."""
     digits = 3 - math.floor(math.log10(rate))
     return f"{math.ceil(rate * 10**digits) / 10**digits:g}"

@@ -61,6 +61,8 @@ def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
 
 Range = Annotated[tuple[float, float], AfterValidator(_ascending)]  # lowest and highest
 Side = Annotated[int, Field(ge=1, le=8192)]  # cells
+Count = Annotated[int, Field(ge=0, le=_MOST_SCORES)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]  # the first digits of a SHA-256
 
 
 class Frames(Strict):
@@ -86,6 +88,36 @@ class Parity(Strict):
     images: int = Field(ge=0, le=1_000_000)
 
 
+class Promise(Strict):
+    """What verdicts promised before a recalibration; no threshold where the rate was below the smallest."""
+
+    images: int = Field(ge=1, le=_MOST_SCORES)
+    parts: int = Field(ge=1, le=_MOST_SCORES)
+    max_false_alarms: float = Field(gt=0, lt=1)
+    threshold: float | None = None
+
+
+class Feedback(Strict):
+    """What people said of images: how many were fine or anomalous, and how many of these had been flagged."""
+
+    fine: Count = 0
+    fine_flagged: Count = 0
+    anomalous: Count = 0
+    anomalous_flagged: Count = 0
+
+
+class Recalibration(Strict):
+    """One run of `onlygood calibrate`."""
+
+    created: str = Field(max_length=40)  # ISO 8601, UTC
+    appended: bool  # the scores before stayed; else they were replaced
+    images: int = Field(ge=1, le=_MOST_SCORES)  # whose scores came in
+    left_out: Count = 0  # unreadable, unusable, seen before, or copies
+    feedback: Feedback = Feedback()
+    before: Promise
+    pixel_hashes: list[Digest] = Field(max_length=_MOST_SCORES)  # of the images that came in
+
+
 class Metadata(Strict):
     """Everything in the file except the graph. The graph gives raw scores; this turns them into verdicts."""
 
@@ -101,8 +133,19 @@ class Metadata(Strict):
     parity: Parity
     # Library versions, fingerprint and content hashes of the images, seed, summary of the training log.
     provenance: dict[str, Any]
+    history: list[Recalibration] = Field(default_factory=list, max_length=1000)  # the oldest first
     # sha256 of the file with these 64 characters zero
     seal: str = Field(default="0" * 64, pattern="^[0-9a-f]{64}$")
+
+    def first_seen(self) -> frozenset[str]:
+        """Digests of files and pixels of the images that `fit` learned from or calibrated on, where told."""
+        told = (self.provenance.get(key) for key in ("image_hashes", "pixel_hashes"))
+        listed = (digests for digests in told if isinstance(digests, list))
+        return frozenset(digest for digests in listed for digest in digests if isinstance(digest, str))
+
+    def seen(self) -> frozenset[str]:
+        """The same, and of pixels of the images that it was calibrated on since."""
+        return self.first_seen().union(*(entry.pixel_hashes for entry in self.history))
 
 
 def upgrade(values: Any) -> Any:

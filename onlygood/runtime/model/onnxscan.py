@@ -45,11 +45,12 @@ class Data(Protocol):
 
 @dataclass
 class Structure:
-    """The result of a scan; ``metadata`` is the span of our JSON in the file."""
+    """The result of a scan; ``metadata`` is the span of our JSON in the file, ``entry`` that of its entry."""
 
     ir_version: int = 0
     opset: int = 0
     metadata: tuple[int, int] | None = None
+    entry: tuple[int, int] = (0, 0)  # key and value, without their tag and length
     operators: set[str] = field(default_factory=set)
     fields: int = 0  # visited so far
 
@@ -154,7 +155,7 @@ def _scan_property(data: Data, span: Span, found: Structure) -> None:
             raise ModelError(f"the metadata are larger than {LARGEST_METADATA >> 20} MiB")
         if found.metadata is not None:
             raise ModelError("the model holds onlygood metadata twice")
-        found.metadata = content
+        found.metadata, found.entry = content, span
 
 
 def _fields(data: Data, span: Span, found: Structure) -> Iterator[tuple[int, int | Span]]:
