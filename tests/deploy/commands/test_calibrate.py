@@ -20,7 +20,7 @@ Make = Callable[..., Path]
 
 
 def good(gray: Gray, values: range, folder: str = "good") -> Path:
-    return [gray(f"{folder}/{value:03d}.png", value) for value in values][0].parent
+    return [gray(f"{folder}/{value:03d}.png", value) for value in values].pop().parent
 
 
 def test_the_threshold_is_that_of_the_new_images(call: Call, tiny: Path, gray: Gray) -> None:

@@ -77,7 +77,7 @@ def test_a_promise_that_cannot_be_kept_is_refused(metadata_with: Make) -> None:
         recalibrated(metadata_with(), new(range(8)), append=False, created="now")
     recalibrated(metadata_with(), new(range(9)), append=False, created="now")
     recalibrated(metadata_with(), new(range(8)), append=False, created="now", rate=0.1112)
-    with pytest.raises(OnlygoodError, match="there are 2, which .* images of the same parts do not help"):
+    with pytest.raises(OnlygoodError, match=r"there are 2, which .* images of the same parts do not help"):
         recalibrated(metadata_with(), new(range(20), ["a", "b"] * 10), append=False, created="now")
 
 
