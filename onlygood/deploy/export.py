@@ -56,7 +56,9 @@ def export(fitted: Fitted, path: Path) -> Metadata:
     program = to_onnx(fitted.detector, spec)
     infer = session(program.SerializeToString())
     held_out = fitted.parts.calibration
-    scores = np.concatenate([infer(store.batch(held_out[i : i + 1]))[0] for i in range(len(held_out))])
+    found = [infer(store.batch(held_out[i : i + 1])) for i in range(len(held_out))]
+    scores = np.concatenate([score for score, _ in found])
+    peaks = np.array([heatmap.max() for _, heatmap in found])
     some = spread(held_out, PARITY_IMAGES)
     parity = compare(fitted.detector, infer, store.batch(some))
     if not parity <= TOLERANCE:
@@ -66,22 +68,18 @@ def export(fitted: Fitted, path: Path) -> Metadata:
         )
     tests = infer(generated_images(spec))
     calibration = Judged(held_out, scores.astype(np.float64))
-    groups, order = fitted.parts.groups(), np.argsort(scores, kind="stable")
-    rate, weights = fitted.parts.rate, None
-    if groups is not None:
-        groups = [groups[i] for i in order]
-        weights = part_weights(groups)
+    groups, rate = fitted.parts.groups(), fitted.parts.rate
     if fitted.dropped:
-        kept = int(np.sum(distances(calibration.scores) <= 1))
+        kept, order = int(np.sum(distances(calibration.scores) <= 1)), np.argsort(scores, kind="stable")
+        weights = None if groups is None else part_weights([groups[i] for i in order])
         rate = corrected_rate(calibration.scores[order], rate, kept, weights)
     metadata = Metadata(
         name=fitted.recipe.name,
         recipe=fitted.recipe.model_dump(mode="json"),
         input=spec,
         heatmap=(tests[1].shape[1], tests[1].shape[2]),
-        calibration=Calibration(
-            scores=calibration.scores[order].tolist(), groups=groups, max_false_alarms=rate
-        ),
+        calibration=_ascending(calibration.scores, groups, rate),
+        peaks=_ascending(peaks.astype(np.float64), groups, rate),
         suspects=find_suspects(fitted.judged, calibration, store.paths, fitted.root, dropped=fitted.dropped),
         frames=ranges([frame for _, frame in _measured(store, spread(fitted.parts.train, FRAMES))]),
         self_test=SelfTest(scores=[float(score) for score in tests[0]], tolerance=DEVICE_TOLERANCE),
@@ -93,6 +91,13 @@ def export(fitted: Fitted, path: Path) -> Metadata:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, seal(program.SerializeToString(deterministic=True)))
     return metadata
+
+
+def _ascending(values: NDArray[np.float64], groups: list[int] | None, rate: float) -> Calibration:
+    """Values ``(n,)`` of held-out images, and the parts that they show, as the file has them."""
+    order = np.argsort(values, kind="stable")
+    parts = None if groups is None else [groups[i] for i in order]
+    return Calibration(scores=values[order].tolist(), groups=parts, max_false_alarms=rate)
 
 
 def odd_frames(fitted: Fitted, good: Frames | None) -> list[tuple[Path, str]]:

@@ -38,6 +38,11 @@ class Messages:
         if self._verbose:
             self._print(text)
 
+    def note(self, text: str) -> None:
+        """Print a line unless --quiet."""
+        if not self._quiet:
+            self._print(text)
+
     def row(self, row: Row, counts: Counts) -> None:
         """Say what is wrong with an image and what its reader noted, and how far we are."""
         if row.error and not self._quiet and not self._rows_on_terminal:

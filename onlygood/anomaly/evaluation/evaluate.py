@@ -13,6 +13,7 @@ from onlygood.anomaly.evaluation import metrics
 from onlygood.anomaly.evaluation.scores import OnProgress, Scored, Scores, score_samples
 from onlygood.runtime.errors import ImageError, OnlygoodError
 from onlygood.runtime.images.files import display, mark_output
+from onlygood.runtime.images.heat import on_image
 from onlygood.runtime.images.reader import DEFAULTS, ReadOptions
 from onlygood.runtime.images.resize import paste_box
 from onlygood.runtime.images.spec import InputSpec
@@ -190,7 +191,7 @@ def _measure_pixels(scores: Scores, spec: InputSpec, seed: int) -> dict[str, Any
             across, down = width / image.width, height / image.height
             left, upper, right, lower = paste_box(image.width, image.height, spec)
             box = (left * across, upper * down, right * across, lower * down)
-            curves.add(metrics.on_image(heatmap, width, height, box), mask)
+            curves.add(on_image(heatmap, width, height, box), mask)
     found = curves.metrics(seed=seed) if used else None
     return {
         "pixel_auroc": found and found.auroc._asdict(),

@@ -17,6 +17,7 @@ from scipy import ndimage
 from scipy.special import betaincinv
 
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.heat import on_image
 
 Floats = NDArray[np.floating[Any]]
 
@@ -263,32 +264,6 @@ def sample_values(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
     height, width = (4 * cells for cells in heatmaps.shape[1:])
     some = heatmaps[:: 1 + len(heatmaps) * height * width // _SAMPLE]
     return np.concatenate([on_image(one, width, height, (0, 0, width, height)).reshape(-1) for one in some])
-
-
-def on_image(
-    heatmap: NDArray[np.float32], width: int, height: int, box: tuple[float, float, float, float]
-) -> NDArray[np.float32]:
-    """Draw ``heatmap`` ``(h, w)`` bilinearly into a box (left, upper, right, lower) of an image.
-
-    The model does not see pixels outside the box: they get minus infinity and are never flagged.
-    """
-    left, upper, right, lower = box
-    y0, y1, fy, above = _taps(height, upper, lower, heatmap.shape[0])
-    x0, x1, fx, beside = _taps(width, left, right, heatmap.shape[1])
-    rows = heatmap[y0] * (1 - fy[:, None]) + heatmap[y1] * fy[:, None]
-    drawn = rows[:, x0] * (1 - fx) + rows[:, x1] * fx
-    drawn[above] = -np.inf
-    drawn[:, beside] = -np.inf
-    return np.asarray(drawn, np.float32)
-
-
-def _taps(length: int, start: float, end: float, cells: int) -> tuple[Any, Any, Floats, NDArray[np.bool_]]:
-    """For pixel centers of an axis: the cells before and after, the weight of the second, what is outside."""
-    at = (np.arange(length) + 0.5 - start) / (end - start) * cells
-    outside = (at < 0) | (at > cells)
-    at = np.clip(at - 0.5, 0, cells - 1)
-    first = np.minimum(at.astype(int), max(cells - 2, 0))
-    return first, np.minimum(first + 1, cells - 1), (at - first).astype(np.float32), outside
 
 
 def _drawn_images(

@@ -3,16 +3,15 @@
 import re
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
 from onlygood.anomaly.data.masks import read_mask
-from onlygood.anomaly.evaluation.metrics import on_image
 from onlygood.anomaly.evaluation.scores import Scored, Scores
 from onlygood.runtime.errors import ImageError
+from onlygood.runtime.images.heat import blended, on_image
 from onlygood.runtime.images.reader import load_image
 from onlygood.runtime.images.resize import paste_box
 from onlygood.runtime.images.spec import InputSpec
@@ -85,11 +84,7 @@ def overlay(
 
     The outline of ``mask`` ``(H, W)``, the true defect, is drawn in sky blue.
     """
-    low, high = heat
-    strength = np.clip((heatmap - low) / (high - low), 0, 1)
-    color = mpl.colormaps["inferno"](0.3 + 0.65 * strength)[..., :3] * 255
-    cover = np.minimum(2 * strength, 1)[..., None] * (0.35 + 0.4 * strength[..., None])
-    drawn: NDArray[np.uint8] = np.round(pixels * (1 - cover) + color * cover).astype(np.uint8)
+    drawn = blended(pixels, heatmap, heat)
     if mask is not None:
         thick = max(1, round(max(mask.shape) / 240))
         around = ndimage.binary_dilation(mask, np.ones((3, 3)), thick) & ~mask

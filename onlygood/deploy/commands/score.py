@@ -10,6 +10,7 @@ from typing import TextIO
 
 from onlygood.deploy.copies import Copies
 from onlygood.deploy.destination import check_output, destination, passed_on
+from onlygood.deploy.heatmaps import SIDE, Boxes, Heatmaps
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
 from onlygood.runtime.errors import OnlygoodError
@@ -60,17 +61,26 @@ def run(options: ScoreOptions) -> int:
         read = [path for path in (options.model, options.files_from) if path is not None]
         check_output(options.output, inputs=read, device=not options.resume)
     copies = None if options.copy_flagged is None else Copies(options.copy_flagged)
+    heatmaps = _heatmaps(detector, options)
+    boxes = Boxes(spec, _heat_threshold(detector, options)) if options.boxes else None
+    if (heatmaps or boxes) and detector.metadata.peaks is None:
+        say.note(
+            "the model file holds no peaks of heatmaps: nothing is promised of how often good images show"
+            " a region; fit it again for that"
+        )
     counts, findings = Counts(), Findings()
     found = passed_on(_at_least_one(_paths(options, findings)), options.output)
     with _rows_file(options, format, settings) as (stream, ledger):
         rows = score_images(
             detector,
-            _not_done(found, ledger, counts, copies),
+            _not_done(found, ledger, counts, copies, heatmaps),
             settings.threshold,
             spec=spec,
             options=reader,
             workers=workers,
             any_frame=options.any_frame,
+            also=[look for look in (boxes, heatmaps) if look is not None],
+            preview=SIDE if heatmaps else 0,
         )
         color, safe = _colored(options.color, stream), options.spreadsheet_safe
         writer = make_writer(format, stream, settings, color=color, spreadsheet_safe=safe)
@@ -132,9 +142,16 @@ def _format(options: ScoreOptions) -> str:
         raise OnlygoodError("give either --threshold or --max-false-alarms: each sets the same limit")
     if options.resume and (options.output is None or options.format not in (RowFormat.AUTO, RowFormat.JSONL)):
         raise OnlygoodError("--resume appends to a JSONL file: give it with -o rows.jsonl (and -f jsonl)")
+    format = _chosen_format(options)
+    if options.boxes and format not in ("json", "jsonl"):
+        raise OnlygoodError("--boxes are written in JSON: give -f jsonl, or -o with a name that ends so")
+    return format
+
+
+def _chosen_format(options: ScoreOptions) -> str:
     if options.format is not RowFormat.AUTO:
         return options.format
-    if options.resume:
+    if options.resume or (options.boxes and options.output is None):
         return "jsonl"
     if options.output is not None:
         return _FORMATS.get(options.output.suffix.lower(), "csv")
@@ -145,6 +162,23 @@ def _threshold(detector: Detector, options: ScoreOptions) -> float:
     if options.threshold is not None:
         return options.threshold
     return detector.threshold(options.max_false_alarms)
+
+
+def _heat_threshold(detector: Detector, options: ScoreOptions) -> float:
+    """The limit of regions: at the rate asked for, whatever --threshold says of scores."""
+    return detector.heat_threshold(options.max_false_alarms)
+
+
+def _heatmaps(detector: Detector, options: ScoreOptions) -> Heatmaps | None:
+    if options.heatmaps is None:
+        return None
+    return Heatmaps(
+        options.heatmaps,
+        detector.metadata.input,
+        detector.heat_range(options.max_false_alarms),
+        _heat_threshold(detector, options),
+        flagged_only=options.judge,
+    )
 
 
 def _input_spec(detector: Detector, bit_depth: int | None) -> InputSpec:
@@ -168,10 +202,10 @@ def _paths(options: ScoreOptions, findings: Findings) -> Iterator[Path]:
         exclude=options.exclude or (),
         findings=findings,
     )
-    if options.copy_flagged is None:
+    written = {folder.resolve() for folder in (options.copy_flagged, options.heatmaps) if folder is not None}
+    if not written:
         return paths
-    copies = options.copy_flagged.resolve()
-    return (path for path in paths if copies not in path.resolve().parents)  # else copies are copied for ever
+    return (path for path in paths if written.isdisjoint(path.resolve().parents))  # else copied for ever
 
 
 def _at_least_one(paths: Iterator[Path]) -> Iterator[Path]:
@@ -187,15 +221,19 @@ def _at_least_one(paths: Iterator[Path]) -> Iterator[Path]:
 
 
 def _not_done(
-    paths: Iterator[Path], ledger: Ledger | None, counts: Counts, copies: Copies | None
+    paths: Iterator[Path],
+    ledger: Ledger | None,
+    counts: Counts,
+    copies: Copies | None,
+    heatmaps: Heatmaps | None,
 ) -> Iterator[Path]:
-    """Paths that no earlier run has a verdict on, or none that stands; the others are counted.
+    """Paths that no earlier run has a verdict on, or none that stands, or whose heatmap is missing.
 
-    Of these, the flagged ones get a copy where an earlier run did not finish it.
+    The others are counted; of these, the flagged ones get a copy where an earlier run did not finish it.
     """
     for path in paths:
         status = None if ledger is None else ledger.find(path)
-        if status in (None, Status.ERROR, Status.UNUSABLE):
+        if status in (None, Status.ERROR, Status.UNUSABLE) or (heatmaps and heatmaps.missing(path, status)):
             yield path
             continue
         counts.add(status, earlier=True)

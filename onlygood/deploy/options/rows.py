@@ -127,6 +127,13 @@ class ScoreOptions(Options):
         Path | None,
         Option("--copy-flagged", metavar="DIR", help="Copy anomalous and unusable images here."),
     ] = None
+    heatmaps: Annotated[
+        Path | None,
+        Option("--heatmaps", metavar="DIR", help="Write heatmaps here: PNG over the image, .npy as it is."),
+    ] = None
+    boxes: Annotated[
+        bool, Option("--boxes", help="JSON: say where anomalous regions are, in pixels of the file.")
+    ] = False
     sha256: Sha256 = None
     color: Annotated[Color, Option("--color", help="Color of text; auto honors NO_COLOR.")] = Color.AUTO
     quiet: Quiet = False

@@ -15,6 +15,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Transpose
 
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.depth import Samples, eight_bit
@@ -47,6 +48,8 @@ class LoadedImage:
     width: int  # of the file, after EXIF orientation
     height: int
     notes: tuple[str, ...]  # what the user should know, such as further pages
+    turn: Transpose | None = None  # what turned the file's pixels upright
+    preview: NDArray[np.uint8] | None = None  # (h, w, 3) for people, if it was asked for
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,14 @@ class Header:
     white: int | None = None  # of more than 8 bits, the largest value that the file declares
 
 
-def load_image(source: bytes | Path | str, spec: InputSpec, options: ReadOptions = DEFAULTS) -> LoadedImage:
+def load_image(
+    source: bytes | Path | str, spec: InputSpec, options: ReadOptions = DEFAULTS, *, preview: int = 0
+) -> LoadedImage:
     """Read the first page of a file (its content or its path) as a model of ``spec`` takes it.
 
     EXIF orientation is applied. Alpha is dropped; transparent pixels keep their color. Pixels of more than 8
-    bits are reduced by the bit depth that the file declares, or else by the spec's.
+    bits are reduced by the bit depth that the file declares, or else by the spec's. ``preview``, if not 0, is
+    the longest side of a preview in color, which keeps the proportions.
 
     Raises:
         ImageError: the file cannot be read; the message is a short reason.
@@ -72,6 +78,7 @@ def load_image(source: bytes | Path | str, spec: InputSpec, options: ReadOptions
     data = source if isinstance(source, bytes) else read_bytes(source, options)
     name, found = _open(io.BytesIO(data), options)
     with options.memory.take(found.cost + len(data)), in_words(name, "pixels"):
+        stored = found.turn()  # of a TIFF, which decoding turns
         decoded, shrunk = found.decode(spec)
         notes = found.notes
         if isinstance(decoded, Samples):
@@ -80,7 +87,15 @@ def load_image(source: bytes | Path | str, spec: InputSpec, options: ReadOptions
         turn = found.turn()
         upright = decoded if turn is None else decoded.transpose(turn)
         pixels = resize(upright, spec)
-    return LoadedImage(pixels, upright.width * shrunk, upright.height * shrunk, notes)
+        small = resize(upright, _preview_spec(upright.size, preview)) if preview else None
+    width, height = upright.width * shrunk, upright.height * shrunk
+    return LoadedImage(pixels, width, height, notes, turn or stored, small)
+
+
+def _preview_spec(size: tuple[int, int], longest: int) -> InputSpec:
+    scale = min(1.0, longest / max(size))
+    width, height = (min(max(8, round(side * scale)), 8192) for side in size)
+    return InputSpec(height=height, width=width, channels=3)
 
 
 def read_header(path: Path | str, options: ReadOptions = DEFAULTS) -> Header:

@@ -93,6 +93,27 @@ class Detector:
         rate = self.metadata.calibration.max_false_alarms if alpha is None else alpha
         return calibration.threshold(self.calibration, rate, self.weights)
 
+    def heat_threshold(self, alpha: float | None = None) -> float:
+        """The value of heatmaps above which a place is anomalous.
+
+        At rate ``alpha``, or the model's own, a good image has a region above it. Of files that hold no peaks
+        it is the threshold of scores, which promises nothing of regions.
+        """
+        peaks = self.metadata.peaks
+        if peaks is None:
+            return self.threshold(alpha)
+        rate = self.metadata.calibration.max_false_alarms if alpha is None else alpha
+        return calibration.threshold(np.asarray(peaks.scores), rate, peaks.weights())
+
+    def heat_range(self, alpha: float | None = None) -> tuple[float, float]:
+        """Values of heatmaps at which color begins, that of every second good image, and at which it is full.
+
+        The threshold lies in the middle.
+        """
+        held_out = self.metadata.peaks or self.metadata.calibration
+        low, limit = float(np.median(held_out.scores)), self.heat_threshold(alpha)
+        return (low, 2 * limit - low) if limit > low else (limit, limit + max(abs(limit), 1e-6))
+
     def p_value(self, score: float) -> float:
         """The share of good images that score as high, from the calibration scores."""
         return float(calibration.p_values(self.calibration, np.array([score]), self.weights)[0])

@@ -127,6 +127,8 @@ class Metadata(Strict):
     input: InputSpec
     heatmap: tuple[Side, Side]  # rows, columns
     calibration: Calibration
+    # The same of the highest value of each heatmap: a limit of regions. None in files of earlier versions.
+    peaks: Calibration | None = None
     suspects: list[Suspect] = Field(default_factory=list, max_length=10_000)  # the farthest first
     frames: Frames | None = None  # None in files of schema 1: frames are not judged
     self_test: SelfTest

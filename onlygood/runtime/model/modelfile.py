@@ -149,8 +149,9 @@ def read_metadata(data: bytes, structure: Structure) -> Metadata:
         metadata = Metadata.parse_json(jsontext.dumps(upgrade(values)), "the metadata are not valid")
     except OnlygoodError as error:
         raise ModelError(str(error)) from None
-    if any(low > high for low, high in itertools.pairwise(metadata.calibration.scores)):
-        raise ModelError("the metadata are not valid: calibration.scores are not in ascending order")
+    for name, held_out in (("calibration", metadata.calibration), ("peaks", metadata.peaks)):
+        if held_out and any(low > high for low, high in itertools.pairwise(held_out.scores)):
+            raise ModelError(f"the metadata are not valid: {name}.scores are not in ascending order")
     return metadata
 
 

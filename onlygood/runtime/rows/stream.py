@@ -1,18 +1,36 @@
 """Many images through one model: threads read and infer, rows keep the order, memory stays constant."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError
-from onlygood.runtime.images.reader import ReadOptions, load_image
+from onlygood.runtime.images.reader import LoadedImage, ReadOptions, load_image
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.verdicts import Row, Stamp, Status
+
+
+@dataclass(frozen=True)
+class Look:
+    """An image with a score, as the model saw it."""
+
+    path: Path
+    image: LoadedImage
+    heatmap: NDArray[np.float32]  # (h, w)
+    status: Status
+
+
+Also = Callable[[Look], Mapping[str, Any]]  # what more its row says, in JSON
 
 
 def score_images(
@@ -24,6 +42,8 @@ def score_images(
     options: ReadOptions,
     workers: int,
     any_frame: bool = False,
+    also: Sequence[Also] = (),
+    preview: int = 0,
 ) -> Generator[Row, None, None]:
     """Yield one row for each image, in the order of ``paths``, which is read only a few images ahead.
 
@@ -40,9 +60,18 @@ def score_images(
         options: limits of the reader.
         workers: how many images are read and scored at once.
         any_frame: give a verdict also on frames that would be unusable.
+        also: functions that see each image with a score, in the workers, and say more about it.
+        preview: the longest side of the preview that these get, or 0.
     """
     work = partial(
-        _row, detector=detector, threshold=threshold, spec=spec, options=options, any_frame=any_frame
+        _row,
+        detector=detector,
+        threshold=threshold,
+        spec=spec,
+        options=options,
+        any_frame=any_frame,
+        also=also,
+        preview=preview,
     )
     with closing(map_ahead(work, paths, workers=workers)) as rows:
         yield from rows
@@ -56,18 +85,23 @@ def _row(
     spec: InputSpec,
     options: ReadOptions,
     any_frame: bool,
+    also: Sequence[Also],
+    preview: int,
 ) -> Row:
     start = perf_counter()
     stamp = Stamp.of(path)
     try:
-        image = load_image(path, spec, options)
+        image = load_image(path, spec, options, preview=preview)
     except ImageError as error:
         ms = 1000 * (perf_counter() - start)
         return Row(path, Status.ERROR, threshold, ms=ms, error=str(error), stamp=stamp)
-    score = float(detector.infer(image.pixels[None])[0][0])
+    scores, heatmaps = detector.infer(image.pixels[None])
+    score = float(scores[0])
     objection = detector.objection(image.pixels)
     status, reason = _verdict(score, threshold, "" if any_frame else objection)
     finite = isfinite(score)
+    looks = also if finite else ()
+    extras = [look(Look(path, image, heatmaps[0], status)) for look in looks]
     return Row(
         path=path,
         status=status,
@@ -80,6 +114,7 @@ def _row(
         error=reason,
         notes=(*image.notes, f"frame: {objection}") if objection and any_frame else image.notes,
         stamp=stamp,
+        extras={key: value for extra in extras for key, value in extra.items()},
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
@@ -56,6 +56,7 @@ class Row:
     error: str = ""  # why there is no verdict
     notes: tuple[str, ...] = ()
     stamp: Stamp = Stamp()
+    extras: Mapping[str, Any] = field(default_factory=dict)  # what JSON has besides, as JSON values
 
 
 class Settings(NamedTuple):
@@ -237,7 +238,7 @@ def _json(row: Row, settings: Settings) -> str:
         "notes": list(row.notes),
         "schema": SCHEMA,
     }
-    return jsontext.dumps(_record(row) | extras)
+    return jsontext.dumps(_record(row) | extras | dict(row.extras))
 
 
 def rounded(value: Any) -> Any:

@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from onlygood.anomaly.evaluation import metrics
-from onlygood.anomaly.evaluation.metrics import PixelCurves, auroc, image_metrics, on_image, per_defect, rate
+from onlygood.anomaly.evaluation.metrics import PixelCurves, auroc, image_metrics, per_defect, rate
 from onlygood.runtime.errors import OnlygoodError
 
 # Few distinct values, so that ties are the rule.
@@ -275,32 +275,6 @@ def test_pixels_that_cannot_be_measured():
         curves([(np.ones((2, 2)), np.zeros((2, 2)))]).metrics(seed=0)
     with pytest.raises(OnlygoodError, match="no defect-free pixel"):
         curves([(np.ones((2, 2)), np.ones((2, 2)))]).metrics(seed=0)
-
-
-def test_heatmap_on_image_stretched():
-    drawn = on_image(np.array([[0.0, 1.0]], np.float32), 4, 2, (0, 0, 4, 2))
-    assert drawn.tolist() == [[0, 0.25, 0.75, 1]] * 2  # half-pixel centres, edges held
-
-
-def test_heatmap_on_image_cropped_leaves_the_rest_unflagged():
-    drawn = on_image(np.ones((2, 2), np.float32), 6, 4, (1, 0, 5, 4))
-    assert np.isneginf(drawn[:, [0, 5]]).all()
-    assert (drawn[:, 1:5] == 1).all()
-
-
-def test_heatmap_on_image_padded_drops_the_padding():
-    heatmap = np.array([[9.0] * 4, [1, 1, 1, 1], [2, 2, 2, 2], [9] * 4], np.float32)
-    drawn = on_image(heatmap, 4, 2, (0, -1, 4, 3))
-    assert drawn.tolist() == [[1] * 4, [2] * 4]
-
-
-@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 20), st.integers(1, 20), st.integers(0, 99))
-def test_heatmap_on_image_stays_in_range_and_keeps_constants(h, w, height, width, seed):
-    heatmap = np.random.default_rng(seed).normal(size=(h, w)).astype(np.float32)
-    drawn = on_image(heatmap, width, height, (0, 0, width, height))
-    assert drawn.shape == (height, width)
-    assert heatmap.min() - 1e-5 <= drawn.min() <= drawn.max() <= heatmap.max() + 1e-5
-    assert np.allclose(on_image(np.full((h, w), 3, np.float32), width, height, (0, 0, width, height)), 3)
 
 
 def test_sampled_values_lie_between_the_cells(monkeypatch):

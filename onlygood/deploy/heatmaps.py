@@ -1,0 +1,145 @@
+"""Heatmaps of scored images as files: an overlay for people, and the raw map for programs."""
+
+import io
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from onlygood.runtime.atomic import write_atomically
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.files import display, mark_output
+from onlygood.runtime.images.heat import blended, on_image
+from onlygood.runtime.images.places import Region, regions
+from onlygood.runtime.images.resize import paste_box
+from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.rows.stream import Look
+from onlygood.runtime.rows.verdicts import Status, rounded
+
+SIDE = 1024  # px, the longest side of an overlay
+OUTLINE = (86, 180, 233)  # of regions: sky blue, which is not among the heat's colors
+_LONGEST = 180  # characters of a part of a name; file systems take 255 bytes with what is appended
+_UNSAFE = frozenset('%~\\/:*?"<>|')
+
+
+class Heatmaps:
+    """A folder of ``NAME.png``, the heat over the image, and ``NAME.npy``, the model's map as it is.
+
+    The raw map is float32 ``(h, w)``: a score has no upper bound, so 16 bits of a PNG would need a scale of
+    each image's own and lose digits. Names are the images' own paths, encoded so that no two are the same.
+
+    Args:
+        folder: is made, and marked as output.
+        spec: the model's input.
+        heat: the values at which color begins and is full.
+        limit: regions above this are outlined.
+        flagged_only: write nothing for normal images.
+    """
+
+    def __init__(
+        self, folder: Path, spec: InputSpec, heat: tuple[float, float], limit: float, *, flagged_only: bool
+    ) -> None:
+        mark_output(folder, "heatmaps")
+        self._folder, self._spec, self._heat, self._limit = folder, spec, heat, limit
+        self._flagged_only = flagged_only
+
+    def __call__(self, look: Look) -> Mapping[str, Any]:
+        """Write both files; returns their names, and where the map lies in the upright image.
+
+        Raises:
+            OnlygoodError: they cannot be written.
+        """
+        if self._flagged_only and look.status is Status.NORMAL:
+            return {}
+        overlay, raw = self._targets(look.path)
+        try:
+            overlay.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OnlygoodError(f"{display(overlay.parent)}: {error.strerror or error}") from None
+        write_atomically(raw, _npy(look))
+        write_atomically(overlay, self._png(look))
+        box = paste_box(look.image.width, look.image.height, self._spec)
+        return {
+            "overlay": os.fspath(overlay),
+            "heatmap": os.fspath(raw),
+            "heatmap_box": [round(side, 3) for side in box],
+        }
+
+    def missing(self, image: Path, status: Status) -> bool:
+        """Whether an image that an earlier run scored has no heatmap here, and should."""
+        wanted = status in (Status.NORMAL, Status.ANOMALOUS)
+        if self._flagged_only and status is Status.NORMAL:
+            wanted = False
+        return wanted and not all(target.is_file() for target in self._targets(image))
+
+    def _targets(self, image: Path) -> tuple[Path, Path]:
+        place = self._folder.joinpath(*map(safe, image.parts))
+        return place.with_name(place.name + ".png"), place.with_name(place.name + ".npy")
+
+    def _png(self, look: Look) -> bytes:
+        preview = look.image.preview
+        if preview is None:
+            raise ValueError("the image was read without a preview")
+        height, width = preview.shape[:2]
+        across, down = width / look.image.width, height / look.image.height
+        left, upper, right, lower = paste_box(look.image.width, look.image.height, self._spec)
+        drawn = on_image(
+            look.heatmap, width, height, (left * across, upper * down, right * across, lower * down)
+        )
+        picture = Image.fromarray(blended(preview, drawn, self._heat))
+        pen = ImageDraw.Draw(picture)
+        for region in regions(look.heatmap, self._limit, self._spec, (look.image.width, look.image.height)):
+            x0, y0, x1, y1 = region.box
+            pen.rectangle(
+                (x0 * across, y0 * down, max(x0 * across, x1 * across - 1), max(y0 * down, y1 * down - 1)),
+                outline=OUTLINE,
+                width=max(1, max(width, height) // 400),
+            )
+        file = io.BytesIO()
+        picture.save(file, "PNG", compress_level=1)
+        return file.getvalue()
+
+
+class Boxes:
+    """Says of each image which regions of its heatmap are above ``limit``."""
+
+    def __init__(self, spec: InputSpec, limit: float) -> None:
+        self._spec, self._limit = spec, limit
+
+    def __call__(self, look: Look) -> Mapping[str, Any]:
+        """The regions, the hottest first, and the limit."""
+        size = (look.image.width, look.image.height)
+        found: list[Region] = regions(look.heatmap, self._limit, self._spec, size, look.image.turn)
+        return {"regions": [region.as_json() for region in found], "region_threshold": rounded(self._limit)}
+
+
+def safe(part: str) -> str:
+    """A part of a path as a name that any file system takes, different for different parts.
+
+    Bytes that are no text, control codes and what has a meaning somewhere appear as ``%2F``; so do ``.`` and
+    ``..``, and the root of a path. Long names are cut, and end in a hash of the whole.
+    """
+    text = os.fsencode(part).decode("utf-8", "surrogateescape")
+    name = "".join(c if c.isprintable() and c not in _UNSAFE else _encoded(c) for c in text)
+    if name.strip(". ") != name.lstrip(". ") or not name.strip(
+        "."
+    ):  # Windows drops dots and blanks at the end
+        name = name[:-1] + _encoded(name[-1])
+    if len(os.fsencode(name)) > _LONGEST:
+        digest = blake2b(os.fsencode(part), digest_size=8).hexdigest()
+        name = os.fsencode(name)[: _LONGEST - 20].decode("utf-8", "ignore") + "~" + digest
+    return name
+
+
+def _encoded(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def _npy(look: Look) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.ascontiguousarray(look.heatmap, np.float32), allow_pickle=False)
+    return file.getvalue()
