@@ -37,6 +37,7 @@ class Intake:
     any_frame: bool
     say: Callable[[str], None]
     good: list[tuple[Sample, float, str]] = field(default_factory=list)  # with score and digest of the pixels
+    peaks: list[float] = field(default_factory=list)  # of the heatmaps of the good ones
     anomalous: list[float] = field(default_factory=list)  # scores
     fine: list[float] = field(default_factory=list)  # those of the good ones that are feedback
     left_out: Counter[str] = field(default_factory=Counter)  # by the reason
@@ -78,7 +79,8 @@ class Intake:
         objection = "" if self.any_frame else self.detector.objection(image.pixels)
         if objection:
             return f"unusable frame: {objection}"
-        score = float(self.detector.infer(image.pixels[None])[0][0])
+        scores, heatmaps = self.detector.infer(image.pixels[None])
+        score = float(scores[0])
         if not isfinite(score):
             return "without a score"
         if sample.label:
@@ -87,6 +89,7 @@ class Intake:
             return ""
         self._known[digest] = "a copy of another"
         self.good.append((sample, score, digest))
+        self.peaks.append(float(heatmaps[0].max()))
         if feedback:
             self.fine.append(score)
         return ""
@@ -98,6 +101,7 @@ class Intake:
             names=[_name(sample.path, root) for sample, _, _ in self.good],
             pixel_hashes=[digest for _, _, digest in self.good],
             groups=[sample.group or digest for sample, _, digest in self.good] if grouped else None,
+            peaks=np.array(self.peaks),
             left_out=self.left_out.total(),
             feedback=Feedback(
                 fine=len(self.fine),

@@ -34,6 +34,7 @@ class NewScores:
     groups: Sequence[str] | None = None  # the part that each shows; None: each is a part of its own
     left_out: int = 0
     feedback: Feedback = field(default_factory=Feedback)
+    peaks: NDArray[np.float64] | None = None  # (n,) the highest value of each heatmap
 
 
 def recalibrated(
@@ -51,17 +52,11 @@ def recalibrated(
     old = metadata.calibration
     wish = old.max_false_alarms if rate is None else rate
     _check_groups(old, new, append=append)
-    scores, groups = new.scores, None if new.groups is None else np.unique(new.groups, return_inverse=True)[1]
-    if append:
-        scores = np.concatenate([np.asarray(old.scores), scores])
-        if groups is not None and old.groups is not None:
-            groups = np.concatenate([np.asarray(old.groups), groups + max(old.groups) + 1])
-    order = np.argsort(scores, kind="stable")
-    held_out = Calibration(
-        scores=scores[order].tolist(),
-        groups=None if groups is None else groups[order].tolist(),
-        max_false_alarms=wish,
-    )
+    groups = None if new.groups is None else np.unique(new.groups, return_inverse=True)[1]
+    held_out = _joined(old if append else None, new.scores, groups, wish)
+    peaks = None  # of a file that holds none, or whose kept images' are not known
+    if new.peaks is not None and (metadata.peaks or not append):
+        peaks = _joined(metadata.peaks if append else None, new.peaks, groups, wish)
     check_promise(held_out)
     entry = Recalibration(
         created=created,
@@ -76,10 +71,24 @@ def recalibrated(
     return metadata.model_copy(
         update={
             "calibration": held_out,
+            "peaks": peaks,
             "suspects": [*_suspects(new), *kept],
             "history": [*metadata.history, entry],
         }
     )
+
+
+def _joined(
+    old: Calibration | None, values: NDArray[np.float64], groups: NDArray[np.intp] | None, rate: float
+) -> Calibration:
+    """New ``values`` ``(n,)`` and the kept ones, if any, ascending, with the numbers of their parts."""
+    if old is not None:
+        values = np.concatenate([np.asarray(old.scores), values])
+        if groups is not None and old.groups is not None:
+            groups = np.concatenate([np.asarray(old.groups), groups + max(old.groups) + 1])
+    order = np.argsort(values, kind="stable")
+    parts = None if groups is None else groups[order].tolist()
+    return Calibration(scores=values[order].tolist(), groups=parts, max_false_alarms=rate)
 
 
 def kept_digests(metadata: Metadata) -> frozenset[str]:

@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner, Result
 
+from onlygood import Detector
 from onlygood.deploy.cli import app
 from onlygood.deploy.commands.fit import _good_images
 from onlygood.runtime.errors import OnlygoodError
@@ -167,6 +168,9 @@ def test_the_model_verifies_scores_and_knows_where_it_comes_from(
     parts = info["provenance"]["images"]
     assert parts["train"] + parts["calibration"] == GOOD
     assert info["input"]["channels"] == 1
+    heats = {float(result.heatmap.max()) for result in Detector.load(whole).score(sorted(good.glob("*.png")))}
+    assert len(info["peaks"]["scores"]) == len(info["calibration"]["scores"])
+    assert set(info["peaks"]["scores"]) <= heats
 
     new = tmp_path / "new"
     new.mkdir()

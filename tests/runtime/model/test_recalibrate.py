@@ -55,6 +55,20 @@ def test_appended_parts_are_other_parts(metadata_with: Make) -> None:
     assert alone.calibration.groups == [2, 1, 0]
 
 
+def test_peaks_are_joined_and_ordered_by_themselves(metadata_with: Make) -> None:
+    peaks = {"scores": [5.0, 7.0], "groups": [1, 0], "max_false_alarms": 0.4}
+    calibration = {"scores": [0.1, 0.2], "groups": [0, 1], "max_false_alarms": 0.4}
+    new = NewScores(np.array([0.3, 0.15]), ["a", "b"], [], groups=["x", "y"], peaks=np.array([4.0, 6.0]))
+    kept = recalibrated(metadata_with(calibration=calibration, peaks=peaks), new, append=True, created="")
+    assert kept.peaks is not None
+    assert (kept.peaks.scores, kept.peaks.groups) == ([4, 5, 6, 7], [2, 1, 3, 0])
+    anew = recalibrated(metadata_with(calibration=calibration), new, append=False, created="")
+    assert anew.peaks is not None
+    assert anew.peaks.scores == [4, 6]
+    unknown = recalibrated(metadata_with(calibration=calibration), new, append=True, created="")
+    assert unknown.peaks is None  # of the kept images nobody knows them
+
+
 def test_parts_that_one_side_does_not_name_are_refused(metadata_with: Make) -> None:
     held_out = {"scores": [1, 2, 3, 4], "groups": [1, 0, 1, 2], "max_false_alarms": 0.25}
     grouped = metadata_with(calibration=held_out)
