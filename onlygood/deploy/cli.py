@@ -16,7 +16,7 @@ import typer
 
 from onlygood import __version__
 from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
-from onlygood.deploy.options import demo, edge, models, probes, rows, training
+from onlygood.deploy.options import demo, edge, models, probes, rows, training, watch
 from onlygood.deploy.options.shared import Options
 from onlygood.deploy.signature import typed
 from onlygood.runtime.errors import Interrupted, OnlygoodError
@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "fit": (training.FitOptions, "fit"),
     "score": (rows.ScoreOptions, "score"),
     "check": (rows.CheckOptions, "score"),
+    "watch": (watch.WatchOptions, "watch"),
     "info": (models.InfoOptions, "info"),
     "verify": (models.VerifyOptions, "verify"),
     "evaluate": (models.EvaluateOptions, "evaluate"),

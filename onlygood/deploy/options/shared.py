@@ -10,6 +10,7 @@ from typing import Annotated
 from typer import Argument, BadParameter, Option
 
 from onlygood.runtime.limits import (
+    LARGEST_IMAGE,
     LARGEST_SEED,
     MOST_MEMORY,
     MOST_MINUTES,
@@ -115,4 +116,32 @@ Seed = Annotated[
 ResumeTraining = Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")]
 Overrides = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; repeatable.")
+]
+
+# --- how images are found, read and judged: `score`, `check` and `watch`
+
+Threshold = Annotated[
+    float | None, Option("--threshold", metavar="SCORE", callback=number(), help="Flag scores above this.")
+]
+NoRecursive = Annotated[bool, Option("--no-recursive", help="Leave folders inside folders alone.")]
+Exclude = Annotated[
+    list[str] | None, Option("--exclude", metavar="GLOB", help="Leave matching names alone; repeatable.")
+]
+MaxPixels = Annotated[
+    int | None,
+    Option(
+        "--max-pixels", min=1, max=LARGEST_IMAGE, help="Refuse larger images unread. Default: 100 million."
+    ),
+]
+BitDepth = Annotated[
+    int | None,
+    Option(
+        "--bit-depth",
+        metavar="8|10|12|14|16",
+        help="Depth of 16-bit images that do not say their own. Default: the model's.",
+    ),
+]
+Provider = Annotated[str, Option("--provider", help="onnxruntime execution provider; `info` lists yours.")]
+AnyFrame = Annotated[
+    bool, Option("--any-frame", help="Judge frames too that are blank, dark, blurred beyond the good ones.")
 ]

@@ -38,7 +38,7 @@ class Ledger:
         name = printable(path)
         if path.exists() and not path.is_file():
             raise OnlygoodError(f"{name} is not a regular file, which --resume needs")
-        file = _WholeRows(path, "a+")
+        file = WholeRows(path, "a+")
         try:
             lock(file, name)
             file.seek(0)
@@ -83,10 +83,11 @@ class Ledger:
         return length
 
 
-class _WholeRows(io.FileIO):
+class WholeRows(io.FileIO):
     """A file opened for appending: each write is complete or, on a full disk, has no effect."""
 
     def write(self, data: Any, /) -> int:
+        """Write all of ``data``, or nothing."""
         start = os.fstat(self.fileno()).st_size
         left = memoryview(data)
         try:

@@ -188,7 +188,7 @@ class JsonlWriter:
 
     def write(self, row: Row) -> None:
         """Write one object."""
-        self._stream.write(_json(row, self._settings) + "\n")
+        self._stream.write(jsontext.dumps(as_json(row, self._settings)) + "\n")
 
     def finish(self) -> None:
         """Nothing ends a JSONL file."""
@@ -204,7 +204,7 @@ class JsonWriter:
 
     def write(self, row: Row) -> None:
         """Write one element."""
-        self._stream.write(self._before + _json(row, self._settings))
+        self._stream.write(self._before + jsontext.dumps(as_json(row, self._settings)))
         self._before = ",\n"
 
     def finish(self) -> None:
@@ -228,8 +228,9 @@ def _record(row: Row) -> dict[str, Any]:
     }
 
 
-def _json(row: Row, settings: Settings) -> str:
-    extras = {
+def as_json(row: Row, settings: Settings) -> dict[str, Any]:
+    """All that a JSON row says of an image, as JSON values."""
+    return _record(row) | {
         "size": row.stamp.size,
         "mtime_ns": row.stamp.mtime_ns,
         "bit_depth": settings.bit_depth,
@@ -237,8 +238,7 @@ def _json(row: Row, settings: Settings) -> str:
         "model": settings.model,
         "notes": list(row.notes),
         "schema": SCHEMA,
-    }
-    return jsontext.dumps(_record(row) | extras | dict(row.extras))
+    } | dict(row.extras)
 
 
 def rounded(value: Any) -> Any:

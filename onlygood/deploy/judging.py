@@ -1,0 +1,28 @@
+"""What the options of `score`, `check` and `watch` say about judging."""
+
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.model.detector import Detector
+
+
+def chosen_threshold(detector: Detector, threshold: float | None, rate: float | None) -> float:
+    """The score above which images are flagged.
+
+    Raises:
+        OnlygoodError: both are given, or the rate is not supported by the calibration.
+    """
+    if threshold is not None and rate is not None:
+        raise OnlygoodError("give either --threshold or --max-false-alarms: each sets the same limit")
+    return detector.threshold(rate) if threshold is None else threshold
+
+
+def input_spec(detector: Detector, bit_depth: int | None) -> InputSpec:
+    """How images are read: as the model says, or with another bit depth.
+
+    Raises:
+        OnlygoodError: there is no such bit depth.
+    """
+    spec = detector.metadata.input
+    if bit_depth is None:
+        return spec
+    return InputSpec.parse(spec.model_dump() | {"bit_depth": bit_depth}, "--bit-depth")
