@@ -21,6 +21,7 @@ LADDER = (
     "runtime.images",
     "runtime.model",
     "runtime.rows",
+    "runtime.watch",
     "pretrain",
     "pretrain.views",
     "pretrain.losses",

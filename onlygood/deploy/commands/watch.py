@@ -238,14 +238,15 @@ def _say_what_waits(watcher: Watcher, say: Callable[[str], None]) -> None:
     for name, (waiting, _) in watcher.state.queued().items():
         if name not in given:
             option = "--move-flagged" if name == "move" else f"--{name}"
-            say(f"{waiting} verdicts of an earlier run wait for {option}, which was not given")
+            say(f"for {option}, which was not given, wait verdicts of an earlier run: {waiting}")
 
 
 def _summary(watcher: Watcher) -> str:
     done, queued = watcher.tally.verdicts, watcher.state.queued()
-    words = [f"{sum(done.values())} images judged"]
+    judged = sum(done.values())
+    words = [f"{judged} {'image' if judged == 1 else 'images'} judged"]
     words += [f"{count} {status}" for status, count in done.items() if count and status is not Status.NORMAL]
-    words += [f"{sum(counts)} wait for {name}" for name, counts in queued.items() if sum(counts)]
+    words += [f"for {name} wait {sum(counts)}" for name, counts in queued.items() if sum(counts)]
     if left := len(watcher.folder):
         words.append(f"{left} left for the next run: still being written, or not looked at yet")
     return ", ".join(words)

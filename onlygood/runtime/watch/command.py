@@ -22,7 +22,7 @@ class Command:
 
     In each argument ``{path}``, ``{status}``, ``{score}``, ``{p_value}`` and ``{id}`` are replaced; if there
     is none of them, the path is the last argument. The path is absolute, so that no name is taken for an
-    option.
+    option, and is where the image lies after ``--move-flagged``.
     The verdict as JSON is on the command's standard input; what it prints goes to our stderr.
 
     Raises:
@@ -46,7 +46,8 @@ class Command:
     def arguments(self, verdict: dict[str, object]) -> list[str]:
         """What is run for a verdict."""
         values = {field: "" if verdict.get(field) is None else str(verdict[field]) for field in _FIELDS}
-        values["path"] = os.path.abspath(values["path"])  # noqa: PTH100 - bytes and links stay as they are
+        where = str(verdict.get("moved_to") or verdict["path"])
+        values["path"] = os.path.abspath(where)  # noqa: PTH100 - bytes and links stay as they are
         return [self._words[0], *(_filled(word, values) for word in self._words[1:])]
 
     def send(self, entry: Entry) -> None:

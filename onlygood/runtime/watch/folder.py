@@ -26,9 +26,10 @@ class Candidate:
     since: float  # when this stamp was first seen, on the caller's clock
     tried: bool = False  # it could not be read, and may still be incomplete
     first: Stamp = field(init=False)  # the stamp when the file was found
+    found: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.first = self.stamp
+        self.first, self.found = self.stamp, self.since
 
 
 class Folder:
@@ -157,6 +158,7 @@ class Folder:
         candidate.tried = True
         return True
 
-    def changing(self) -> int:
-        """How many files were written since they were found."""
-        return sum(candidate.stamp != candidate.first for candidate in self._waiting.values())
+    def growing(self, now: float) -> int:
+        """How many files are written for so long already that it is not worth waiting for them."""
+        patience = self.settle * PATIENCE
+        return sum(c.stamp != c.first and now - c.found > patience for c in self._waiting.values())

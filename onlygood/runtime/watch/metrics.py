@@ -17,7 +17,7 @@ class Metric:
     values: list[tuple[Labels, float]] = field(default_factory=list)
 
 
-def one(name: str, kind: Literal["counter", "gauge"], help: str, value: float, **labels: str) -> Metric:
+def one(name: str, kind: Literal["counter", "gauge"], help: str, value: float, /, **labels: str) -> Metric:
     """A metric with one value."""
     return Metric(name, kind, help, [(labels, value)])
 
@@ -36,7 +36,7 @@ def exposition(metrics: Iterable[Metric]) -> str:
         if metric.values:
             lines.append(f"# HELP {metric.name} {_escaped(metric.help)}")
             lines.append(f"# TYPE {metric.name} {metric.kind}")
-            lines += [f"{metric.name}{_labels(labels)} {value:.17g}" for labels, value in metric.values]
+            lines += [f"{metric.name}{_labels(labels)} {value + 0!r}" for labels, value in metric.values]
     return "".join(line + "\n" for line in lines)
 
 

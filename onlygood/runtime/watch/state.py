@@ -166,8 +166,6 @@ class State:
         Raises:
             Unsaved: nothing was written.
         """
-        if not verdicts:
-            return
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",

@@ -172,7 +172,7 @@ class Watcher:
 
     def _finished(self) -> bool:
         """Whether ``once`` is done: what is left is still being written, or cannot be told now."""
-        if self._unsaved or self.folder.more or len(self.folder) > self.folder.changing():
+        if self._unsaved or self.folder.more or len(self.folder) > self.folder.growing(self.clock()):
             return False
         if self._output.failing or self._moving.failing:
             return self._tries >= _TRIES
@@ -251,6 +251,8 @@ class Watcher:
         Raises:
             Unsaved: they are kept, and nothing else is judged before they are written.
         """
+        if not self._unsaved:
+            return
         self.state.record(self._unsaved)
         for verdict in self._unsaved:
             self.tally.verdicts[Status(verdict.status)] += 1
