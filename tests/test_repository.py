@@ -26,6 +26,7 @@ IMPORTED_AS = {
     "scikit-learn": "sklearn",
     "pyyaml": "yaml",
     "opencv-python-headless": "cv2",
+    "paho-mqtt": "paho",
 }
 # What torch imports for us: the exporter, and torch.utils.tensorboard.
 IMPORTED_BY_TORCH = {"onnxscript", "tensorboard"}
@@ -108,7 +109,7 @@ def test_every_dependency_has_one_pin_that_it_allows(python: str, machine: str) 
         if pin.marker is None or pin.marker.evaluate(place):
             chosen.setdefault(pin.name, []).append(pin)
     assert {name: pinned for name, pinned in chosen.items() if len(pinned) > 1} == {}
-    for requirement in requirements("base", "train", "timm", "dev"):
+    for requirement in requirements("base", "train", "timm", "mqtt", "dev"):
         (pin,) = chosen[requirement.name]
         assert str(pin.specifier).removeprefix("==") in requirement.specifier, requirement
 
@@ -125,8 +126,8 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     def modules(*parts: str) -> set[str]:
         return {IMPORTED_AS.get(item.name, item.name.replace("-", "_")) for item in requirements(*parts)}
 
-    assert imported(ROOT / "onlygood") == modules("base", "train", "timm", "heif") - IMPORTED_BY_TORCH
-    assert imported(ROOT / "onlygood/runtime") <= modules("base", "heif")
+    assert imported(ROOT / "onlygood") == modules("base", "train", "timm", "heif", "mqtt") - IMPORTED_BY_TORCH
+    assert imported(ROOT / "onlygood/runtime") <= modules("base", "heif", "mqtt")
 
 
 def test_one_version() -> None:
@@ -160,6 +161,7 @@ PAGES = [
     "docs/encoders.md",
     "docs/recipes.md",
     "docs/robustness.md",
+    "docs/watch.md",
 ]
 
 

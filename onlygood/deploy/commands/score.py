@@ -11,13 +11,13 @@ from typing import TextIO
 from onlygood.deploy.copies import Copies
 from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.heatmaps import SIDE, Boxes, Heatmaps
+from onlygood.deploy.judging import chosen_threshold, input_spec
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, as_on_disk, find_images, read_list
 from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
-from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.ledger import Ledger
 from onlygood.runtime.rows.stream import score_images
@@ -42,10 +42,9 @@ def run(options: ScoreOptions) -> int:
     detector = Detector.load(
         options.model, threads=options.threads, sha256=options.sha256, provider=options.provider
     )
-    spec = _input_spec(detector, options.bit_depth)
-    settings = Settings(
-        detector.file.sha256[:12], _threshold(detector, options), spec.bit_depth, options.any_frame
-    )
+    spec = input_spec(detector, options.bit_depth)
+    threshold = chosen_threshold(detector, options.threshold, options.max_false_alarms)
+    settings = Settings(detector.file.sha256[:12], threshold, spec.bit_depth, options.any_frame)
     workers = options.workers or available_cpus()
     reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
     say = Messages(
@@ -138,8 +137,6 @@ def _format(options: ScoreOptions) -> str:
     Raises:
         OnlygoodError: options contradict each other.
     """
-    if options.threshold is not None and options.max_false_alarms is not None:
-        raise OnlygoodError("give either --threshold or --max-false-alarms: each sets the same limit")
     if options.resume and (options.output is None or options.format not in (RowFormat.AUTO, RowFormat.JSONL)):
         raise OnlygoodError("--resume appends to a JSONL file: give it with -o rows.jsonl (and -f jsonl)")
     format = _chosen_format(options)
@@ -158,12 +155,6 @@ def _chosen_format(options: ScoreOptions) -> str:
     return "text" if sys.stdout.isatty() else "csv"
 
 
-def _threshold(detector: Detector, options: ScoreOptions) -> float:
-    if options.threshold is not None:
-        return options.threshold
-    return detector.threshold(options.max_false_alarms)
-
-
 def _heat_threshold(detector: Detector, options: ScoreOptions) -> float:
     """The limit of regions: at the rate asked for, whatever --threshold says of scores."""
     return detector.heat_threshold(options.max_false_alarms)
@@ -179,13 +170,6 @@ def _heatmaps(detector: Detector, options: ScoreOptions) -> Heatmaps | None:
         _heat_threshold(detector, options),
         flagged_only=options.judge,
     )
-
-
-def _input_spec(detector: Detector, bit_depth: int | None) -> InputSpec:
-    spec = detector.metadata.input
-    if bit_depth is None:
-        return spec
-    return InputSpec.parse(spec.model_dump() | {"bit_depth": bit_depth}, "--bit-depth")
 
 
 def _paths(options: ScoreOptions, findings: Findings) -> Iterator[Path]:

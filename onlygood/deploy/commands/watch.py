@@ -9,10 +9,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import typer
-
 from onlygood.deploy.destination import check_output
 from onlygood.deploy.judging import chosen_threshold, input_spec
+from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.watch import Send, WatchOptions
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display, printable
@@ -41,7 +40,7 @@ _LARGEST_SECRET = 4096  # bytes
 def run(options: WatchOptions) -> int:
     """Watch until a signal comes, or with ``--once`` until all is judged; returns the exit code."""
     _check(options)
-    say = _speaker(quiet=options.quiet)
+    speak = speaker(quiet=options.quiet)
     detector = Detector.load(
         options.model, threads=options.threads, sha256=options.sha256, provider=options.provider
     )
@@ -50,6 +49,9 @@ def run(options: WatchOptions) -> int:
     settings = Settings(detector.file.sha256[:12], threshold, spec.bit_depth, options.any_frame)
     reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
     workers = options.workers or available_cpus()
+
+    def say(words: str) -> None:
+        speak(printable(words))  # names of files may hold anything
 
     def judge(paths: Sequence[Path]) -> Generator[Row, None, None]:
         return score_images(
@@ -256,11 +258,3 @@ def _exit_code(watcher: Watcher) -> int:
     """2 if an image could not be judged or a receiver was not told, else 0: as `score` has it."""
     unjudged = watcher.tally.verdicts[Status.ERROR] + watcher.tally.verdicts[Status.UNUSABLE]
     return 2 if unjudged or any(sum(counts) for counts in watcher.state.queued().values()) else 0
-
-
-def _speaker(*, quiet: bool) -> Callable[[str], None]:
-    def say(words: str) -> None:
-        if not quiet:
-            typer.echo(printable(words), err=True)
-
-    return say

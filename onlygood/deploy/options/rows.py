@@ -7,8 +7,23 @@ from typing import Annotated, ClassVar
 
 from typer import Argument, Option
 
-from onlygood.deploy.options.shared import MaxMemory, Model, Options, Quiet, Rate, Sha256, Threads, number
-from onlygood.runtime.limits import LARGEST_IMAGE, MOST_THREADS
+from onlygood.deploy.options.shared import (
+    AnyFrame,
+    BitDepth,
+    Exclude,
+    MaxMemory,
+    MaxPixels,
+    Model,
+    NoRecursive,
+    Options,
+    Provider,
+    Quiet,
+    Rate,
+    Sha256,
+    Threads,
+    Threshold,
+)
+from onlygood.runtime.limits import MOST_THREADS
 
 
 class RowFormat(StrEnum):
@@ -64,10 +79,7 @@ class ScoreOptions(Options):
     resume: Annotated[
         bool, Option("--resume", help="Go on with the JSONL file of -o, which gets a row for every image.")
     ] = False
-    threshold: Annotated[
-        float | None,
-        Option("--threshold", metavar="SCORE", callback=number(), help="Flag scores above this."),
-    ] = None
+    threshold: Threshold = None
     max_false_alarms: Rate = None
     files_from: Annotated[
         Path | None,
@@ -76,32 +88,12 @@ class ScoreOptions(Options):
     null: Annotated[
         bool, Option("-0", "--null", help="Paths in lists end with a null byte, not a newline.")
     ] = False
-    no_recursive: Annotated[bool, Option("--no-recursive", help="Leave folders inside folders alone.")] = (
-        False
-    )
+    no_recursive: NoRecursive = False
     follow_symlinks: Annotated[bool, Option("--follow-symlinks", help="Enter linked folders.")] = False
-    exclude: Annotated[
-        list[str] | None,
-        Option("--exclude", metavar="GLOB", help="Leave matching names alone; repeatable."),
-    ] = None
-    max_pixels: Annotated[
-        int | None,
-        Option(
-            "--max-pixels",
-            min=1,
-            max=LARGEST_IMAGE,
-            help="Refuse larger images unread. Default: 100 million.",
-        ),
-    ] = None
+    exclude: Exclude = None
+    max_pixels: MaxPixels = None
     max_memory: MaxMemory = None
-    bit_depth: Annotated[
-        int | None,
-        Option(
-            "--bit-depth",
-            metavar="8|10|12|14|16",
-            help="Depth of 16-bit images that do not say their own. Default: the model's.",
-        ),
-    ] = None
+    bit_depth: BitDepth = None
     on_error: Annotated[
         OnError, Option("--on-error", help="Whether an unreadable image makes the exit code 2.")
     ] = OnError.FAIL
@@ -116,13 +108,8 @@ class ScoreOptions(Options):
         ),
     ] = None
     threads: Threads = 1
-    provider: Annotated[
-        str, Option("--provider", help="onnxruntime execution provider; `info` lists yours.")
-    ] = "cpu"
-    any_frame: Annotated[
-        bool,
-        Option("--any-frame", help="Judge frames too that are blank, dark, blurred beyond the good ones."),
-    ] = False
+    provider: Provider = "cpu"
+    any_frame: AnyFrame = False
     copy_flagged: Annotated[
         Path | None,
         Option("--copy-flagged", metavar="DIR", help="Copy anomalous and unusable images here."),

@@ -22,9 +22,9 @@ from onlygood.deploy.options.shared import (
     Sha256,
     Threads,
     Threshold,
+    Workers,
     number,
 )
-from onlygood.runtime.limits import MOST_THREADS
 
 _LONGEST = 86400.0  # seconds
 
@@ -118,10 +118,7 @@ class WatchOptions(Options):
     max_pixels: MaxPixels = None
     max_memory: MaxMemory = None
     bit_depth: BitDepth = None
-    workers: Annotated[
-        int | None,
-        Option("-j", "--workers", min=1, max=MOST_THREADS, help="Images at once. Default: the CPUs."),
-    ] = None
+    workers: Workers = None
     threads: Threads = 1
     provider: Provider = "cpu"
     any_frame: AnyFrame = False
