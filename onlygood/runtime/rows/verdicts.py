@@ -230,15 +230,19 @@ def _record(row: Row) -> dict[str, Any]:
 
 def as_json(row: Row, settings: Settings) -> dict[str, Any]:
     """All that a JSON row says of an image, as JSON values."""
-    return _record(row) | {
-        "size": row.stamp.size,
-        "mtime_ns": row.stamp.mtime_ns,
-        "bit_depth": settings.bit_depth,
-        "any_frame": settings.any_frame,
-        "model": settings.model,
-        "notes": list(row.notes),
-        "schema": SCHEMA,
-    } | dict(row.extras)
+    return (
+        _record(row)
+        | {
+            "size": row.stamp.size,
+            "mtime_ns": row.stamp.mtime_ns,
+            "bit_depth": settings.bit_depth,
+            "any_frame": settings.any_frame,
+            "model": settings.model,
+            "notes": list(row.notes),
+            "schema": SCHEMA,
+        }
+        | dict(row.extras)
+    )
 
 
 def rounded(value: Any) -> Any:
