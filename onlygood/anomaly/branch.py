@@ -21,11 +21,18 @@ class Branch(nn.Module):
     What is shown is the task's choice (test views), how it is cut is that of the regions, what is read that
     of the layers, and the head says which of all that it needs.
 
+    Where only a part of the image counts, ``inside`` ``(H, W)``, regions of which less than half lies in it
+    are left out: of the head's outputs, of the scores and of the heatmap.
+
     Raises:
         OnlygoodError: these cannot be had together: of this encoder, this task, this size of image.
     """
 
-    def __init__(self, task: Task, config: BranchConfig, height: int, width: int) -> None:
+    kept: Tensor
+
+    def __init__(
+        self, task: Task, config: BranchConfig, height: int, width: int, inside: Tensor | None = None
+    ) -> None:
         super().__init__()
         if height % config.shrink or width % config.shrink:
             raise OnlygoodError(
@@ -46,7 +53,12 @@ class Branch(nn.Module):
             raise OnlygoodError(
                 "cells cannot follow views that shift or enlarge the image: use tiles or whole"
             )
-        self.top = min(config.pool.top, self.regions.count)
+        self.numbers = (
+            None if inside is None else self.regions.lying_in(inside[None, None].float(), config.shrink)
+        )
+        self.count = self.regions.count if self.numbers is None else len(self.numbers)
+        self.register_buffer("kept", torch.tensor(self.numbers or [], dtype=torch.long), persistent=False)
+        self.top = min(config.pool.top, self.count)
         self.footing = Footing()
 
     def pixels(self) -> int:
@@ -79,12 +91,20 @@ class Branch(nn.Module):
             found["restored"] = regions.dense(x, self.task.restore)
         if "dense" in reads:
             found["dense"] = regions.dense(x, self.task.locate)[:, :, 0]
-        return Outputs(**found, grid=regions.grid)
+        if self.numbers is not None:
+            found = {name: value.index_select(1, self.kept) for name, value in found.items()}
+        return Outputs(**found, grid=regions.grid, kept=self.numbers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardized images to region scores ``(N, R)``."""
         scores: Tensor = self.head(self.outputs(x))
         return scores
+
+    def heatmap(self, scores: Tensor) -> Tensor:
+        """Region scores ``(N, R)`` to a map ``(N, h, w)``; what does not count has the lowest score."""
+        if self.numbers is None:
+            return self.regions.heatmap(scores)
+        return self.regions.partial_heatmap(scores, self.kept)
 
     def pool(self, scores: Tensor) -> Tensor:
         """Scores of regions ``(N, R)`` to scores of images ``(N,)``: the mean of the ``top`` highest."""

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,16 +22,27 @@ class Detector(nn.Module):
     """Scores images with the encoder that a pretext task has trained.
 
     The scores of one branch are its own. Those of several are put on one footing and joined; so are their
-    heatmaps, at the finest of their grids.
+    heatmaps, at the finest of their grids. Where only ``inside`` ``(H, W)`` of the images counts, the rest
+    takes its mean color, so that nothing there can change a score.
     """
 
+    inside: Tensor | None
+
     def __init__(
-        self, task: Task, branches: Sequence[BranchConfig], height: int, width: int, how: Join = "mean"
+        self,
+        task: Task,
+        branches: Sequence[BranchConfig],
+        height: int,
+        width: int,
+        how: Join = "mean",
+        *,
+        inside: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.encoder = task.encoder
         self.standardize = task.standardize
-        self.branches = nn.ModuleList(Branch(task, branch, height, width) for branch in branches)
+        self.register_buffer("inside", inside)
+        self.branches = nn.ModuleList(Branch(task, branch, height, width, inside) for branch in branches)
         self.how: Join = how
 
     def every_branch(self) -> list[Branch]:
@@ -37,6 +51,11 @@ class Detector(nn.Module):
 
     def prepared(self, images: Tensor) -> Tensor:
         """uint8 ``(N, C, H, W)`` as the encoder sees them."""
+        if self.inside is not None:
+            count = int(self.inside.sum())
+            total = (images * self.inside).sum(dim=(2, 3), keepdim=True, dtype=torch.int64)
+            mean = torch.div(total, count, rounding_mode="floor").to(torch.uint8)
+            images = torch.where(self.inside, images, mean)
         return to_float(images, self.standardize)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,12 +64,12 @@ class Detector(nn.Module):
         branches = self.every_branch()
         if len(branches) == 1:
             scores = branches[0](x)
-            return branches[0].pool(scores), branches[0].regions.heatmap(scores)
+            return branches[0].pool(scores), branches[0].heatmap(scores)
         images_scores, heatmaps = [], []
         for branch in branches:
             scores = branch(x)
             images_scores.append(branch.footing(branch.pool(scores), self.how))
-            heatmaps.append(branch.regions.heatmap(branch.footing(scores, self.how)))
+            heatmaps.append(branch.heatmap(branch.footing(scores, self.how)))
         sizes = [(heatmap.shape[1], heatmap.shape[2]) for heatmap in heatmaps]
         finest = max(sizes, key=lambda size: size[0] * size[1])
         enlarged = [
@@ -64,11 +83,14 @@ class Detector(nn.Module):
         return max(1, _BATCH_PIXELS // sum(branch.pixels() for branch in self.every_branch()))
 
 
-def create_detector(recipe: Recipe, task: Task, height: int, width: int) -> Detector:
+def create_detector(
+    recipe: Recipe, task: Task, height: int, width: int, inside: NDArray[np.bool_] | None = None
+) -> Detector:
     """An unfitted detector, on the device of the task.
 
     Raises:
         OnlygoodError: what the recipe joins does not fit together.
     """
-    detector = Detector(task, recipe.all_branches(), height, width, recipe.join)
+    area = None if inside is None else torch.from_numpy(inside)
+    detector = Detector(task, recipe.all_branches(), height, width, recipe.join, inside=area)
     return detector.to(next(task.parameters()).device).eval()

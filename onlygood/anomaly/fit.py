@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from onlygood.anomaly.data.attention import Attention
 from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.detector import Detector, create_detector
 from onlygood.anomaly.gather import gather
@@ -61,6 +62,7 @@ def fit(
     *,
     rate: float | None = None,
     drop_suspicious: bool = False,
+    attention: Attention | None = None,
     resume: bool = False,
     progress: bool = True,
     say: Say = lambda _: None,
@@ -73,7 +75,8 @@ def fit(
     for new parts. With ``drop_suspicious``, training images that look out of place to an encoder that has
     learned nothing are not learned from; the promise does not hang on them, for calibration images are only
     ever dropped as `corrected_rate` says. ``work`` holds the log, and the checkpoint from which ``resume``
-    continues. ``say`` receives each choice as text.
+    continues. Of each image only what ``attention`` leaves is looked at. ``say`` receives each choice as
+    text.
 
     Raises:
         OnlygoodError: the recipe and the images do not fit together; raised before the training.
@@ -81,8 +84,12 @@ def fit(
     check_unused(work / FILE_NAME, resume=resume)
     paths = [sample.path for sample in good.samples]
     tile, stride = recipe.grid()
-    spec, words = plan_input(recipe.input, survey_images(paths), tile=tile, stride=stride)
+    survey = survey_images(paths)
+    spec, words = plan_input(recipe.input, survey, tile=tile, stride=stride)
     say(words)
+    inside = (attention or Attention()).inside(spec, survey.median_width, survey.median_height)
+    if inside is not None:
+        say(f"{inside.mean():.0%} of each image is looked at")
     start = begin(recipe, spec.channels)
     for line in start.words:
         say(line)
@@ -90,10 +97,11 @@ def fit(
     recipe = recipe.model_copy(update={"input": chosen})
     task = build_task(recipe, spec.channels, len(paths), start)
     # What does not fit together is an error before the training, not after it.
-    create_detector(recipe, task, spec.height, spec.width)
+    create_detector(recipe, task, spec.height, spec.width, inside)
     if note := find_cache().note:
         say(note)
     store = ImageStore.build(paths, spec, progress=progress)
+    store.look_at(inside)
     for path, reason in store.bad:
         say(f"skipped {path}: {reason}")
     for line in counted(note for _, note in store.notes):
@@ -159,7 +167,7 @@ def fit_head(
     With several branches each one's footing is learned first: half of the images by a copy of its head that
     is fitted on the other half, so that no head has seen what it is measured on.
     """
-    detector = create_detector(recipe, task, store.spec.height, store.spec.width)
+    detector = create_detector(recipe, task, store.spec.height, store.spec.width, store.inside)
     several = len(detector.branches) > 1
     found = gather(detector, store, train_ids, whole=several, seed=recipe.training.seed, progress=progress)
     detector.cpu()
@@ -174,7 +182,7 @@ def judge(recipe: Recipe, store: ImageStore, parts: Parts, device: torch.device)
     """The training images as one sees them who has learned nothing of them: see `cross_fitted`."""
     plain = unlearned(recipe)
     untrained = build_task(plain, store.spec.channels, len(store)).to(device)
-    detector = create_detector(plain, untrained, store.spec.height, store.spec.width)
+    detector = create_detector(plain, untrained, store.spec.height, store.spec.width, store.inside)
     ((ids, outputs),) = gather(detector, store, parts.train, whole=True)
     (branch,) = detector.cpu().every_branch()
     return cross_fitted(branch, outputs, ids, [parts.name_of[i] for i in ids])

@@ -29,7 +29,7 @@ class _Kept:
 
     ids: Ids
     regions: int  # of each image
-    grid: tuple[int, int]
+    like: Outputs  # of one image: its grid
     tensors: dict[Kind, Tensor] = field(default_factory=dict)
     filled: int = 0
 
@@ -49,7 +49,7 @@ class _Kept:
         self.filled += len(which)
 
     def outputs(self) -> Outputs:
-        return Outputs(**self.tensors, grid=self.grid)
+        return self.like.like(self.tensors)
 
 
 @torch.no_grad()
@@ -92,15 +92,15 @@ def gather(
 
 def _plan(branch: Branch, outputs: Outputs, ids: Ids, budget: int, *, whole: bool) -> _Kept:
     """Which images and how many regions of each, from the outputs of one image."""
-    regions = branch.regions.count
+    regions = branch.count
     size = sum(value.nbytes for value in outputs.tensors().values())
     most = max(1, min(_REGIONS, budget * regions // max(1, size)))
     if branch.head.places:  # each place learns from as many regions as there are images
-        return _Kept(np.sort(spread(ids, max(1, budget // max(1, size)))), regions, outputs.grid)
+        return _Kept(np.sort(spread(ids, max(1, budget // max(1, size)))), regions, outputs)
     if whole:
-        return _Kept(np.sort(spread(ids, max(1, most // regions))), regions, outputs.grid)
+        return _Kept(np.sort(spread(ids, max(1, most // regions))), regions, outputs)
     images = np.sort(spread(ids, min(most, max(_IMAGES, most // regions))))
-    return _Kept(images, min(regions, max(1, most // len(images))), outputs.grid)
+    return _Kept(images, min(regions, max(1, most // len(images))), outputs)
 
 
 def spread(ids: Ids, most: int) -> Ids:

@@ -36,6 +36,13 @@ class WholeImage(nn.Module):
         """Region scores ``(N, 1)`` to a map ``(N, 1, 1)``."""
         return scores[:, :, None]
 
+    def lying_in(self, _inside: Tensor, _shrink: int) -> None:
+        """The image counts, whatever part of it is blank."""
+
+    def partial_heatmap(self, scores: Tensor, _kept: Tensor) -> Tensor:
+        """As `heatmap`."""
+        return self.heatmap(scores)
+
 
 class _Grid(nn.Module):
     """Overlapping squares of ``size`` px every ``stride`` px, numbered row by row."""
@@ -92,6 +99,32 @@ class _Grid(nn.Module):
         """
         grid = scores.reshape(-1, 1, *self.grid)
         return (functional.conv_transpose2d(grid, self.kernel) / self.coverage)[:, 0]
+
+    def lying_in(self, inside: Tensor, shrink: int) -> tuple[int, ...]:
+        """Numbers of the regions of which half or more lies in ``inside`` ``(1, 1, H, W)``, of 1 and 0.
+
+        Raises:
+            OnlygoodError: there are none.
+        """
+        shares = functional.avg_pool2d(inside, self.size * shrink, self.stride * shrink).flatten()
+        kept = tuple(torch.nonzero(shares >= 0.5).flatten().tolist())
+        if not kept:
+            raise OnlygoodError(
+                f"no square of {self.size * shrink} px lies by half or more in what --roi and --ignore leave "
+                "of the image: let them leave more, or crop the images"
+            )
+        return kept
+
+    def partial_heatmap(self, scores: Tensor, kept: Tensor) -> Tensor:
+        """Scores ``(N, k)`` of the regions ``kept`` ``(k,)`` to a map; where none is, the lowest."""
+        slots = torch.full((self.count,), len(kept), device=kept.device)
+        slots[kept] = torch.arange(len(kept), device=kept.device)
+        there = (slots < len(kept)).float().reshape(1, 1, *self.grid)
+        coverage = functional.conv_transpose2d(there, self.kernel)[:, 0]
+        nothing = scores.new_zeros(1).expand(len(scores), 1)
+        grid = torch.cat([scores, nothing], dim=1).index_select(1, slots).reshape(-1, 1, *self.grid)
+        heat = functional.conv_transpose2d(grid, self.kernel)[:, 0] / coverage.clamp(min=1e-6)
+        return torch.where(coverage > 1e-6, heat, scores.amin(dim=1)[:, None, None])
 
 
 class Tiles(_Grid):

@@ -23,6 +23,7 @@ from onlygood.deploy.clock import source_date, without_times
 from onlygood.pretrain.data.store import HASH_DIGITS, ImageStore
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.area import runs_of
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.calibration import corrected_rate, part_weights
 from onlygood.runtime.model.frames import Frame, measure, objection, ranges
@@ -77,6 +78,7 @@ def export(fitted: Fitted, path: Path) -> Metadata:
         name=fitted.recipe.name,
         recipe=fitted.recipe.model_dump(mode="json"),
         input=spec,
+        area=None if store.inside is None else runs_of(store.inside),
         heatmap=(tests[1].shape[1], tests[1].shape[2]),
         calibration=_ascending(calibration.scores, groups, rate),
         peaks=_ascending(peaks.astype(np.float64), groups, rate),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from onlygood.runtime.atomic import write_atomically
@@ -15,7 +16,7 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display, mark_output
 from onlygood.runtime.images.heat import blended, on_image
 from onlygood.runtime.images.places import Region, regions
-from onlygood.runtime.images.resize import paste_box
+from onlygood.runtime.images.resize import Box, paste_box
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.rows.stream import Look
 from onlygood.runtime.rows.verdicts import Status, rounded
@@ -37,13 +38,22 @@ class Heatmaps:
         spec: the model's input.
         heat: the values at which color begins and is full.
         limit: regions above this are outlined.
+        inside: the pixels ``(H, W)`` of the canvas that count; others are dark in overlays, NaN in maps.
         flagged_only: write nothing for normal images.
     """
 
     def __init__(
-        self, folder: Path, spec: InputSpec, heat: tuple[float, float], limit: float, *, flagged_only: bool
+        self,
+        folder: Path,
+        spec: InputSpec,
+        heat: tuple[float, float],
+        limit: float,
+        *,
+        inside: NDArray[np.bool_] | None = None,
+        flagged_only: bool = False,
     ) -> None:
         mark_output(folder, "heatmaps")
+        self._inside = inside
         self._folder, self._spec, self._heat, self._limit = folder, spec, heat, limit
         self._flagged_only = flagged_only
 
@@ -60,7 +70,7 @@ class Heatmaps:
             overlay.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OnlygoodError(f"{display(overlay.parent)}: {error.strerror or error}") from None
-        write_atomically(raw, _npy(look))
+        write_atomically(raw, _npy(look.heatmap, self._inside))
         write_atomically(overlay, self._png(look))
         box = paste_box(look.image.width, look.image.height, self._spec)
         return {
@@ -90,9 +100,14 @@ class Heatmaps:
         drawn = on_image(
             look.heatmap, width, height, (left * across, upper * down, right * across, lower * down)
         )
+        if self._inside is not None:
+            drawn, preview = self._without(
+                drawn, preview, (left * across, upper * down, right * across, lower * down)
+            )
         picture = Image.fromarray(blended(preview, drawn, self._heat))
         pen = ImageDraw.Draw(picture)
-        for region in regions(look.heatmap, self._limit, self._spec, (look.image.width, look.image.height)):
+        size = (look.image.width, look.image.height)
+        for region in regions(look.heatmap, self._limit, self._spec, size, inside=self._inside):
             x0, y0, x1, y1 = region.box
             pen.rectangle(
                 (x0 * across, y0 * down, max(x0 * across, x1 * across - 1), max(y0 * down, y1 * down - 1)),
@@ -103,17 +118,28 @@ class Heatmaps:
         picture.save(file, "PNG", compress_level=1)
         return file.getvalue()
 
+    def _without(
+        self, drawn: NDArray[np.float32], preview: NDArray[np.uint8], box: Box
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Heat and preview without what does not count: no heat there, and dark."""
+        height, width = preview.shape[:2]
+        out = np.asarray(self._inside, np.float32) < 1
+        away = on_image(out.astype(np.float32), width, height, box) >= 0.5
+        return np.where(away, np.float32(-np.inf), drawn), np.where(away[..., None], preview // 3, preview)
+
 
 class Boxes:
     """Says of each image which regions of its heatmap are above ``limit``."""
 
-    def __init__(self, spec: InputSpec, limit: float) -> None:
-        self._spec, self._limit = spec, limit
+    def __init__(self, spec: InputSpec, limit: float, inside: NDArray[np.bool_] | None = None) -> None:
+        self._spec, self._limit, self._inside = spec, limit, inside
 
     def __call__(self, look: Look) -> Mapping[str, Any]:
         """The regions, the hottest first, and the limit."""
         size = (look.image.width, look.image.height)
-        found: list[Region] = regions(look.heatmap, self._limit, self._spec, size, look.image.turn)
+        found: list[Region] = regions(
+            look.heatmap, self._limit, self._spec, size, look.image.turn, inside=self._inside
+        )
         return {"regions": [region.as_json() for region in found], "region_threshold": rounded(self._limit)}
 
 
@@ -139,7 +165,10 @@ def _encoded(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
-def _npy(look: Look) -> bytes:
+def _npy(heatmap: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> bytes:
+    if inside is not None:  # a cell counts if half of it does
+        shares = Image.fromarray(inside.astype(np.float32)).resize(heatmap.shape[::-1], Image.Resampling.BOX)
+        heatmap = np.where(np.asarray(shares) >= 0.5, heatmap, np.float32(np.nan))
     file = io.BytesIO()
-    np.save(file, np.ascontiguousarray(look.heatmap, np.float32), allow_pickle=False)
+    np.save(file, np.ascontiguousarray(heatmap, np.float32), allow_pickle=False)
     return file.getvalue()

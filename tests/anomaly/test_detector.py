@@ -37,7 +37,7 @@ def pictures(count: int, seed: int = 0) -> Tensor:
 
 def store(images: Tensor) -> Any:
     spec = SimpleNamespace(height=HEIGHT, width=WIDTH)
-    return SimpleNamespace(spec=spec, batch=lambda ids: images.numpy()[ids])
+    return SimpleNamespace(spec=spec, inside=None, batch=lambda ids: images.numpy()[ids])
 
 
 def kinds(branch: Branch, count: int = 2) -> dict[str, tuple[int, ...]]:

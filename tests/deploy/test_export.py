@@ -69,10 +69,10 @@ def branch(names: list[str], kind: str, **changes: Any) -> BranchConfig:
     return BranchConfig.parse(values | changes, "test")
 
 
-def fitted(task: Task, *branches: BranchConfig, join: Any = "mean") -> Detector:
+def fitted(task: Task, *branches: BranchConfig, join: Any = "mean", inside: Any = None) -> Detector:
     recipe = Recipe(branches=list(branches), join=join)
     images = pictures(24, 2)
-    store = SimpleNamespace(spec=SPEC, batch=lambda ids: images[ids])
+    store = SimpleNamespace(spec=SPEC, inside=inside, batch=lambda ids: images[ids])
     return fit_head(recipe, task, store, np.arange(24))  # type: ignore[arg-type]
 
 
@@ -196,6 +196,26 @@ def test_another_detector_is_noticed() -> None:
     mean = detector.every_branch()[0].head.mean
     mean += 0.5 * mean.abs().mean()
     assert compare(detector, infer, pictures(4, 3)) > TOLERANCE
+
+
+@pytest.mark.parametrize("kind", ["whole", "tiles", "cells"])
+def test_in_onnx_nothing_outside_the_area_changes_anything(kind: str) -> None:
+    """Gaussian, PaDiM and neighbors nearby: the last two know places, of which some are left out."""
+    inside = np.zeros((SPEC.height, SPEC.width), bool)
+    inside[:40, 20:60] = True
+    near = {"head": {"names": ["knn"], "options": {"knn": {"size": 20, "reach": 1}}}}
+    branches = [branch(["gaussian"], kind), branch(["padim"], kind), branch(["knn"], kind, **near)]
+    detector = fitted(warmed_task("rotation"), *branches, inside=inside)
+    kept = [part.count for part in detector.every_branch()]
+    assert kept == [1 if kind == "whole" else 4] * 3  # squares of 32 px, every 16: the left ones go
+    program, scores, heatmaps = agrees(detector)
+    infer = session(program.SerializeToString())
+    changed = pictures(5, 4)
+    changed[:, ~inside] = np.random.default_rng(0).integers(0, 256, (5, int((~inside).sum()), 1), np.uint8)
+    for one, other in zip(infer(changed), (scores, heatmaps), strict=True):
+        assert (one == other).all()
+    changed[:, 20, 40] ^= 255
+    assert (infer(changed)[0] != scores).all()
 
 
 def test_good_images_that_the_model_calls_unusable_are_named() -> None:

@@ -63,7 +63,7 @@ class NearestNeighbors(Head):
         if self.config.metric == "euclidean":
             self.middle = rows.mean(dim=0)
         x = self._ready(rows)
-        places = torch.arange(outputs.grid[0] * outputs.grid[1]).repeat(len(outputs))
+        places = outputs.places().repeat(len(outputs))
         ids = torch.arange(len(x))
         if len(x) > CANDIDATES:
             ids = torch.linspace(0, len(x) - 1, CANDIDATES).long()
@@ -74,7 +74,7 @@ class NearestNeighbors(Head):
         if self.config.reweight:
             self.friends = self._friends(min(self.config.reweight, len(self.bank)))
         if self.config.reach is not None:
-            self.far = _far(outputs.grid, places[ids], self.config.reach)
+            self.far = _far(outputs.places(), places[ids], outputs.grid[1], self.config.reach)
         return self
 
     def forward(self, outputs: Outputs) -> Tensor:
@@ -125,9 +125,8 @@ class NearestNeighbors(Head):
         return torch.cat([self._nearness(part).topk(count, dim=1).indices for part in parts])
 
 
-def _far(grid: tuple[int, int], places: Tensor, reach: int) -> Tensor:
-    """1 where a place of the grid is farther than ``reach`` from that of a row of the bank, ``(R, M)``."""
-    every = torch.arange(grid[0] * grid[1])
-    down = (every[:, None] // grid[1] - places // grid[1]).abs()
-    across = (every[:, None] % grid[1] - places % grid[1]).abs()
+def _far(every: Tensor, places: Tensor, columns: int, reach: int) -> Tensor:
+    """1 where a place ``(R,)`` is farther than ``reach`` from that of a row of the bank, ``(R, M)``."""
+    down = (every[:, None] // columns - places // columns).abs()
+    across = (every[:, None] % columns - places % columns).abs()
     return (torch.maximum(down, across) > reach).float()

@@ -1,5 +1,6 @@
 """Outputs of a trained task for images: the seam between detector and heads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -23,7 +24,8 @@ class Outputs:
       as the task reconstructs them.
     - ``dense`` ``(N, R, h, w)``, logits of a defect at each place of a region.
 
-    Regions are numbered row by row over ``grid`` ``(rows, columns)``.
+    Regions are numbered row by row over ``grid`` ``(rows, columns)``; where some do not count, ``kept`` says
+    which are there.
     """
 
     features: Tensor | None = None
@@ -32,10 +34,16 @@ class Outputs:
     restored: Tensor | None = None
     dense: Tensor | None = None
     grid: tuple[int, int] = (1, 1)
+    kept: tuple[int, ...] | None = None
+
+    def places(self) -> Tensor:
+        """The number in the grid of each region that is there, ``(R,)``."""
+        return torch.tensor(self.kept or range(self.grid[0] * self.grid[1]))
 
     def tensors(self) -> dict[Kind, Tensor]:
         """Those that are there."""
-        named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "grid"}
+        names = [field.name for field in fields(self) if field.name not in ("grid", "kept")]
+        named = {name: getattr(self, name) for name in names}
         return {name: value for name, value in named.items() if value is not None}  # type: ignore[misc]
 
     def __len__(self) -> int:
@@ -43,7 +51,12 @@ class Outputs:
 
     def take(self, which: slice | Tensor) -> "Outputs":
         """Some of the images."""
-        return Outputs(**{name: value[which] for name, value in self.tensors().items()}, grid=self.grid)
+        return self.like({name: value[which] for name, value in self.tensors().items()})
+
+    def like(self, tensors: Mapping[Kind, Tensor]) -> "Outputs":
+        """Others of the same regions."""
+        named: dict[str, Tensor] = dict(tensors.items())
+        return Outputs(**named, grid=self.grid, kept=self.kept)
 
     def get(self, kind: Kind) -> Tensor:
         """One of them, as float32.
@@ -73,6 +86,4 @@ class Outputs:
 def joined(parts: list[Outputs]) -> Outputs:
     """Outputs of several batches as one."""
     names = parts[0].tensors()
-    return Outputs(
-        **{name: torch.cat([part.tensors()[name] for part in parts]) for name in names}, grid=parts[0].grid
-    )
+    return parts[0].like({name: torch.cat([part.tensors()[name] for part in parts]) for name in names})

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import typer
 
+from onlygood.anomaly.data.attention import Attention
 from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.data.groups import grouped, propose, relative
 from onlygood.anomaly.data.layouts import UnclearFoldersError
@@ -42,7 +43,8 @@ def run(options: FitOptions) -> int:
     if options.groups is not None:
         good = grouped(good, options.groups)
     read = [options.good_dir, *(sample.path for sample in good.samples), Path(name)]
-    read += weight_files(resolved.encoder_weights)
+    attention = Attention(options.roi, options.ignore)
+    read += weight_files(resolved.encoder_weights) + attention.files()
     folder = work_folder(output, options.work, read)
     say(f"found {good.description}")
     if not any(sample.group for sample in good.samples) and (proposal := propose(relative(good))):
@@ -65,6 +67,7 @@ def run(options: FitOptions) -> int:
         folder,
         rate=options.max_false_alarms,
         drop_suspicious=options.drop_suspicious,
+        attention=attention,
         resume=options.resume,
         progress=not options.quiet,
         say=say,

@@ -63,6 +63,8 @@ def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
     yield _line("", f"16-bit images that do not say their own depth are {spec.bit_depth} bits deep")
     if spec.jpeg == "reduced":
         yield _line("", "large JPEGs are shrunk while decoding")
+    if (inside := metadata.inside()) is not None:
+        yield _line("area", f"{inside.mean():.0%} of the image is looked at")
     yield _line("heatmap", f"{metadata.heatmap[1]} × {metadata.heatmap[0]}")
     yield _line("calibration", f"{len(scores)} good images that the model never saw")
     yield _line("", f"scores {scores[0]:.6g} … {scores[-1]:.6g}, median {np.median(scores):.6g}")

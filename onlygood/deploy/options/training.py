@@ -54,6 +54,13 @@ class FitOptions(Options):
             help="What in an image's path names the part it shows; the promise is then for new parts.",
         ),
     ] = None
+    roi: Annotated[
+        Path | None,
+        Option("--roi", metavar="FILE", help="Look only here: a mask (white counts), or polygons in JSON."),
+    ] = None
+    ignore: Annotated[
+        Path | None, Option("--ignore", metavar="FILE", help="Do not look here: a mask or polygons.")
+    ] = None
     drop_suspicious: Annotated[
         bool, Option("--drop-suspicious", help="Learn nothing from images that look out of place.")
     ] = False

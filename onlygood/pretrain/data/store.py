@@ -23,6 +23,7 @@ from onlygood.pretrain.data.cachedir import REMEDY, find_cache
 from onlygood.pretrain.progress import Bar
 from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError, OnlygoodError
+from onlygood.runtime.images.area import blanked, runs_of
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.reader import (
     DEFAULTS,
@@ -96,13 +97,20 @@ class ImageStore:
         self.fingerprint = _sha256_json([sorted(self.file_hashes), spec.model_dump()])
         self._rows = np.array(good, dtype=np.int64)
         self._pixels = pixels
+        self.inside: NDArray[np.bool_] | None = None  # (H, W), what counts of each image; None: all of it
+
+    def look_at(self, inside: NDArray[np.bool_] | None) -> None:
+        """Blank from now on what does not count of each image."""
+        if inside is not None:
+            self.inside = inside
+            self.fingerprint = _sha256_json([self.fingerprint, runs_of(inside)])
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def batch(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """Copy the images ``ids`` (B,) into a new array ``(B, H, W, C)``."""
-        return np.asarray(self._pixels[self._rows[ids]])
+        return blanked(np.asarray(self._pixels[self._rows[ids]]), self.inside)
 
     @classmethod
     def build(

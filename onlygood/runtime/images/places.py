@@ -50,6 +50,8 @@ def regions(
     spec: InputSpec,
     size: tuple[int, int],
     turn: Transpose | None = None,
+    *,
+    inside: NDArray[np.bool_] | None = None,
 ) -> list[Region]:
     """Regions of an image whose ``heatmap`` ``(h, w)`` is above ``threshold``, the hottest first.
 
@@ -59,6 +61,7 @@ def regions(
         spec: how the image was brought to the canvas.
         size: width and height of the upright image.
         turn: what turned the file's pixels upright.
+        inside: the pixels ``(H, W)`` of the canvas that count, where not all do.
     """
     width, height = size
     left, upper, right, lower = paste_box(width, height, spec)
@@ -67,6 +70,9 @@ def regions(
     x, y = left + (np.arange(spec.width) + 0.5) * across, upper + (np.arange(spec.height) + 0.5) * down
     canvas[(y < 0) | (y > height)] = -np.inf  # padding
     canvas[:, (x < 0) | (x > width)] = -np.inf
+
+    if inside is not None:
+        canvas[~inside] = -np.inf
 
     def region(patch: Patch) -> Region:
         first, top, last, bottom = patch.box

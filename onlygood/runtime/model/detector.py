@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import ImageOps
 
 from onlygood.runtime.errors import ImageError, ModelError
+from onlygood.runtime.images.area import blanked
 from onlygood.runtime.images.reader import DEFAULTS, ReadOptions, load_image
 from onlygood.runtime.images.resize import resize
 from onlygood.runtime.images.spec import InputSpec
@@ -88,6 +89,11 @@ class Detector:
         """What each of these scores counts ``(n,)`` where the file names their parts."""
         return self.metadata.calibration.weights()
 
+    @cached_property
+    def inside(self) -> NDArray[np.bool_] | None:
+        """The pixels ``(H, W)`` of the model's canvas that count; None if all do."""
+        return self.metadata.inside()
+
     def threshold(self, alpha: float | None = None) -> float:
         """The score above which images are anomalous at false-alarm rate ``alpha``, or at the model's own."""
         rate = self.metadata.calibration.max_false_alarms if alpha is None else alpha
@@ -120,7 +126,7 @@ class Detector:
 
     def objection(self, pixels: NDArray[np.uint8]) -> str:
         """Why an image ``(H, W, C)`` of the model's size cannot be judged (blank, dark, blurred …), or ""."""
-        return frames.objection(frames.measure(pixels), self.metadata.frames)
+        return frames.objection(frames.measure(blanked(pixels, self.inside)), self.metadata.frames)
 
     def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Raw scores ``(N,)`` and heatmaps ``(N, h, w)`` of ``images`` ``(N, H, W, C)`` of the model's size.

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
+from onlygood.runtime.images.area import from_runs
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.limits import SMALLEST_RATE
 from onlygood.runtime.model.calibration import part_weights
@@ -62,6 +63,8 @@ def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
 Range = Annotated[tuple[float, float], AfterValidator(_ascending)]  # lowest and highest
 Side = Annotated[int, Field(ge=1, le=8192)]  # cells
 Count = Annotated[int, Field(ge=0, le=_MOST_SCORES)]
+LARGEST_CANVAS = 8192 * 8192
+Pixels = Annotated[int, Field(ge=0, le=LARGEST_CANVAS)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]  # the first digits of a SHA-256
 
 
@@ -125,6 +128,8 @@ class Metadata(Strict):
     name: str = Field(max_length=1000)
     recipe: dict[str, Any]
     input: InputSpec
+    # Of the canvas, row by row: how many pixels in a row do not count, then do, and so on. None: all do.
+    area: list[Pixels] | None = Field(default=None, min_length=2, max_length=LARGEST_CANVAS)
     heatmap: tuple[Side, Side]  # rows, columns
     calibration: Calibration
     # The same of the highest value of each heatmap: a limit of regions. None in files of earlier versions.
@@ -138,6 +143,19 @@ class Metadata(Strict):
     history: list[Recalibration] = Field(default_factory=list, max_length=1000)  # the oldest first
     # sha256 of the file with these 64 characters zero
     seal: str = Field(default="0" * 64, pattern="^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _area_is_the_canvas(self) -> Self:
+        if self.area is not None:
+            if sum(self.area) != self.input.height * self.input.width:
+                raise ValueError("area counts other pixels than the input has")
+            if not sum(self.area[1::2]):
+                raise ValueError("area leaves nothing to look at")
+        return self
+
+    def inside(self) -> NDArray[np.bool_] | None:
+        """The pixels ``(H, W)`` of the canvas that count; None if all do."""
+        return None if self.area is None else from_runs(self.area, self.input.height, self.input.width)
 
     def first_seen(self) -> frozenset[str]:
         """Digests of files and pixels of the images that `fit` learned from or calibrated on, where told."""

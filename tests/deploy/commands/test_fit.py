@@ -183,6 +183,25 @@ def test_the_model_verifies_scores_and_knows_where_it_comes_from(
     assert max(rows, key=lambda row: row["score"])["path"].endswith("noise.png")
 
 
+def test_a_region_of_interest_is_all_that_counts(good: Path, tmp_path: Path) -> None:
+    roi = np.zeros((SIDE, SIDE), np.uint8)
+    roi[:, 24:] = 255
+    Image.fromarray(roi).save(tmp_path / "roi.png")
+    model = tmp_path / "model.onnx"
+    result = call("fit", good, "-o", model, *SMALL, "--roi", tmp_path / "roi.png")
+    assert result.exit_code == 0, result.stderr
+    detector = Detector.load(model)
+    assert detector.metadata.inside() is not None
+    assert detector.metadata.inside().mean() == pytest.approx(0.75, abs=0.01)  # type: ignore[union-attr]
+    part = texture(np.random.default_rng(5))
+    other = part.copy()
+    other[:, :20] = 255
+    one, two = detector.score(part), detector.score(other)
+    assert (one.score, one.unusable) == (two.score, two.unusable)
+    assert "75% of the image is looked at" in call("info", model).stdout
+    assert call("verify", model).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
