@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from onlygood.runtime.errors import ModelError
+from onlygood.runtime.errors import ModelError, OnlygoodError
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.model.metadata import Metadata
@@ -367,3 +367,18 @@ def test_scores_written_into_the_folder_are_its_golden_table(
         result = call("verify", tiny, "--golden", folder)
         assert result.exit_code == 0
         assert "golden     2 scores within" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("area", "reason"),
+    [([8, 8], "other pixels"), ([64, 0], "nothing to look at"), ([64], "at least 2"), ([-1, 65], "greater")],
+)
+def test_an_area_that_is_none_is_refused(metadata_with: Any, area: list[int], reason: str) -> None:
+    with pytest.raises(OnlygoodError, match=reason):
+        metadata_with(area=area)
+
+
+def test_the_area_of_a_file_is_what_counts(metadata_with: Any, make_tiny: Any) -> None:
+    inside = load_model(make_tiny(metadata=metadata_with(area=[60, 4]))).metadata.inside()
+    assert inside is not None
+    assert (inside.sum(), inside[7, 4:].sum()) == (4, 4)
