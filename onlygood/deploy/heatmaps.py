@@ -16,8 +16,7 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display, mark_output
 from onlygood.runtime.images.heat import blended, on_image
 from onlygood.runtime.images.places import Region, regions
-from onlygood.runtime.images.resize import Box, paste_box
-from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.images.resize import Box
 from onlygood.runtime.rows.stream import Look
 from onlygood.runtime.rows.verdicts import Status, rounded
 
@@ -35,7 +34,6 @@ class Heatmaps:
 
     Args:
         folder: is made, and marked as output.
-        spec: the model's input.
         heat: the values at which color begins and is full.
         limit: regions above this are outlined.
         inside: the pixels ``(H, W)`` of the canvas that count; others are dark in overlays, NaN in maps.
@@ -45,7 +43,6 @@ class Heatmaps:
     def __init__(
         self,
         folder: Path,
-        spec: InputSpec,
         heat: tuple[float, float],
         limit: float,
         *,
@@ -54,7 +51,7 @@ class Heatmaps:
     ) -> None:
         mark_output(folder, "heatmaps")
         self._inside = inside
-        self._folder, self._spec, self._heat, self._limit = folder, spec, heat, limit
+        self._folder, self._heat, self._limit = folder, heat, limit
         self._flagged_only = flagged_only
 
     def __call__(self, look: Look) -> Mapping[str, Any]:
@@ -70,13 +67,12 @@ class Heatmaps:
             overlay.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OnlygoodError(f"{display(overlay.parent)}: {error.strerror or error}") from None
-        write_atomically(raw, _npy(look.heatmap, self._inside))
+        write_atomically(raw, _npy(look.placed.heatmap, self._inside))
         write_atomically(overlay, self._png(look))
-        box = paste_box(look.image.width, look.image.height, self._spec)
         return {
             "overlay": os.fspath(overlay),
             "heatmap": os.fspath(raw),
-            "heatmap_box": [round(side, 3) for side in box],
+            "heatmap_box": [round(side, 3) for side in look.placed.box],
         }
 
     def missing(self, image: Path, status: Status) -> bool:
@@ -91,14 +87,14 @@ class Heatmaps:
         return place.with_name(place.name + ".png"), place.with_name(place.name + ".npy")
 
     def _png(self, look: Look) -> bytes:
-        preview = look.image.preview
+        preview = look.preview
         if preview is None:
             raise ValueError("the image was read without a preview")
         height, width = preview.shape[:2]
-        across, down = width / look.image.width, height / look.image.height
-        left, upper, right, lower = paste_box(look.image.width, look.image.height, self._spec)
+        across, down = width / look.width, height / look.height
+        left, upper, right, lower = look.placed.box
         drawn = on_image(
-            look.heatmap, width, height, (left * across, upper * down, right * across, lower * down)
+            look.placed.heatmap, width, height, (left * across, upper * down, right * across, lower * down)
         )
         if self._inside is not None:
             drawn, preview = self._without(
@@ -106,8 +102,8 @@ class Heatmaps:
             )
         picture = Image.fromarray(blended(preview, drawn, self._heat))
         pen = ImageDraw.Draw(picture)
-        size = (look.image.width, look.image.height)
-        for region in regions(look.heatmap, self._limit, self._spec, size, inside=self._inside):
+        size = (look.width, look.height)
+        for region in regions(look.placed, self._limit, size, inside=self._inside):
             x0, y0, x1, y1 = region.box
             pen.rectangle(
                 (x0 * across, y0 * down, max(x0 * across, x1 * across - 1), max(y0 * down, y1 * down - 1)),
@@ -131,15 +127,13 @@ class Heatmaps:
 class Boxes:
     """Says of each image which regions of its heatmap are above ``limit``."""
 
-    def __init__(self, spec: InputSpec, limit: float, inside: NDArray[np.bool_] | None = None) -> None:
-        self._spec, self._limit, self._inside = spec, limit, inside
+    def __init__(self, limit: float, inside: NDArray[np.bool_] | None = None) -> None:
+        self._limit, self._inside = limit, inside
 
     def __call__(self, look: Look) -> Mapping[str, Any]:
         """The regions, the hottest first, and the limit."""
-        size = (look.image.width, look.image.height)
-        found: list[Region] = regions(
-            look.heatmap, self._limit, self._spec, size, look.image.turn, inside=self._inside
-        )
+        size = (look.width, look.height)
+        found: list[Region] = regions(look.placed, self._limit, size, turn=look.turn, inside=self._inside)
         return {"regions": [region.as_json() for region in found], "region_threshold": rounded(self._limit)}
 
 

@@ -61,7 +61,7 @@ def run(options: ScoreOptions) -> int:
         check_output(options.output, inputs=read, device=not options.resume)
     copies = None if options.copy_flagged is None else Copies(options.copy_flagged)
     heatmaps = _heatmaps(detector, options)
-    boxes = Boxes(spec, _heat_threshold(detector, options), detector.inside) if options.boxes else None
+    boxes = Boxes(_heat_threshold(detector, options), detector.inside) if options.boxes else None
     if (heatmaps or boxes) and detector.metadata.peaks is None:
         say.note(
             "the model file holds no peaks of heatmaps: nothing is promised of how often good images show"
@@ -165,7 +165,6 @@ def _heatmaps(detector: Detector, options: ScoreOptions) -> Heatmaps | None:
         return None
     return Heatmaps(
         options.heatmaps,
-        detector.metadata.input,
         detector.heat_range(options.max_false_alarms),
         _heat_threshold(detector, options),
         inside=detector.inside,

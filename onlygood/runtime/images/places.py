@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL.Image import Transpose
 
 from onlygood.runtime.images.heat import Patch, on_image, patches
-from onlygood.runtime.images.resize import paste_box
+from onlygood.runtime.images.resize import Box, paste_box
 from onlygood.runtime.images.spec import InputSpec
 
 _SLACK = 1e-6  # of a pixel, which floating-point numbers may miss
@@ -25,6 +25,20 @@ _TURNS: dict[Transpose | None, tuple[bool, bool, bool]] = {
 }
 
 PixelBox = tuple[int, int, int, int]  # left, upper, right, lower; the last two are beyond it
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A heatmap, and where it lies in its image."""
+
+    heatmap: NDArray[np.float32]  # (h, w)
+    box: Box  # of its borders in pixels of the upright image
+    canvas: tuple[int, int]  # rows and columns in which regions are looked for
+
+    @classmethod
+    def on_canvas(cls, heatmap: NDArray[np.float32], spec: InputSpec, width: int, height: int) -> "Placed":
+        """The heatmap of an image of this size that was brought to the model's canvas."""
+        return cls(heatmap, paste_box(width, height, spec), (spec.height, spec.width))
 
 
 @dataclass(frozen=True)
@@ -45,29 +59,28 @@ class Region:
 
 
 def regions(
-    heatmap: NDArray[np.float32],
+    placed: Placed,
     threshold: float,
-    spec: InputSpec,
     size: tuple[int, int],
-    turn: Transpose | None = None,
     *,
+    turn: Transpose | None = None,
     inside: NDArray[np.bool_] | None = None,
 ) -> list[Region]:
-    """Regions of an image whose ``heatmap`` ``(h, w)`` is above ``threshold``, the hottest first.
+    """Regions of an image whose heatmap is above ``threshold``, the hottest first.
 
     Args:
-        heatmap: of the model's canvas.
+        placed: the heatmap.
         threshold: in the heatmap's unit.
-        spec: how the image was brought to the canvas.
         size: width and height of the upright image.
         turn: what turned the file's pixels upright.
         inside: the pixels ``(H, W)`` of the canvas that count, where not all do.
     """
     width, height = size
-    left, upper, right, lower = paste_box(width, height, spec)
-    across, down = (right - left) / spec.width, (lower - upper) / spec.height
-    canvas = on_image(heatmap, spec.width, spec.height, (0, 0, spec.width, spec.height))
-    x, y = left + (np.arange(spec.width) + 0.5) * across, upper + (np.arange(spec.height) + 0.5) * down
+    left, upper, right, lower = placed.box
+    rows, columns = placed.canvas
+    across, down = (right - left) / columns, (lower - upper) / rows
+    canvas = on_image(placed.heatmap, columns, rows, (0, 0, columns, rows))
+    x, y = left + (np.arange(columns) + 0.5) * across, upper + (np.arange(rows) + 0.5) * down
     canvas[(y < 0) | (y > height)] = -np.inf  # padding
     canvas[:, (x < 0) | (x > width)] = -np.inf
 

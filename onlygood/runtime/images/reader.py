@@ -15,6 +15,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.Image import Transpose
 
 from onlygood.runtime.errors import ImageError
@@ -53,6 +54,16 @@ class LoadedImage:
 
 
 @dataclass(frozen=True)
+class Upright:
+    """A decoded image of 8 bits, turned upright."""
+
+    image: Image.Image
+    shrunk: int  # by this factor, while decoding
+    notes: tuple[str, ...]
+    turn: Transpose | None
+
+
+@dataclass(frozen=True)
 class Header:
     """What the header of a file says, without decoding."""
 
@@ -75,6 +86,23 @@ def load_image(
     Raises:
         ImageError: the file cannot be read; the message is a short reason.
     """
+    with upright(source, spec, options) as found:
+        image = found.image
+        pixels = resize(image, spec)
+        small = resize(image, _preview_spec(image.size, preview)) if preview else None
+    width, height = image.width * found.shrunk, image.height * found.shrunk
+    return LoadedImage(pixels, width, height, found.notes, found.turn, small)
+
+
+@contextmanager
+def upright(
+    source: bytes | Path | str, spec: InputSpec, options: ReadOptions = DEFAULTS
+) -> Iterator[Upright]:
+    """Decode the first page at its own size, in memory that is the caller's until the block ends.
+
+    Raises:
+        ImageError: the file cannot be read, or the block fails on its pixels; the message is a short reason.
+    """
     data = source if isinstance(source, bytes) else read_bytes(source, options)
     name, found = _open(io.BytesIO(data), options)
     with options.memory.take(found.cost + len(data)), in_words(name, "pixels"):
@@ -85,11 +113,7 @@ def load_image(
             decoded, depth_notes = eight_bit(decoded, spec.bit_depth)
             notes += depth_notes
         turn = found.turn()
-        upright = decoded if turn is None else decoded.transpose(turn)
-        pixels = resize(upright, spec)
-        small = resize(upright, _preview_spec(upright.size, preview)) if preview else None
-    width, height = upright.width * shrunk, upright.height * shrunk
-    return LoadedImage(pixels, width, height, notes, turn or stored, small)
+        yield Upright(decoded if turn is None else decoded.transpose(turn), shrunk, notes, turn or stored)
 
 
 def _preview_spec(size: tuple[int, int], longest: int) -> InputSpec:
@@ -104,7 +128,7 @@ def read_header(path: Path | str, options: ReadOptions = DEFAULTS) -> Header:
     Raises:
         ImageError: the file cannot be read; the message is a short reason.
     """
-    with file_errors(), _regular_file(path) as file:
+    with file_errors(), open_regular(path) as file:
         refuse_raw(Path(path), file.read(HEAD))
         name, found = _open(file, options)
         width, height = found.width, found.height
@@ -134,7 +158,7 @@ def read_bytes(path: Path | str, options: ReadOptions = DEFAULTS) -> bytes:
     Raises:
         ImageError: not a regular file, or larger than an image of ``max_pixels`` can be.
     """
-    with file_errors(), _regular_file(path) as file:
+    with file_errors(), open_regular(path) as file:
         limit = 8 * options.max_pixels + 2**26  # four 16-bit channels, uncompressed, and generous metadata
         if os.fstat(file.fileno()).st_size > limit:
             raise ImageError(f"larger than any image of {options.max_pixels} pixels")
@@ -156,7 +180,7 @@ def _open(file: IO[bytes], options: ReadOptions) -> tuple[str, Source]:
 
 
 @contextmanager
-def _regular_file(path: Path | str) -> Iterator[IO[bytes]]:
+def open_regular(path: Path | str) -> Iterator[IO[bytes]]:
     """Open a file, but not a pipe or device, which might never end."""
     path = Path(path)
     kind = path.stat().st_mode

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Transpose
 
 from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError
-from onlygood.runtime.images.reader import LoadedImage, ReadOptions, load_image
+from onlygood.runtime.images.places import Placed
+from onlygood.runtime.images.reader import ReadOptions, load_image
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.verdicts import Row, Stamp, Status
@@ -25,8 +27,11 @@ class Look:
     """An image with a score, as the model saw it."""
 
     path: Path
-    image: LoadedImage
-    heatmap: NDArray[np.float32]  # (h, w)
+    width: int  # of the upright image
+    height: int
+    turn: Transpose | None  # what turned the file's pixels upright
+    preview: NDArray[np.uint8] | None  # (h, w, 3)
+    placed: Placed
     status: Status
 
 
@@ -101,7 +106,9 @@ def _row(
     status, reason = _verdict(score, threshold, "" if any_frame else objection)
     finite = isfinite(score)
     looks = also if finite else ()
-    extras = [look(Look(path, image, heatmaps[0], status)) for look in looks]
+    placed = Placed.on_canvas(heatmaps[0], detector.metadata.input, image.width, image.height)
+    seen = Look(path, image.width, image.height, image.turn, image.preview, placed, status)
+    extras = [look(seen) for look in looks]
     return Row(
         path=path,
         status=status,

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Transpose
 
-from onlygood.runtime.images.places import regions, stored
+from onlygood.runtime.images.places import Placed, Region, stored
+from onlygood.runtime.images.places import regions as placed_regions
 from onlygood.runtime.images.reader import load_image
 from onlygood.runtime.images.sources import _TRANSPOSITIONS
 from onlygood.runtime.images.spec import InputSpec
@@ -17,6 +18,12 @@ from onlygood.runtime.images.spec import InputSpec
 
 def spec(resize: Any, height: int = 8, width: int = 8) -> InputSpec:
     return InputSpec(height=height, width=width, channels=1, resize=resize)
+
+
+def regions(
+    heatmap: NDArray[np.float32], threshold: float, by: InputSpec, size: tuple[int, int], turn: Any = None
+) -> list[Region]:
+    return placed_regions(Placed.on_canvas(heatmap, by, *size), threshold, size, turn=turn)
 
 
 def fine(height: int = 8, width: int = 8, **hot: tuple[int, int]) -> NDArray[np.float32]:
