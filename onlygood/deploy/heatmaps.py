@@ -103,7 +103,7 @@ class Heatmaps:
         picture = Image.fromarray(blended(preview, drawn, self._heat))
         pen = ImageDraw.Draw(picture)
         size = (look.width, look.height)
-        for region in regions(look.placed, self._limit, size, inside=self._inside):
+        for region in regions(look.placed, _limit(look, self._limit), size, inside=self._inside):
             x0, y0, x1, y1 = region.box
             pen.rectangle(
                 (x0 * across, y0 * down, max(x0 * across, x1 * across - 1), max(y0 * down, y1 * down - 1)),
@@ -132,9 +132,13 @@ class Boxes:
 
     def __call__(self, look: Look) -> Mapping[str, Any]:
         """The regions, the hottest first, and the limit."""
-        size = (look.width, look.height)
-        found: list[Region] = regions(look.placed, self._limit, size, turn=look.turn, inside=self._inside)
-        return {"regions": [region.as_json() for region in found], "region_threshold": rounded(self._limit)}
+        size, limit = (look.width, look.height), _limit(look, self._limit)
+        found: list[Region] = regions(look.placed, limit, size, turn=look.turn, inside=self._inside)
+        return {"regions": [region.as_json() for region in found], "region_threshold": rounded(limit)}
+
+
+def _limit(look: Look, usual: float) -> float:
+    return usual if look.limit is None else look.limit
 
 
 def safe(part: str) -> str:

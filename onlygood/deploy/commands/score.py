@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from onlygood.deploy.copies import Copies
 from onlygood.deploy.destination import check_output, destination, passed_on
@@ -14,6 +14,7 @@ from onlygood.deploy.heatmaps import SIDE, Boxes, Heatmaps
 from onlygood.deploy.judging import chosen_threshold, input_spec
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
+from onlygood.deploy.tiling import chosen_limits, chosen_tiling
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, as_on_disk, find_images, read_list
 from onlygood.runtime.images.memory import Budget
@@ -21,6 +22,7 @@ from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.ledger import Ledger
 from onlygood.runtime.rows.stream import score_images
+from onlygood.runtime.rows.tiles import score_tiled
 from onlygood.runtime.rows.verdicts import (
     Counts,
     Row,
@@ -43,6 +45,7 @@ def run(options: ScoreOptions) -> int:
         options.model, threads=options.threads, sha256=options.sha256, provider=options.provider
     )
     spec = input_spec(detector, options.bit_depth)
+    tiling = chosen_tiling(detector, options)
     threshold = chosen_threshold(detector, options.threshold, options.max_false_alarms)
     settings = Settings(detector.file.sha256[:12], threshold, spec.bit_depth, options.any_frame)
     workers = options.workers or available_cpus()
@@ -70,16 +73,19 @@ def run(options: ScoreOptions) -> int:
     counts, findings = Counts(), Findings()
     found = passed_on(_at_least_one(_paths(options, findings)), options.output)
     with _rows_file(options, format, settings) as (stream, ledger):
-        rows = score_images(
-            detector,
-            _not_done(found, ledger, counts, copies, heatmaps),
-            settings.threshold,
-            spec=spec,
-            options=reader,
-            workers=workers,
-            any_frame=options.any_frame,
-            also=[look for look in (boxes, heatmaps) if look is not None],
-            preview=SIDE if heatmaps else 0,
+        paths = _not_done(found, ledger, counts, copies, heatmaps)
+        how: dict[str, Any] = {
+            "spec": spec,
+            "options": reader,
+            "workers": workers,
+            "any_frame": options.any_frame,
+            "also": [look for look in (boxes, heatmaps) if look is not None],
+            "preview": SIDE if heatmaps else 0,
+        }
+        rows = (
+            score_images(detector, paths, settings.threshold, **how)
+            if tiling is None
+            else score_tiled(detector, paths, chosen_limits(detector, options), tiling=tiling, **how)
         )
         color, safe = _colored(options.color, stream), options.spreadsheet_safe
         writer = make_writer(format, stream, settings, color=color, spreadsheet_safe=safe)

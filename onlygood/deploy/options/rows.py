@@ -22,6 +22,7 @@ from onlygood.deploy.options.shared import (
     Sha256,
     Threads,
     Threshold,
+    number,
 )
 from onlygood.runtime.limits import MOST_THREADS
 
@@ -121,6 +122,14 @@ class ScoreOptions(Options):
     boxes: Annotated[
         bool, Option("--boxes", help="JSON: say where anomalous regions are, in pixels of the file.")
     ] = False
+    tile: Annotated[
+        str | None,
+        Option("--tile", metavar="PX|model", help="Judge tiles this wide; model: the size of its input."),
+    ] = None
+    overlap: Annotated[
+        float,
+        Option("--overlap", callback=number(most=0.9), help="Share of a side that neighboring tiles share."),
+    ] = 0.25
     sha256: Sha256 = None
     color: Annotated[Color, Option("--color", help="Color of text; auto honors NO_COLOR.")] = Color.AUTO
     quiet: Quiet = False

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import ceil, floor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ _TURNS: dict[Transpose | None, tuple[bool, bool, bool]] = {
     Transpose.TRANSVERSE: (True, True, True),
 }
 
+Number = TypeVar("Number", int, float)
 PixelBox = tuple[int, int, int, int]  # left, upper, right, lower; the last two are beyond it
 
 
@@ -101,7 +102,9 @@ def regions(
     return [region(patch) for patch in patches(canvas, threshold)]
 
 
-def stored(box: PixelBox, width: int, height: int, turn: Transpose | None) -> PixelBox:
+def stored(
+    box: tuple[Number, Number, Number, Number], width: int, height: int, turn: Transpose | None
+) -> tuple[Number, Number, Number, Number]:
     """Where a box of the upright image, which is ``width`` x ``height``, lies in the pixels as stored."""
     left, upper, right, lower = box
     across, down, swapped = _TURNS.get(turn, (False, False, False))

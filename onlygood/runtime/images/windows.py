@@ -111,8 +111,8 @@ def part(file: IO[bytes], tags: tiff.Tags, start: int, stop: int, max_pixels: in
         above, below, deep = start, stop, stop - start
     if width * (below - above) > max_pixels:
         raise ImageError(
-            f"{width} x {below - above} pixels lie in one piece, more than the limit of {max_pixels}; save it in"
-            " tiles or small strips, or raise --max-pixels"
+            f"{width} x {below - above} pixels lie in one piece, more than the limit of {max_pixels}; save it"
+            " in tiles or small strips, or raise --max-pixels"
         )
     new |= {tiff.WIDTH: (width,), tiff.HEIGHT: (below - above,)}
     if tiled:

@@ -33,6 +33,7 @@ class Look:
     preview: NDArray[np.uint8] | None  # (h, w, 3)
     placed: Placed
     status: Status
+    limit: float | None = None  # of regions, where it is the image's own
 
 
 Also = Callable[[Look], Mapping[str, Any]]  # what more its row says, in JSON
