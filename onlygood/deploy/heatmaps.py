@@ -67,8 +67,8 @@ class Heatmaps:
             overlay.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OnlygoodError(f"{display(overlay.parent)}: {error.strerror or error}") from None
-        write_atomically(raw, _npy(look.placed.heatmap, self._inside))
-        write_atomically(overlay, self._png(look))
+        write_atomically(raw, _npy(look.placed.heatmap, self._inside), sweep=False)
+        write_atomically(overlay, self._png(look), sweep=False)
         return {
             "overlay": os.fspath(overlay),
             "heatmap": os.fspath(raw),

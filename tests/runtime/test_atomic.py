@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -64,10 +66,25 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code], check=False)  # noqa: S603
     assert ended.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
-    other = tmp_path / f".a.bin.{os.getppid()}.tmp"  # of a process that is still at work
+    other = tmp_path / f".a.bin.{os.getppid()}.7.tmp"  # of a process that is still at work
     other.touch()
     write_atomically(path, b"new")  # and the litter of the killed one is gone
     assert sorted(tmp_path.iterdir()) == [other, path]
+
+
+def test_threads_may_write_the_same_file(tmp_path: Path) -> None:
+    path, both = tmp_path / "a.bin", Barrier(2, timeout=60)
+
+    def write(data: bytes) -> None:
+        with replacing(path) as temporary:
+            both.wait()
+            temporary.write_bytes(data)
+            both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, [b"one", b"two"]))
+    assert path.read_bytes() in (b"one", b"two")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_write_protected_copy_takes_its_place(tmp_path: Path) -> None:

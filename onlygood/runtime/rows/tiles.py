@@ -118,9 +118,10 @@ class Mosaic:
         self._weight[y0:y1, x0:x1] += weight
 
     def heatmap(self) -> NDArray[np.float32]:
-        """The joint map ``(rows, columns)``; minus infinity where no tile says anything."""
+        """The joint map ``(rows, columns)``; where no tile says anything, the lowest value."""
         seen = self._weight > 0
-        return np.where(seen, self._sum / np.where(seen, self._weight, 1), np.float32(-np.inf))
+        values = self._sum / np.where(seen, self._weight, 1)
+        return np.where(seen, values, values[seen].min(initial=np.inf))
 
 
 def _ramp(start: int, stop: int, cell: float, count: int) -> tuple[int, int, NDArray[np.float64]]:
@@ -202,7 +203,7 @@ class _Work:
         mosaic = Mosaic(large.width, large.height, (wide / columns, high / rows))
         small = _Preview(large, self.preview) if self.preview else None
         worst: _Scored | None = None
-        odd: list[_Scored] = []
+        odd: _Scored | None = None  # the first that cannot be judged
         anomalous = objections = 0
         cut = self._tiles(large, xs, ys, (wide, high), small)
         with closing(
@@ -214,12 +215,13 @@ class _Work:
                 mosaic.add(tile.heatmap, tile.box, self._lies(tile.box, large.turn))
                 anomalous += tile.score > limits.threshold
                 objections += bool(tile.objection)
-                odd = odd or [tile] * bool(tile.objection)
+                if odd is None and tile.objection:
+                    odd = tile
                 if worst is None or tile.score > worst.score:
                     worst = tile
         if worst is None:
             raise ImageError("an image without pixels")
-        reason = f"{objections} of {count} tiles, such as {_words(odd[0])}" if odd else ""
+        reason = f"{objections} of {count} tiles, such as {_words(odd)}" if odd else ""
         status = Status.ANOMALOUS if anomalous else Status.NORMAL
         if odd and not anomalous and not self.any_frame:
             status = Status.UNUSABLE

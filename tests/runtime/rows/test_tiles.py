@@ -66,6 +66,14 @@ def test_between_two_tiles_the_one_whose_middle_is_nearer_counts_more() -> None:
     assert row[14] + row[15] == pytest.approx(1)
 
 
+def test_what_no_tile_sees_stands_out_nowhere() -> None:
+    mosaic = Mosaic(20, 10, (1, 1))
+    mosaic.add(np.array([[2.0, 5.0]], np.float32), (0, 0, 10, 10), (0, 0, 10, 10))
+    heatmap = mosaic.heatmap()
+    assert (heatmap[:, 10:] == heatmap.min()).all()
+    assert heatmap.min() == 2
+
+
 # --- limits
 
 
