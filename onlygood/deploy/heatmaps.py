@@ -20,7 +20,7 @@ from onlygood.runtime.images.resize import Box
 from onlygood.runtime.rows.stream import Look
 from onlygood.runtime.rows.verdicts import Status, rounded
 
-SIDE = 1024  # px, the longest side of an overlay
+SIDE = 800  # px, the longest side of an overlay
 OUTLINE = (86, 180, 233)  # of regions: sky blue, which is not among the heat's colors
 _LONGEST = 180  # characters of a part of a name; file systems take 255 bytes with what is appended
 _UNSAFE = frozenset('%~\\/:*?"<>|')

@@ -16,6 +16,8 @@ _INFERNO = np.array(
     np.float32,
 )
 
+_LEVELS = 255  # of color
+
 
 class Patch(NamedTuple):
     """Pixels above a threshold that touch, also by corners."""
@@ -57,13 +59,14 @@ def blended(
 ) -> NDArray[np.uint8]:
     """Draw ``heatmap`` ``(H, W)`` over ``pixels`` ``(H, W, 3)``: clear below heat[0], full from heat[1]."""
     low, high = heat
-    strength = np.clip((heatmap - low) / (high - low), 0, 1)
-    at = strength * (len(_INFERNO) - 1)
-    first = np.minimum(at.astype(int), len(_INFERNO) - 2)
-    share = (at - first)[..., None]
-    color = _INFERNO[first] * (1 - share) + _INFERNO[first + 1] * share
-    cover = np.minimum(2 * strength, 1)[..., None] * (0.35 + 0.4 * strength[..., None])
-    drawn: NDArray[np.uint8] = np.round(pixels * (1 - cover) + color * cover).astype(np.uint8)
+    levels = (np.clip((heatmap - low) / (high - low), 0, 1) * _LEVELS).round().astype(np.uint8)
+    drawn, hot = pixels.copy(), levels > 0  # mostly few pixels are
+    strength = np.arange(_LEVELS + 1, dtype=np.float32) / _LEVELS
+    at = np.linspace(0, 1, len(_INFERNO))
+    color = np.stack([np.interp(strength, at, channel) for channel in _INFERNO.T], axis=1)
+    cover = (np.minimum(2 * strength, 1) * (0.35 + 0.4 * strength))[:, None]
+    some = levels[hot]
+    drawn[hot] = np.round(pixels[hot] * (1 - cover)[some] + (color * cover)[some]).astype(np.uint8)
     return drawn
 
 
