@@ -9,7 +9,7 @@ strictest threshold that it allows is used, and what is then promised is said.
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil, isfinite, sqrt
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -35,6 +35,7 @@ from onlygood.runtime.rows.verdicts import Row, Stamp, Status, rounded
 
 _FEWEST = 8  # cells of a tile's side in the joint heatmap, also where the model's has fewer
 _MOST_TILES = 1_000_000
+MOST_CELLS = 10_000_000  # of a joint heatmap
 _BACK = {Transpose.ROTATE_90: Transpose.ROTATE_270, Transpose.ROTATE_270: Transpose.ROTATE_90}
 
 
@@ -99,8 +100,14 @@ class Mosaic:
     """A heatmap joined of those of tiles, which count less towards their borders: no seams."""
 
     def __init__(self, width: int, height: int, cell: tuple[float, float]) -> None:
-        """Of an image ``width`` x ``height``, in cells of about ``cell`` (width, height) pixels."""
-        self.columns, self.rows = max(1, round(width / cell[0])), max(1, round(height / cell[1]))
+        """Of an image ``width`` x ``height``, in cells of about ``cell`` (width, height) pixels.
+
+        In larger ones where they would be too many: memory stays bounded, whatever a header says.
+        """
+        larger = max(1.0, sqrt(width / cell[0] * height / cell[1] / MOST_CELLS))
+        self.columns, self.rows = (
+            max(1, round(side / each / larger)) for side, each in zip((width, height), cell, strict=True)
+        )
         self.cell = (width / self.columns, height / self.rows)
         self._sum = np.zeros((self.rows, self.columns), np.float32)
         self._weight = np.zeros((self.rows, self.columns), np.float32)

@@ -19,7 +19,7 @@ from onlygood.runtime.images.reader import ReadOptions
 from onlygood.runtime.images.windows import Large
 from onlygood.runtime.rows import tiles
 from onlygood.runtime.rows.stream import Look
-from onlygood.runtime.rows.tiles import Limits, Mosaic, Tiling, limits_of, score_tiled, starts
+from onlygood.runtime.rows.tiles import MOST_CELLS, Limits, Mosaic, Tiling, limits_of, score_tiled, starts
 from onlygood.runtime.rows.verdicts import Row, Status
 
 Call = Callable[..., Result]
@@ -72,6 +72,12 @@ def test_what_no_tile_sees_stands_out_nowhere() -> None:
     heatmap = mosaic.heatmap()
     assert (heatmap[:, 10:] == heatmap.min()).all()
     assert heatmap.min() == 2
+
+
+def test_a_huge_image_has_larger_cells() -> None:
+    mosaic = Mosaic(400_000, 100_000, (2, 1))
+    assert mosaic.rows * mosaic.columns == pytest.approx(MOST_CELLS, rel=0.01)
+    assert mosaic.cell[0] == pytest.approx(2 * mosaic.cell[1], rel=0.01)
 
 
 # --- limits
