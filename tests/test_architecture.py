@@ -39,6 +39,7 @@ LADDER = (
     "deploy.demo",
     "deploy.options",
     "deploy",
+    "deploy.report",
     "deploy.commands",
 )
 # Names above all rooms: the version, and what `import onlygood` gives.

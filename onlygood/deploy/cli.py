@@ -16,7 +16,7 @@ import typer
 
 from onlygood import __version__
 from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
-from onlygood.deploy.options import demo, edge, models, probes, rows, training, watch
+from onlygood.deploy.options import demo, edge, models, probes, report, rows, training, watch
 from onlygood.deploy.options.shared import Options
 from onlygood.deploy.signature import typed
 from onlygood.runtime.errors import Interrupted, OnlygoodError
@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "verify": (models.VerifyOptions, "verify"),
     "evaluate": (models.EvaluateOptions, "evaluate"),
     "calibrate": (edge.CalibrateOptions, "calibrate"),
+    "report": (report.ReportOptions, "report"),
     "pretrain": (training.PretrainOptions, "pretrain"),
     "probe": (probes.ProbeOptions, "probe"),
     "compare": (probes.CompareOptions, "compare"),

@@ -162,7 +162,8 @@ class _Tree:
     ) -> Found:
         judged, more = judged_by_masks(samples, self.masks, named=named)
         notes = (*notes, *self.notes, *more, *self._contradictions(self._everything()))
-        return Found(self.root, layout, words, judged, judged, notes)
+        labeled = named or bool(self.masks)
+        return Found(self.root, layout, words, judged, judged, notes, labeled)
 
     def _divided(self, train: str, test: str) -> Found:
         learn, notes = self._train(self.root / train, self.groups[train])

@@ -83,7 +83,8 @@ def _judged(path: Path, listed: _Listed, notes: tuple[str, ...]) -> Found:
     train, more = judged_by_masks(everything["train"], masks, named=listed.named)
     notes += (*pairs.notes, *more)
     if listed.parts is None:
-        return Found(path, "list", listed.words, train, train, notes)
+        labeled = listed.named or bool(masks)
+        return Found(path, "list", listed.words, train, train, notes, labeled)
     test, more = judged_by_masks(everything["test"], masks, named=listed.named)
     notes += more
     if everything[""]:

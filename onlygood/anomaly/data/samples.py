@@ -29,12 +29,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The samples of one part, sorted by path, and a description of what was found."""
+    """The samples of one part, sorted by path, and a description of what was found.
+
+    Where not ``labeled``, nothing says which images are good: all are only taken to be.
+    """
 
     samples: tuple[Sample, ...]
     layout: str
     description: str
     root: Path
+    labeled: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Found:
     train: list[Sample]
     test: list[Sample]
     notes: tuple[str, ...] = ()
+    labeled: bool = True  # by names, a list or masks
 
     def dataset(self, part: Part) -> Dataset:
         """The samples of ``part``.
@@ -71,7 +76,7 @@ class Found:
             )
         chosen = sorted(chosen, key=lambda sample: sample.path)
         text = "; ".join([f"{words}: {_count(chosen)}", *self.notes])
-        return Dataset(tuple(chosen), self.layout, text, self.root)
+        return Dataset(tuple(chosen), self.layout, text, self.root, self.labeled)
 
 
 def some(names: Iterable[str], most: int = 6) -> str:

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.special import betaincinv
 
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.heat import on_image
+from onlygood.runtime.model.calibration import beta_quantile
 
 Floats = NDArray[np.floating[Any]]
 
@@ -92,9 +91,9 @@ def rate(hits: int, total: int) -> Estimate:
     if not 0 <= hits <= total or total == 0:
         raise OnlygoodError(f"{hits} of {total} is no rate")
     tail = (1 - CONFIDENCE) / 2
-    low = betaincinv(hits, total - hits + 1, tail) if hits else 0.0
-    high = betaincinv(hits + 1, total - hits, 1 - tail) if hits < total else 1.0
-    return Estimate(hits / total, float(low), float(high))
+    low = beta_quantile(hits, total, tail) if hits else 0.0
+    high = beta_quantile(hits + 1, total, 1 - tail) if hits < total else 1.0
+    return Estimate(hits / total, low, high)
 
 
 def roc_curve(good: Floats, bad: Floats) -> tuple[Floats, Floats]:
@@ -102,6 +101,28 @@ def roc_curve(good: Floats, bad: Floats) -> tuple[Floats, Floats]:
     thresholds, good_at, bad_at = _levels(good, bad)
     false, true = (np.cumsum(_count(at, len(thresholds))) for at in (good_at, bad_at))
     return np.insert(false / len(good), 0, 0.0), np.insert(true / len(bad), 0, 0.0)
+
+
+def curve_bands(
+    good: Floats, bad: Floats, *, seed: int, points: int = 101, draws: int = DRAWS
+) -> tuple[Floats, Floats]:
+    """95 % bands, each ``(2, points)`` of lowest and highest values, of the ROC and of the precision.
+
+    The first is of the detection rate at false-alarm rates, the second of the precision at the largest
+    threshold that detects a rate at least; both at rates spaced evenly from 0 to 1. They hold at each rate by
+    itself, not at all at once.
+    """
+    thresholds, good_at, bad_at = _levels(good, bad)
+    grid = np.linspace(0, 1, points)
+    detected, precise = [], []
+    for counts in _resampled(good_at, bad_at, len(thresholds), seed, draws):
+        for false, true in zip(*(np.cumsum(kind, axis=1) for kind in counts), strict=True):
+            corners = np.insert(false / false[-1], 0, 0.0), np.insert(true / true[-1], 0, 0.0)
+            detected.append(np.interp(grid, *corners))
+            level = np.searchsorted(true, np.maximum(grid * true[-1] - 1e-9, 1))
+            precise.append(true[level] / (true[level] + false[level]))
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    return np.quantile(detected, tails, axis=0), np.quantile(precise, tails, axis=0)
 
 
 def interval(value: float, drawn: Floats) -> Estimate:
@@ -215,6 +236,8 @@ class PixelCurves:
 
     def add(self, heatmap: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
         """Add an image: its heatmap ``(H, W)`` and its defect mask ``(H, W)``, all False for a good image."""
+        from scipy import ndimage  # noqa: PLC0415 - the edge has no scipy, and measures images all the same
+
         bins = len(self._edges) + 1
         regions, count = ndimage.label(mask, structure=_EVERY_NEIGHBOR)
         sizes = np.bincount(regions.reshape(-1), minlength=count + 1)

@@ -9,6 +9,7 @@ import typer
 
 from onlygood.anomaly.data.attention import Attention
 from onlygood.anomaly.data.datasets import discover
+from onlygood.anomaly.data.excluded import excluding
 from onlygood.anomaly.data.groups import grouped, propose, relative
 from onlygood.anomaly.data.layouts import UnclearFoldersError
 from onlygood.anomaly.data.samples import Dataset
@@ -40,9 +41,12 @@ def run(options: FitOptions) -> int:
     name, output = options.recipe or DEFAULT_RECIPE, options.output
     resolved = load_recipe(name, _changes(options))
     good = _good_images(options.good_dir, all_good=options.all_good)
+    read = [options.good_dir, *(sample.path for sample in good.samples), Path(name)]
+    if options.exclude is not None:
+        good = excluding(good, options.exclude)
+        read.append(options.exclude)
     if options.groups is not None:
         good = grouped(good, options.groups)
-    read = [options.good_dir, *(sample.path for sample in good.samples), Path(name)]
     attention = Attention(options.roi, options.ignore)
     read += weight_files(resolved.encoder_weights) + attention.files()
     folder = work_folder(output, options.work, read)

@@ -61,6 +61,14 @@ class FitOptions(Options):
     ignore: Annotated[
         Path | None, Option("--ignore", metavar="FILE", help="Do not look here: a mask or polygons.")
     ] = None
+    exclude: Annotated[
+        Path | None,
+        Option(
+            "--exclude",
+            metavar="LIST",
+            help="Leave out images that this list (path,label) calls bad, such as the marks of a report.",
+        ),
+    ] = None
     drop_suspicious: Annotated[
         bool, Option("--drop-suspicious", help="Learn nothing from images that look out of place.")
     ] = False

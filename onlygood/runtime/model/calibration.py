@@ -133,7 +133,7 @@ def achieved_interval(n: int, alpha: float, confidence: float = 0.95) -> Interva
     if k == 0:
         return Interval(0.0, 0.0, 0.0)  # nothing is ever flagged
     tail = (1 - confidence) / 2
-    return Interval(_beta_quantile(k, n, tail), k / (n + 1), _beta_quantile(k, n, 1 - tail))
+    return Interval(beta_quantile(k, n, tail), k / (n + 1), beta_quantile(k, n, 1 - tail))
 
 
 def rank(n: int, alpha: float) -> int:
@@ -158,8 +158,8 @@ def round_up(rate: float) -> str:
     return f"{math.ceil(rate * 10**digits) / 10**digits:g}"
 
 
-def _beta_quantile(k: int, n: int, probability: float) -> float:
-    """Quantile of Beta(k, n + 1 - k) by bisection: its CDF at x is P(Binomial(n, x) >= k)."""
+def beta_quantile(k: int, n: int, probability: float) -> float:
+    """Quantile of Beta(k, n + 1 - k), 1 <= k <= n, by bisection: its CDF at x is P(Binomial(n, x) >= k)."""
     j = np.arange(k, n + 1)
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
     log_choose = log_factorial[n] - log_factorial[j] - log_factorial[n - j]

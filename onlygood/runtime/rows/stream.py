@@ -34,6 +34,9 @@ class Look:
     placed: Placed
     status: Status
     limit: float | None = None  # of regions, where it is the image's own
+    pixels: NDArray[np.uint8] | None = (
+        None  # (H, W, C) of the model's input, unless it saw the image in tiles
+    )
 
 
 Also = Callable[[Look], Mapping[str, Any]]  # what more its row says, in JSON
@@ -108,7 +111,9 @@ def _row(
     finite = isfinite(score)
     looks = also if finite else ()
     placed = Placed.on_canvas(heatmaps[0], detector.metadata.input, image.width, image.height)
-    seen = Look(path, image.width, image.height, image.turn, image.preview, placed, status)
+    seen = Look(
+        path, image.width, image.height, image.turn, image.preview, placed, status, pixels=image.pixels
+    )
     extras = [look(seen) for look in looks]
     return Row(
         path=path,

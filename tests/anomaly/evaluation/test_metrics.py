@@ -127,6 +127,23 @@ def test_rule_of_three():
         rate(0, 0)
 
 
+def test_bands_are_those_of_a_loop():
+    """At each false-alarm rate the best detection rate; the precision where at least so many are detected."""
+    good, bad = np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.0, 3.5, 5.0])  # rates are quarters, as the grid
+    thresholds, good_at, bad_at = metrics._levels(good, bad)
+    goods, bads = next(metrics._resampled(good_at, bad_at, len(thresholds), 3, 200))
+    detected, precise = [], []
+    for alarms, hits in zip(np.cumsum(goods, axis=1).tolist(), np.cumsum(bads, axis=1).tolist(), strict=True):
+        for share in (0, 0.25, 0.5, 0.75, 1):
+            detected.append(max([0, *(h for a, h in zip(alarms, hits, strict=True) if a <= share * 4)]) / 3)
+            enough = next(k for k, h in enumerate(hits) if h >= max(1, share * 3))
+            precise.append(hits[enough] / (hits[enough] + alarms[enough]))
+    roc, precision = metrics.curve_bands(good, bad, seed=3, points=5, draws=200)
+    for found, values in ((roc, detected), (precision, precise)):
+        wanted = np.quantile(np.reshape(values, (200, 5)), [0.025, 0.975], axis=0)
+        assert found == pytest.approx(wanted)
+
+
 def test_roc_curve_by_hand():
     false, true = metrics.roc_curve(np.array([1.0, 2.0]), np.array([2.0, 3.0]))
     assert false.tolist() == [0, 0, 0.5, 1]

@@ -1,0 +1,34 @@
+"""What `report` takes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from onlygood.deploy.options.shared import MaxMemory, Model, Options, Quiet, Rate, Seed, Sha256, Threads
+from onlygood.runtime.limits import MOST_THREADS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(Options):
+    """Write one page to look at: scores, heatmaps, a threshold to try; it opens from the disk."""
+
+    model: Model
+    paths: Annotated[
+        list[Path],
+        Argument(metavar="PATH...", help="Images, folders, data sets with labels, and CSV lists."),
+    ]
+    output: Annotated[Path, Option("-o", "--output", metavar="HTML", help="Page to write.")] = Path(
+        "report.html"
+    )
+    max_false_alarms: Rate = None
+    workers: Annotated[
+        int | None,
+        Option("-j", "--workers", min=1, max=MOST_THREADS, help="Decoding threads. Default: the CPUs."),
+    ] = None
+    threads: Threads = 1
+    max_memory: MaxMemory = None
+    sha256: Sha256 = None
+    seed: Seed = 0
+    quiet: Quiet = False
