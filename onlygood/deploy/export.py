@@ -25,6 +25,7 @@ from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.area import runs_of
 from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.model.appearance import appearance, collected
 from onlygood.runtime.model.calibration import corrected_rate, part_weights
 from onlygood.runtime.model.frames import Frame, measure, objection, ranges
 from onlygood.runtime.model.metadata import Calibration, Frames, Metadata, Parity, SelfTest
@@ -84,6 +85,7 @@ def export(fitted: Fitted, path: Path) -> Metadata:
         peaks=_ascending(peaks.astype(np.float64), groups, rate),
         suspects=find_suspects(fitted.judged, calibration, store.paths, fitted.root, dropped=fitted.dropped),
         frames=ranges([frame for _, frame in _measured(store, spread(fitted.parts.train, FRAMES))]),
+        appearance=collected([appearance(store.batch(held_out[i : i + 1])[0]) for i in range(len(held_out))]),
         self_test=SelfTest(scores=[float(score) for score in tests[0]], tolerance=DEVICE_TOLERANCE),
         parity=Parity(max_relative=parity, images=len(some)),
         provenance=_provenance(fitted),

@@ -1,8 +1,11 @@
 """What the options of `score`, `check` and `watch` say about judging."""
 
+from collections.abc import Callable
+
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
+from onlygood.runtime.rows.drift import Monitor
 
 
 def chosen_threshold(detector: Detector, threshold: float | None, rate: float | None) -> float:
@@ -26,3 +29,21 @@ def input_spec(detector: Detector, bit_depth: int | None) -> InputSpec:
     if bit_depth is None:
         return spec
     return InputSpec.parse(spec.model_dump() | {"bit_depth": bit_depth}, "--bit-depth")
+
+
+def drift_monitor(
+    detector: Detector, threshold: float, flagged: float, say: Callable[[str], None]
+) -> Monitor:
+    """What looks for drift; says for what it cannot stand."""
+    metadata = detector.metadata
+    if metadata.appearance is None:
+        say(
+            "the model file is of an older onlygood and does not tell what its calibration images look like:"
+            " light, lens and position are compared with the first images (calibrate it anew for more)"
+        )
+    if metadata.calibration.groups is not None:
+        say(
+            "the calibration counts parts, and the test of drift counts images: where a part is seen several"
+            " times, it may call it a change more often than stated"
+        )
+    return Monitor(metadata, threshold, flagged=flagged)

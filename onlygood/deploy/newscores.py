@@ -15,6 +15,7 @@ from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.many import read_images
 from onlygood.runtime.images.reader import LoadedImage, ReadOptions
+from onlygood.runtime.model.appearance import Appearance, appearance
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.model.metadata import Feedback
 from onlygood.runtime.model.recalibrate import NewScores, kept_digests, promise
@@ -38,6 +39,7 @@ class Intake:
     say: Callable[[str], None]
     good: list[tuple[Sample, float, str]] = field(default_factory=list)  # with score and digest of the pixels
     peaks: list[float] = field(default_factory=list)  # of the heatmaps of the good ones
+    looks: list[Appearance] = field(default_factory=list)  # of these, too
     anomalous: list[float] = field(default_factory=list)  # scores
     fine: list[float] = field(default_factory=list)  # those of the good ones that are feedback
     left_out: Counter[str] = field(default_factory=Counter)  # by the reason
@@ -90,6 +92,7 @@ class Intake:
         self._known[digest] = "a copy of another"
         self.good.append((sample, score, digest))
         self.peaks.append(float(heatmaps[0].max()))
+        self.looks.append(appearance(image.pixels))
         if feedback:
             self.fine.append(score)
         return ""
@@ -102,6 +105,7 @@ class Intake:
             pixel_hashes=[digest for _, _, digest in self.good],
             groups=[sample.group or digest for sample, _, digest in self.good] if grouped else None,
             peaks=np.array(self.peaks),
+            looks=self.looks,
             left_out=self.left_out.total(),
             feedback=Feedback(
                 fine=len(self.fine),

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from onlygood.deploy.copies import Copies
 from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.heatmaps import SIDE, Boxes, Heatmaps
-from onlygood.deploy.judging import chosen_threshold, input_spec
+from onlygood.deploy.judging import chosen_threshold, drift_monitor, input_spec
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
 from onlygood.deploy.tiling import chosen_limits, chosen_tiling
@@ -20,6 +20,7 @@ from onlygood.runtime.images.files import Findings, as_on_disk, find_images, rea
 from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
 from onlygood.runtime.model.detector import Detector
+from onlygood.runtime.rows.drift import Monitor, look_at, watched
 from onlygood.runtime.rows.ledger import Ledger
 from onlygood.runtime.rows.stream import score_images
 from onlygood.runtime.rows.tiles import score_tiled
@@ -70,6 +71,9 @@ def run(options: ScoreOptions) -> int:
             "the model file holds no peaks of heatmaps: nothing is promised of how often good images show"
             " a region; fit it again for that"
         )
+    monitor = None
+    if options.drift:
+        monitor = drift_monitor(detector, threshold, options.drift_flagged, say.note)
     counts, findings = Counts(), Findings()
     found = passed_on(_at_least_one(_paths(options, findings)), options.output)
     with _rows_file(options, format, settings) as (stream, ledger):
@@ -79,7 +83,7 @@ def run(options: ScoreOptions) -> int:
             "options": reader,
             "workers": workers,
             "any_frame": options.any_frame,
-            "also": [look for look in (boxes, heatmaps) if look is not None],
+            "also": [look for look in (boxes, heatmaps, look_at if monitor else None) if look is not None],
             "preview": SIDE if heatmaps else 0,
         }
         rows = (
@@ -91,7 +95,7 @@ def run(options: ScoreOptions) -> int:
         writer = make_writer(format, stream, settings, color=color, spreadsheet_safe=safe)
         try:
             with closing(rows):
-                for row in rows:
+                for row in rows if monitor is None else _drifting(rows, monitor, say):
                     counts.add(row.status)
                     if _wanted(row, options, ledger):
                         writer.write(row)
@@ -112,6 +116,15 @@ def run(options: ScoreOptions) -> int:
         exit_zero=isinstance(options, CheckOptions) and options.exit_zero,
     )
     return 2 if findings.empty else code  # a mistyped folder beside others must not pass a gate
+
+
+def _drifting(rows: Iterable[Row], monitor: Monitor, say: Messages) -> Iterator[Row]:
+    """The rows, which say what has moved since the calibration."""
+    for row in rows:
+        marked, words = watched(row, monitor)
+        if words:
+            say.note(words)
+        yield marked
 
 
 @contextmanager

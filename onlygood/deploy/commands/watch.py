@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from onlygood.deploy.destination import check_output
-from onlygood.deploy.judging import chosen_threshold, input_spec
+from onlygood.deploy.judging import chosen_threshold, drift_monitor, input_spec
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.watch import Send, WatchOptions
 from onlygood.runtime.errors import OnlygoodError
@@ -18,11 +18,13 @@ from onlygood.runtime.images.files import display, printable
 from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
 from onlygood.runtime.model.detector import Detector
+from onlygood.runtime.rows.drift import look_at
 from onlygood.runtime.rows.stream import score_images
 from onlygood.runtime.rows.verdicts import Row, Settings, Status
 from onlygood.runtime.threads import available_cpus
 from onlygood.runtime.watch.command import Command
 from onlygood.runtime.watch.courier import Courier, Receiver
+from onlygood.runtime.watch.drifting import Drift
 from onlygood.runtime.watch.events import Events
 from onlygood.runtime.watch.folder import Folder
 from onlygood.runtime.watch.gauges import MetricsFile
@@ -62,10 +64,15 @@ def run(options: WatchOptions) -> int:
             options=reader,
             workers=workers,
             any_frame=options.any_frame,
+            also=[look_at] if options.drift else [],
         )
 
     with State(options.state) as state, ExitStack() as stack:
         watcher = _watcher(options, state, judge, settings, say)
+        if options.drift:
+            monitor = drift_monitor(detector, threshold, options.drift_flagged, say)
+            made_with = f"{settings.model} {threshold!r} {options.drift_flagged!r}"
+            watcher.drift = Drift(monitor, state, made_with)
         if options.metrics_file is not None:
             watcher.each_turn = MetricsFile(options.metrics_file, detector.metadata.name)
         if not options.once:

@@ -10,6 +10,8 @@ from typer import Argument, Option
 from onlygood.deploy.options.shared import (
     AnyFrame,
     BitDepth,
+    Drift,
+    DriftFlagged,
     Exclude,
     MaxMemory,
     MaxPixels,
@@ -111,6 +113,8 @@ class ScoreOptions(Options):
     threads: Threads = 1
     provider: Provider = "cpu"
     any_frame: AnyFrame = False
+    drift: Drift = False
+    drift_flagged: DriftFlagged = 0.1
     copy_flagged: Annotated[
         Path | None,
         Option("--copy-flagged", metavar="DIR", help="Copy anomalous and unusable images here."),

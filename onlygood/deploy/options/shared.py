@@ -142,6 +142,19 @@ BitDepth = Annotated[
     ),
 ]
 Provider = Annotated[str, Option("--provider", help="onnxruntime execution provider; `info` lists yours.")]
+Drift = Annotated[
+    bool,
+    Option("--drift", help="Test whether images are still like those of the calibration, and say if not."),
+]
+DriftFlagged = Annotated[
+    float,
+    Option(
+        "--drift-flagged",
+        metavar="SHARE",
+        callback=number(above=0, below=1),
+        help="Share of flagged images from which on --drift calls it a change.",
+    ),
+]
 AnyFrame = Annotated[
     bool, Option("--any-frame", help="Judge frames too that are blank, dark, blurred beyond the good ones.")
 ]

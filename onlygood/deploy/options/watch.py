@@ -10,6 +10,8 @@ from typer import Argument, Option
 from onlygood.deploy.options.shared import (
     AnyFrame,
     BitDepth,
+    Drift,
+    DriftFlagged,
     Exclude,
     MaxMemory,
     MaxPixels,
@@ -122,5 +124,7 @@ class WatchOptions(Options):
     threads: Threads = 1
     provider: Provider = "cpu"
     any_frame: AnyFrame = False
+    drift: Drift = False
+    drift_flagged: DriftFlagged = 0.1
     sha256: Sha256 = None
     quiet: Quiet = False

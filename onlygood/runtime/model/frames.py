@@ -27,20 +27,20 @@ class Frame:
 
 def measure(pixels: NDArray[np.uint8]) -> Frame:
     """Statistics of an image ``(H, W, C)`` at the model's size."""
-    gray = _gray(pixels)
-    contrast = float(gray.std())
-    across, down = np.abs(np.diff(gray, axis=1)), np.abs(np.diff(gray, axis=0))
+    plane = gray(pixels)
+    contrast = float(plane.std())
+    across, down = np.abs(np.diff(plane, axis=1)), np.abs(np.diff(plane, axis=0))
     edges = float(across.mean() + down.mean()) / 2
     return Frame(
-        brightness=float(gray.mean()),
+        brightness=float(plane.mean()),
         contrast=contrast,
-        clipped=float(np.mean((gray == 0) | (gray == 255))),
+        clipped=float(np.mean((plane == 0) | (plane == 255))),
         sharpness=edges / contrast if contrast > 0 else 0.0,
     )
 
 
-def _gray(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The mean of the channels ``(H, W)``, to the bit what numpy's own gives, in a tenth of the time."""
+def gray(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The mean of the channels of ``(H, W, C)``, to the bit numpy's own, in a tenth of the time."""
     total = pixels[..., 0].astype(np.uint16)
     for channel in range(1, pixels.shape[2]):
         total += pixels[..., channel]

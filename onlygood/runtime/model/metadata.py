@@ -77,6 +77,20 @@ class Frames(Strict):
     sharpness: Range  # mean absolute difference of neighboring pixels, divided by the contrast
 
 
+_Values = Annotated[list[float], Field(min_length=1, max_length=_MOST_SCORES)]
+
+
+class Appearances(Strict):
+    """What calibration images look like at the model's size, each list ascending: the reference of drift."""
+
+    brightness: _Values  # mean, gray levels
+    contrast: _Values  # standard deviation, gray levels
+    sharpness: _Values  # mean absolute difference of neighboring pixels, divided by the contrast
+    # Center of what differs from the median gray level, 0 at the left or upper edge and 1 at the other
+    across: _Values
+    down: _Values
+
+
 class SelfTest(Strict):
     """Scores that the generated test images must get on any device."""
 
@@ -136,6 +150,7 @@ class Metadata(Strict):
     peaks: Calibration | None = None
     suspects: list[Suspect] = Field(default_factory=list, max_length=10_000)  # the farthest first
     frames: Frames | None = None  # None in files of schema 1: frames are not judged
+    appearance: Appearances | None = None  # None in files of earlier versions
     self_test: SelfTest
     parity: Parity
     # Library versions, fingerprint and content hashes of the images, seed, summary of the training log.

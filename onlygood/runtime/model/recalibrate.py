@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.model import calibration
+from onlygood.runtime.model.appearance import Appearance, collected
 from onlygood.runtime.model.likeness import flagged_tails, rank_test
 from onlygood.runtime.model.metadata import (
     Calibration,
@@ -35,6 +36,7 @@ class NewScores:
     left_out: int = 0
     feedback: Feedback = field(default_factory=Feedback)
     peaks: NDArray[np.float64] | None = None  # (n,) the highest value of each heatmap
+    looks: Sequence[Appearance] = ()  # n
 
 
 def recalibrated(
@@ -57,6 +59,9 @@ def recalibrated(
     peaks = None  # of a file that holds none, or whose kept images' are not known
     if new.peaks is not None and (metadata.peaks or not append):
         peaks = _joined(metadata.peaks if append else None, new.peaks, groups, wish)
+    looks = None
+    if new.looks and (metadata.appearance or not append):
+        looks = collected(new.looks, metadata.appearance if append else None)
     check_promise(held_out)
     entry = Recalibration(
         created=created,
@@ -72,6 +77,7 @@ def recalibrated(
         update={
             "calibration": held_out,
             "peaks": peaks,
+            "appearance": looks,
             "suspects": [*_suspects(new), *kept],
             "history": [*metadata.history, entry],
         }

@@ -6,6 +6,7 @@ from pathlib import Path
 from onlygood import __version__
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.rows.drift import RATE, Monitor
 from onlygood.runtime.rows.verdicts import Status
 from onlygood.runtime.watch.metrics import Metric, each, exposition, one
 from onlygood.runtime.watch.watcher import Watcher
@@ -100,6 +101,31 @@ def gauges(watcher: Watcher, model: str, started: float) -> list[Metric]:
             version=__version__,
         ),
     ]
+    if watcher.drift is not None:
+        metrics += _drift(watcher.drift.monitor)
     if tally.last is not None:
         metrics.append(one(f"{_NAME}_last_verdict_seconds", "gauge", "Unix time of the last.", tally.last))
     return metrics
+
+
+def _drift(monitor: Monitor) -> list[Metric]:
+    """Whether images are like those of the calibration."""
+    capital = monitor.stream.capital
+    moved = {name: float(name in monitor.moved) for name in capital}
+    return [
+        one(
+            "onlygood_promise_holds",
+            "gauge",
+            "Whether the rate of false alarms is promised.",
+            not monitor.moved,
+        ),
+        each("onlygood_drift", "gauge", "Whether this has moved since the calibration.", "statistic", moved),
+        each("onlygood_drift_capital", "gauge", "Of a gambler who bets on a change.", "statistic", capital),
+        one(
+            "onlygood_drift_evidence",
+            "gauge",
+            f"Mean capital; {1 / RATE:g} is an alarm.",
+            monitor.stream.evidence,
+        ),
+        one("onlygood_drift_images", "gauge", "Images of this stream so far.", monitor.stream.images),
+    ]

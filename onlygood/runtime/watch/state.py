@@ -31,6 +31,7 @@ CREATE TABLE queue (
     receiver TEXT, number INTEGER, body TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (receiver, number)
 ) WITHOUT ROWID;
+CREATE TABLE stream (number INTEGER PRIMARY KEY, seen TEXT NOT NULL);
 """
 
 
@@ -48,6 +49,15 @@ class Verdict:
     status: str
     judged: float  # seconds since 1970
     bodies: Mapping[str, str]
+    seen: str = ""  # what drift is looked for in
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a watch knows of drift besides the observations of the stream that has not ended."""
+
+    text: str
+    begin: int  # number of the first verdict of that stream
 
 
 @dataclass(frozen=True)
@@ -160,8 +170,8 @@ class State:
         """The id of a verdict, which no other verdict of any state has."""
         return f"{self.id}-{number}"
 
-    def record(self, verdicts: Sequence[Verdict]) -> None:
-        """Write verdicts, their counts and what is to be told of them; all or nothing.
+    def record(self, verdicts: Sequence[Verdict], memory: Memory | None = None) -> None:
+        """Write verdicts, their counts, what is to be told and what is known of drift; all or nothing.
 
         Raises:
             Unsaved: nothing was written.
@@ -175,6 +185,11 @@ class State:
                 "INSERT INTO queue (receiver, number, body) VALUES (?, ?, ?)",
                 [(receiver, v.number, body) for v in verdicts for receiver, body in v.bodies.items()],
             )
+            seen = [(v.number, v.seen) for v in verdicts if v.seen]
+            self._db.executemany("INSERT INTO stream VALUES (?, ?)", seen)
+            if memory is not None:
+                self._db.execute("INSERT OR REPLACE INTO about VALUES ('drift', ?)", (memory.text,))
+                self._db.execute("DELETE FROM stream WHERE number < ?", (memory.begin,))
             following = verdicts[-1].number + 1
             self._db.execute("UPDATE about SET value = ? WHERE key = 'next'", (following,))
             for verdict in verdicts:
@@ -197,6 +212,11 @@ class State:
             "SELECT path FROM files WHERE path > ? AND judged < ? ORDER BY path LIMIT ?", after, time, limit
         )
         return [row[0] for row in rows]
+
+    def drift(self) -> tuple[str, list[tuple[int, str]]]:
+        """The text of the last `Memory`, or "", and numbers and observations of the stream."""
+        texts = self._rows("SELECT value FROM about WHERE key = 'drift'")
+        return texts[0][0] if texts else "", self._rows("SELECT number, seen FROM stream ORDER BY number")
 
     # --- who is told
 

@@ -14,6 +14,7 @@ from onlygood.runtime import jsontext
 from onlygood.runtime.images.files import printable
 from onlygood.runtime.rows.verdicts import Row, Settings, Stamp, Status, as_json
 from onlygood.runtime.watch.courier import Backoff, Courier
+from onlygood.runtime.watch.drifting import Drift
 from onlygood.runtime.watch.folder import Candidate, Folder
 from onlygood.runtime.watch.moving import Moves
 from onlygood.runtime.watch.state import Entry, State, Unsaved, Verdict
@@ -99,6 +100,7 @@ class Watcher:
     poll: float  # seconds between looks at the whole folder
     wake: Wake
     say: Callable[[str], None]
+    drift: Drift | None = None
     each_turn: Callable[["Watcher"], None] = lambda watcher: None  # writes metrics
     clock: Callable[[], float] = time.monotonic
     tally: Tally = field(default_factory=Tally)
@@ -229,7 +231,11 @@ class Watcher:
 
     def _verdict(self, candidate: Candidate, row: Row) -> Verdict:
         number, now = self.state.next + len(self._unsaved), time.time()
-        flagged = row.status in _FLAGGED
+        flagged, seen, words = row.status in _FLAGGED, "", ""
+        if self.drift is not None:
+            row, seen, words = self.drift.add(row, number)
+        if words:
+            self.say(words)
         said = {
             "id": self.state.entry_id(number),
             "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
@@ -243,7 +249,7 @@ class Watcher:
         if flagged or row.status is Status.ERROR or not self.flagged_only:
             bodies |= {courier.name: text for courier in self.couriers}
         below = self.folder.below(candidate.path)
-        return Verdict(number, below, candidate.stamp, row.status, now, bodies)
+        return Verdict(number, below, candidate.stamp, row.status, now, bodies, seen)
 
     def _save(self) -> None:
         """Write verdicts down.
@@ -253,7 +259,7 @@ class Watcher:
         """
         if not self._unsaved:
             return
-        self.state.record(self._unsaved)
+        self.state.record(self._unsaved, None if self.drift is None else self.drift.memory())
         for verdict in self._unsaved:
             self.tally.verdicts[Status(verdict.status)] += 1
             self.tally.last = verdict.judged

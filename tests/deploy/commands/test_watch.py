@@ -188,3 +188,32 @@ def test_nothing_heavy_is_imported_and_nothing_goes_home(tiny: Path, gray: Gray,
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"HOME": str(home)})  # noqa: S603
     assert list(home.iterdir()) == []
+
+
+def test_drift_withdraws_the_promise(
+    make_tiny: Callable[..., Path], metadata_with: Any, gray: Gray, tmp_path: Path, call: Call
+) -> None:
+    """Even images have no contrast to speak of; their brightness is 40 to 60, and then 100."""
+    looks = {name: [0.0] * 21 for name in ("contrast", "sharpness")}
+    looks |= {name: [0.5] * 21 for name in ("across", "down")} | {
+        "brightness": [float(n) for n in range(40, 61)]
+    }
+    model = make_tiny(metadata=metadata_with(appearance=looks))
+    for number in range(20):
+        gray(f"in/{number:02}.png", 40 + 7 * number % 20)
+    fine = ["--once", "--settle", 0, "--drift", "--state", tmp_path / "s", "--metrics-file", tmp_path / "m"]
+    first = call("watch", model, tmp_path / "in", *fine)
+    assert {tuple(json.loads(line)["drift"]) for line in first.stdout.splitlines()} == {()}
+    assert "onlygood_promise_holds 1\n" in (tmp_path / "m").read_text()
+    for number in range(20, 50):
+        gray(f"in/{number:02}.png", 100)
+    second = call("watch", model, tmp_path / "in", *fine)
+    assert json.loads(second.stdout.splitlines()[-1])["drift"] == ["brightness"]
+    assert "brightness 100, of calibration images 40" in second.stderr
+    assert "no longer promised" in second.stderr
+    text = (tmp_path / "m").read_text()
+    assert "onlygood_promise_holds 0\n" in text
+    assert 'onlygood_drift{statistic="brightness"} 1.0\n' in text
+    scored = call("score", model, tmp_path / "in", "--drift", "-f", "jsonl")
+    assert json.loads(scored.stdout.splitlines()[-1])["drift"] == ["brightness"]
+    assert "no longer promised" in scored.stderr
