@@ -31,6 +31,8 @@ def test_the_threshold_is_that_of_the_new_images(call: Call, tiny: Path, gray: G
     assert metadata.calibration.scores == pytest.approx([value / 255 for value in range(101, 120)])
     assert metadata.peaks is not None
     assert metadata.peaks.scores == pytest.approx(metadata.calibration.scores)  # the images are even
+    assert metadata.appearance is not None
+    assert metadata.appearance.brightness == list(range(101, 120))
     assert "threshold                       0.85    0.462745" in result.stdout
     assert hashlib.sha256(tiny.read_bytes()).hexdigest() in result.stdout
     assert metadata.history[0].before.threshold == 0.85

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.model.appearance import Appearance
 from onlygood.runtime.model.metadata import Feedback, Metadata
 from onlygood.runtime.model.recalibrate import NewScores, doubts, kept_digests, recalibrated
 
@@ -67,6 +68,20 @@ def test_peaks_are_joined_and_ordered_by_themselves(metadata_with: Make) -> None
     assert anew.peaks.scores == [4, 6]
     unknown = recalibrated(metadata_with(calibration=calibration), new, append=True, created="")
     assert unknown.peaks is None  # of the kept images nobody knows them
+
+
+def test_looks_are_joined_or_replaced(metadata_with: Make) -> None:
+    old = {name: [1.0, 3.0] for name in Appearance._fields}
+    enough = {"scores": [0.1, 0.2], "max_false_alarms": 0.4}
+    fresh = new([0.3, 0.1], looks=[Appearance(2, 4, 6, 8, 10), Appearance(0, 0, 0, 0, 0)])
+    kept = recalibrated(metadata_with(appearance=old), fresh, append=True, created="").appearance
+    assert kept is not None
+    assert (kept.brightness, kept.down) == ([0, 1, 2, 3], [0, 1, 3, 10])
+    anew = recalibrated(metadata_with(calibration=enough), fresh, append=False, created="").appearance
+    assert anew is not None
+    assert (anew.brightness, anew.contrast) == ([0, 2], [0, 4])
+    unknown = recalibrated(metadata_with(), fresh, append=True, created="")
+    assert unknown.appearance is None  # of the kept images nobody knows them
 
 
 def test_parts_that_one_side_does_not_name_are_refused(metadata_with: Make) -> None:
