@@ -6,8 +6,8 @@
 `false-alarms` runs the test itself over 1,000 streams of 2,000 images each, with 199 calibration images each
 of its own; all statistics are independent and normally distributed (the test sees ranks only).
 
-`delays` fits a detector (recipe `fast`, 100 steps) on half of the good images of GOOD_DIR. The others, which it
-never saw, come in a new random order in each of 200 runs: 100 as they are, and from then on each with the
+`delays` fits a detector (recipe `fast`, 100 steps) on half of the good images of GOOD_DIR. The others, which
+it never saw, come in a new random order in each of 200 runs: 100 as they are, and from then on each with the
 change. Before that, calibration and unseen images are shuffled among each other 1,000 times, to count false
 alarms on real images.
 """

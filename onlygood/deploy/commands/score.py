@@ -73,6 +73,8 @@ def run(options: ScoreOptions) -> int:
         )
     monitor = None
     if options.drift:
+        if tiling is not None:
+            raise OnlygoodError("--drift and --tile do not go together: calibration images were seen whole")
         monitor = drift_monitor(detector, threshold, options.drift_flagged, say.note)
     counts, findings = Counts(), Findings()
     found = passed_on(_at_least_one(_paths(options, findings)), options.output)

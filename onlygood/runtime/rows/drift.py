@@ -57,11 +57,10 @@ class Observation(NamedTuple):
 
 def look_at(look: Look) -> dict[str, Any]:
     """For `score_images`: what an image looks like, for its row and for `observed`."""
-    return {
-        "appearance": {
-            name: rounded(value) for name, value in appearance(look.image.pixels)._asdict().items()
-        }
-    }
+    if look.pixels is None:
+        return {}
+    values = appearance(look.pixels)._asdict()
+    return {"appearance": {name: rounded(value) for name, value in values.items()}}
 
 
 def observed(row: Row) -> Observation | None:

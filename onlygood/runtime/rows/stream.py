@@ -34,9 +34,7 @@ class Look:
     placed: Placed
     status: Status
     limit: float | None = None  # of regions, where it is the image's own
-    pixels: NDArray[np.uint8] | None = (
-        None  # (H, W, C) of the model's input, unless it saw the image in tiles
-    )
+    pixels: NDArray[np.uint8] | None = None  # (H, W, C) as the model took them; None if it took tiles
 
 
 Also = Callable[[Look], Mapping[str, Any]]  # what more its row says, in JSON
