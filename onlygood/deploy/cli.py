@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "evaluate": (models.EvaluateOptions, "evaluate"),
     "calibrate": (edge.CalibrateOptions, "calibrate"),
     "report": (report.ReportOptions, "report"),
+    "quantize": (edge.QuantizeOptions, "quantize"),
     "pretrain": (training.PretrainOptions, "pretrain"),
     "probe": (probes.ProbeOptions, "probe"),
     "compare": (probes.CompareOptions, "compare"),

@@ -228,6 +228,7 @@ def _provenance(fitted: Fitted) -> dict[str, Any]:
         "images_fingerprint": store.fingerprint,
         "image_hashes": sorted(store.file_hashes[i][:HASH_DIGITS] for i in seen),
         "pixel_hashes": sorted(store.pixel_hashes[i][:HASH_DIGITS] for i in seen),
+        "held_out_hashes": sorted(store.pixel_hashes[i][:HASH_DIGITS] for i in fitted.parts.calibration),
         "images": {
             "train": len(fitted.parts.train),
             "calibration": len(fitted.parts.calibration),

@@ -18,7 +18,7 @@ from onlygood.runtime.images.reader import LoadedImage, ReadOptions
 from onlygood.runtime.model.appearance import Appearance, appearance
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.model.metadata import Feedback
-from onlygood.runtime.model.recalibrate import NewScores, kept_digests, promise
+from onlygood.runtime.model.recalibrate import NewScores, kept_digests, learned, promise
 
 _NAMED = 5  # images left out for one reason that are named; of the others the number is said
 
@@ -27,10 +27,9 @@ _NAMED = 5  # images left out for one reason that are named; of the others the n
 class Intake:
     """Takes images in, one by one and scored as `onlygood score` does; what must not be counted stays out.
 
-    That are images that the model learned from (its file lists digests of them, together with those that it
-    was first calibrated on), copies, unreadable files, frames that get no verdict, and, where the kept scores
-    stay, images whose scores earlier runs brought in. An image that a person called anomalous is not good, in
-    whatever folder it lies, if the feedback is taken in first.
+    That are images that the model learned from, copies, unreadable files, frames that get no verdict, and,
+    where the kept scores stay, images whose scores are among them. An image that a person called anomalous is
+    not good, in whatever folder it lies, if the feedback is taken in first.
     """
 
     detector: Detector
@@ -46,9 +45,9 @@ class Intake:
 
     def __post_init__(self) -> None:
         metadata = self.detector.metadata
-        self._known = dict.fromkeys(metadata.first_seen(), "known to the model from its training")
+        self._known = dict.fromkeys(learned(metadata), "known to the model from its training")
         if self.append:
-            self._known |= dict.fromkeys(kept_digests(metadata), "counted by an earlier run")
+            self._known |= dict.fromkeys(kept_digests(metadata), "counted already")
         self._limit = promise(metadata.calibration).threshold
 
     def take(

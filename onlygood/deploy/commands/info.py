@@ -78,6 +78,11 @@ def _lines(file: ModelFile, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _frame_lines(metadata.frames)
     yield _line("self-test", f"{len(test.scores)} images, tolerance {test.tolerance:.1e}")
     yield _line("parity", f"{metadata.parity.max_relative:.1e} from torch on {metadata.parity.images} images")
+    if (smaller := metadata.quantization) is not None:
+        kept = f"; in float {', '.join(map(printable, smaller.kept_float))}" if smaller.kept_float else ""
+        yield _line("quantized", f"{smaller.precision} from {smaller.source_sha256[:12]}{kept}")
+        words = f"rank agreement {smaller.agreement:.4f}, {smaller.auroc_loss:+.4f} AUROC lost"
+        yield _line("", f"{words} on {smaller.images} good images and painted defects")
     yield _line("file", f"{len(file.data):,} bytes, ONNX opset {file.opset}, IR {file.ir_version}")
     yield _line("sha256", file.sha256)
     yield _line("runs on", ", ".join(facts["providers"]))

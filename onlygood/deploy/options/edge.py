@@ -7,15 +7,19 @@ from typing import Annotated
 from typer import Argument, Option
 
 from onlygood.deploy.options.shared import (
+    AllGood,
+    Groups,
     Json,
     MaxMemory,
     Model,
     Options,
     Quiet,
     Rate,
+    Seed,
     Sha256,
     Threads,
     Workers,
+    number,
 )
 
 
@@ -40,17 +44,8 @@ class CalibrateOptions(Options):
         ),
     ] = None
     max_false_alarms: Rate = None
-    groups: Annotated[
-        str | None,
-        Option(
-            "--groups",
-            metavar="REGEX",
-            help="What in an image's path names the part it shows; the promise is then for new parts.",
-        ),
-    ] = None
-    all_good: Annotated[
-        bool, Option("--all-good", help="Images in folders whose names do not say it are good, too.")
-    ] = False
+    groups: Groups = None
+    all_good: AllGood = False
     output: Annotated[
         Path | None,
         Option("-o", "--output", metavar="FILE", help="Write here. Default: the model file, replaced whole."),
@@ -65,6 +60,59 @@ class CalibrateOptions(Options):
     provider: Annotated[
         str, Option("--provider", help="onnxruntime execution provider that will score, too.")
     ] = "cpu"
+    sha256: Sha256 = None
+    json: Json = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeOptions(Options):
+    """Make a model smaller and faster: the encoder in 8 bits, a new threshold; refused if it judges worse."""
+
+    model: Model
+    calibration: Annotated[
+        Path,
+        Option(
+            "--calibration",
+            metavar="DIR",
+            help="Good images, a folder or a list: those of the fit, or new ones.",
+        ),
+    ]
+    output: Annotated[Path, Option("-o", "--output", metavar="FILE", help="Model file to write.")]
+    fp16: Annotated[bool, Option("--fp16", help="Half precision instead of 8 bits, for accelerators.")] = (
+        False
+    )
+    keep_float: Annotated[
+        list[str] | None,
+        Option("--keep-float", metavar="NAME", help="Leave this layer as it is; a name or glob, repeatable."),
+    ] = None
+    reduce_range: Annotated[
+        bool, Option("--reduce-range", help="7 bits for weights: for x86 processors without VNNI.")
+    ] = False
+    least_agreement: Annotated[
+        float,
+        Option(
+            "--least-agreement",
+            metavar="R",
+            callback=number(above=-1, most=1),
+            help="Refuse if scores of good images correlate less with those before (Spearman).",
+        ),
+    ] = 0.95
+    most_loss: Annotated[
+        float,
+        Option(
+            "--most-loss",
+            metavar="AREA",
+            callback=number(most=1),
+            help="Refuse if more AUROC is lost on good images with painted defects.",
+        ),
+    ] = 0.01
+    max_false_alarms: Rate = None
+    groups: Groups = None
+    all_good: AllGood = False
+    max_memory: MaxMemory = None
+    workers: Workers = None
+    seed: Seed = 0
     sha256: Sha256 = None
     json: Json = False
     quiet: Quiet = False

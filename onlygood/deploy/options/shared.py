@@ -75,6 +75,17 @@ Sha256 = Annotated[
     str | None, Option("--sha256", metavar="HEX", help="Refuse the model unless its SHA-256 is this.")
 ]
 Threads = Annotated[int, Option("--threads", min=1, max=MOST_THREADS, help="Threads of one inference.")]
+Groups = Annotated[
+    str | None,
+    Option(
+        "--groups",
+        metavar="REGEX",
+        help="What in an image's path names the part it shows; the promise is then for new parts.",
+    ),
+]
+AllGood = Annotated[
+    bool, Option("--all-good", help="Images in folders whose names do not say it are good, too.")
+]
 Workers = Annotated[
     int | None,
     Option("-j", "--workers", min=1, max=MOST_THREADS, help="Decoding threads. Default: the CPUs."),

@@ -7,7 +7,9 @@ from typing import Annotated
 from typer import Argument, Option
 
 from onlygood.deploy.options.shared import (
+    AllGood,
     EncoderWeights,
+    Groups,
     Json,
     Minutes,
     Options,
@@ -43,17 +45,8 @@ class FitOptions(Options):
         Path | None, Option("--work", metavar="DIR", help="Folder of checkpoints, logs and decoded images.")
     ] = None
     overrides: Overrides = None
-    all_good: Annotated[
-        bool, Option("--all-good", help="Images in folders whose names do not say it are good, too.")
-    ] = False
-    groups: Annotated[
-        str | None,
-        Option(
-            "--groups",
-            metavar="REGEX",
-            help="What in an image's path names the part it shows; the promise is then for new parts.",
-        ),
-    ] = None
+    all_good: AllGood = False
+    groups: Groups = None
     roi: Annotated[
         Path | None,
         Option("--roi", metavar="FILE", help="Look only here: a mask (white counts), or polygons in JSON."),

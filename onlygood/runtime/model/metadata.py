@@ -135,6 +135,18 @@ class Recalibration(Strict):
     pixel_hashes: list[Digest] = Field(max_length=_MOST_SCORES)  # of the images that came in
 
 
+class Quantization(Strict):
+    """How `onlygood quantize` made the encoder smaller, and what was lost by it on calibration images."""
+
+    precision: Literal["int8", "fp16"]
+    ranges: str = Field(max_length=100)  # how ranges of activations were chosen; "" for fp16
+    kept_float: list[str] = Field(max_length=10_000)  # layers that were not quantized, on request
+    source_sha256: str = Field(pattern="^[0-9a-f]{64}$")  # of the file that it was made from
+    agreement: float = Field(ge=-1, le=1)  # Spearman's correlation of the scores of good images
+    auroc_loss: float = Field(ge=-1, le=1)  # painted defects against the same images without
+    images: int = Field(ge=1, le=_MOST_SCORES)  # that both were measured on
+
+
 class Metadata(Strict):
     """Everything in the file except the graph. The graph gives raw scores; this turns them into verdicts."""
 
@@ -155,6 +167,7 @@ class Metadata(Strict):
     parity: Parity
     # Library versions, fingerprint and content hashes of the images, seed, summary of the training log.
     provenance: dict[str, Any]
+    quantization: Quantization | None = None  # None: in float
     history: list[Recalibration] = Field(default_factory=list, max_length=1000)  # the oldest first
     # sha256 of the file with these 64 characters zero
     seal: str = Field(default="0" * 64, pattern="^[0-9a-f]{64}$")
@@ -174,9 +187,17 @@ class Metadata(Strict):
 
     def first_seen(self) -> frozenset[str]:
         """Digests of files and pixels of the images that `fit` learned from or calibrated on, where told."""
-        told = (self.provenance.get(key) for key in ("image_hashes", "pixel_hashes"))
-        listed = (digests for digests in told if isinstance(digests, list))
-        return frozenset(digest for digests in listed for digest in digests if isinstance(digest, str))
+        return self._digests("image_hashes", "pixel_hashes")
+
+    def held_out(self) -> frozenset[str]:
+        """Digests of pixels of the images that `fit` calibrated on and did not learn from, where told."""
+        return self._digests("held_out_hashes")
+
+    def _digests(self, *keys: str) -> frozenset[str]:
+        """What the provenance, which may hold anything, lists under these keys."""
+        listed = (self.provenance.get(key) for key in keys)
+        some = (digests for digests in listed if isinstance(digests, list))
+        return frozenset(digest for digests in some for digest in digests if isinstance(digest, str))
 
     def seen(self) -> frozenset[str]:
         """The same, and of pixels of the images that it was calibrated on since."""

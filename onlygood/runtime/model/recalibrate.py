@@ -97,9 +97,14 @@ def _joined(
     return Calibration(scores=values[order].tolist(), groups=parts, max_false_alarms=rate)
 
 
+def learned(metadata: Metadata) -> frozenset[str]:
+    """Digests of images that the model learned from, where told; of older files also of those held out."""
+    return metadata.first_seen() - metadata.held_out()
+
+
 def kept_digests(metadata: Metadata) -> frozenset[str]:
-    """Digests of pixels of the images that earlier runs brought in, and whose scores count still."""
-    kept = frozenset[str]()
+    """Digests of pixels of the images whose scores are among those in the file, where told."""
+    kept = metadata.held_out()
     for entry in metadata.history:
         kept = kept.union(entry.pixel_hashes) if entry.appended else frozenset(entry.pixel_hashes)
     return kept

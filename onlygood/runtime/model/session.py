@@ -32,7 +32,7 @@ def in_words(error: Exception) -> str:
     return text or type(error).__name__
 
 
-def _onnxruntime() -> Any:
+def import_onnxruntime() -> Any:
     """Import onnxruntime with its telemetry off: its wheels ship it on, and write a device id under HOME."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime  # noqa: PLC0415 - must follow the line above
@@ -43,7 +43,7 @@ def _onnxruntime() -> Any:
 
 def available_providers() -> list[str]:
     """Short names of the execution providers that this onnxruntime was built with."""
-    return list(_providers(_onnxruntime()))
+    return list(_providers(import_onnxruntime()))
 
 
 def _providers(ort: Any) -> dict[str, str]:
@@ -51,19 +51,22 @@ def _providers(ort: Any) -> dict[str, str]:
     return {name.removesuffix("ExecutionProvider").lower(): name for name in ort.get_available_providers()}
 
 
-def open_session(data: bytes, *, threads: int = 1, provider: str = "cpu") -> Any:
+def open_session(data: bytes, *, threads: int = 1, provider: str = "cpu", optimize: bool = True) -> Any:
     """An onnxruntime session over the model in ``data``.
+
+    Without ``optimize`` each node runs as it stands, quantized ones in float.
 
     Raises:
         ModelError: the model cannot be loaded, or the execution provider is missing or does not start.
     """
-    ort = _onnxruntime()
+    ort = import_onnxruntime()
     providers = _providers(ort)
     wanted = providers.get(provider.lower())
     if wanted is None:
         raise ModelError(f"no execution provider {provider!r} here; available: {', '.join(providers)}")
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Waiting threads sleep: 3 % slower, and an idle camera burns no CPU.

@@ -52,7 +52,7 @@ def test_a_new_file_leaves_the_old_one_alone(call: Call, tiny: Path, gray: Gray,
     assert len(load_model(output).metadata.calibration.scores) == 38
     again = call("calibrate", output, good(gray, range(110, 130)), "--append", "--json")
     facts = json.loads(again.stdout)
-    assert (facts["images"], facts["left_out"]) == (10, {"counted by an earlier run": 19})
+    assert (facts["images"], facts["left_out"]) == (10, {"counted already": 19})
     assert len(load_model(output).metadata.history) == 2
     anew = call("calibrate", output, good(gray, range(110, 130)), "--json")
     assert json.loads(anew.stdout)["images"] == 29
