@@ -92,6 +92,7 @@ FACTS = {
     "motion-segmentation": Facts(share=0.8, steps=20),
     "cutpaste": Facts(math.log(3), steps=30),
     "defects": Facts(math.log(2), steps=30, options={"views": {"crop": SIDE}}),
+    "defect-maps": Facts(steps=30),
     "nsa": Facts(steps=20),
     "draem": Facts(steps=20),
     "svdd": Facts(share=0.2, lr=1e-4, encoder="lenet", resumed={"objective": "soft-boundary", "warmup": 0.3}),

@@ -72,8 +72,11 @@ def gather(
     branches = detector.every_branch()
     sample = torch.from_numpy(store.batch(ids[:1])).permute(0, 3, 1, 2).to(device)
     x = detector.prepared(sample)
+    examples = [branch.outputs(x) for branch in branches]
+    wishes = [_wish(branch, example, len(ids)) for branch, example in zip(branches, examples, strict=True)]
     kept = [
-        _plan(branch, branch.outputs(x), ids, budget // len(branches), whole=whole) for branch in branches
+        _plan(branch, example, ids, share, whole=whole)
+        for branch, example, share in zip(branches, examples, shares(wishes, budget), strict=True)
     ]
     wanted = np.unique(np.concatenate([part.ids for part in kept]))
     rng = torch.Generator().manual_seed(seed)
@@ -90,10 +93,31 @@ def gather(
     return [(part.ids, part.outputs()) for part in kept]
 
 
+def shares(wishes: list[int], budget: int) -> list[int]:
+    """The budget among wishes: nobody gets more than it wishes, and what is left goes to the others."""
+    given = [0] * len(wishes)
+    left = budget
+    for place, number in enumerate(sorted(range(len(wishes)), key=wishes.__getitem__)):
+        given[number] = min(wishes[number], left // (len(wishes) - place))
+        left -= given[number]
+    return given
+
+
+def _wish(branch: Branch, example: Outputs, images: int) -> int:
+    """The bytes of everything that a branch would keep, from the outputs of one image."""
+    size = _bytes(example)
+    everything = images * size
+    return everything if branch.head.places else min(everything, _REGIONS * size // branch.count)
+
+
+def _bytes(outputs: Outputs) -> int:
+    return sum(value.nbytes for value in outputs.tensors().values())
+
+
 def _plan(branch: Branch, outputs: Outputs, ids: Ids, budget: int, *, whole: bool) -> _Kept:
     """Which images and how many regions of each, from the outputs of one image."""
     regions = branch.count
-    size = sum(value.nbytes for value in outputs.tensors().values())
+    size = _bytes(outputs)
     most = max(1, min(_REGIONS, budget * regions // max(1, size)))
     if branch.head.places:  # each place learns from as many regions as there are images
         return _Kept(np.sort(spread(ids, max(1, budget // max(1, size)))), regions, outputs)

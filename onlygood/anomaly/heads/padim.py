@@ -1,12 +1,13 @@
 """A Gaussian for each place of aligned images."""
 
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from onlygood.anomaly.heads.base import Head
+from onlygood.anomaly.heads.covariance import whitening
 from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.runtime.strict import Strict
 
@@ -14,13 +15,16 @@ _AT_ONCE = 64  # places whose covariances are computed together
 
 
 class PaDiMConfig(Strict):
-    """``dim`` features are drawn of all, where there are more. ``ridge`` is added to each variance.
+    """``dim`` values are taken of all features, where there are more; ``ridge`` is added to their variances.
 
-    ``rank`` keeps so many directions of each place's covariance and takes the others as equal, which makes
-    the model smaller by ``rank / dim``; None keeps all.
+    ``take``: features drawn at random, as in the paper, or the combinations of features that vary most about
+    the means of their places, each scaled to variance 1, so that ``ridge`` does not depend on the encoder's
+    units. ``rank`` keeps so many directions of each place's covariance and takes the others as equal, which
+    makes the model smaller by ``rank / dim``; None keeps all.
     """
 
     dim: int = Field(default=100, ge=1)
+    take: Literal["drawn", "whitened"] = "drawn"
     ridge: float = Field(default=0.01, gt=0)
     rank: int | None = Field(default=None, ge=1)
 
@@ -35,36 +39,38 @@ class PaDiM(Head):
     Config = PaDiMConfig
     config: PaDiMConfig
     places = True
-    chosen: Tensor
+    projection: Tensor
     means: Tensor
     directions: Tensor
     rest: Tensor
 
     def __init__(self, dim: int, config: PaDiMConfig | None = None) -> None:
         super().__init__(dim, config)
-        order = torch.randperm(dim, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("chosen", order[: self.config.dim].sort().values)
-        self.register_buffer("means", torch.zeros(1, len(self.chosen)))
-        self.register_buffer("directions", torch.zeros(1, len(self.chosen), 1))
+        self.dim = min(dim, self.config.dim)
+        self.rank = min(self.config.rank or self.dim, self.dim)
+        drawn = torch.randperm(dim, generator=torch.Generator().manual_seed(0))[: self.dim].sort().values
+        self.register_buffer("projection", torch.eye(dim)[:, drawn])
+        self.register_buffer("means", torch.zeros(1, self.dim))
+        self.register_buffer("directions", torch.zeros(1, self.dim, 1))
         self.register_buffer("rest", torch.ones(1))
 
     def fit(self, outputs: Outputs) -> Self:
         """Find each place's mean and the directions of its covariance."""
-        x = outputs.plain().index_select(2, self.chosen)
-        n, _, dim = x.shape
-        rank = self._rank()
+        features = outputs.plain()
+        if self.config.take == "whitened":
+            self.projection = _whitened(features, self.dim)
+        x = features @ self.projection
         means, directions, rest = [], [], []
         for part in torch.split(x, _AT_ONCE, dim=1):
-            centered = part.double() - part.double().mean(dim=0)
-            covariance = torch.einsum("npd,npe->pde", centered, centered) / max(1, n - 1)
-            covariance += self.config.ridge * torch.eye(dim, dtype=torch.float64)
+            covariance = _covariances(part) + self.config.ridge * torch.eye(self.dim, dtype=torch.float64)
             values, vectors = torch.linalg.eigh(covariance)  # ascending
+            others = self.dim - self.rank
             # With the last ``rank`` directions v, the others being equal, the squared distance is
             # ‖x‖² / equal - Σ (v · x)² (1 / equal - 1 / value); with all it is Σ (v · x)² / value.
-            less = 1 / values[:, : dim - rank].mean(dim=1) if rank < dim else values.new_zeros(len(values))
-            weights = (less[:, None] - 1 / values[:, dim - rank :]).abs()
+            less = 1 / values[:, :others].mean(dim=1) if others else values.new_zeros(len(values))
+            weights = (less[:, None] - 1 / values[:, others:]).abs()
             means.append(part.mean(dim=0))
-            directions.append(vectors[:, :, dim - rank :] * weights.sqrt()[:, None])
+            directions.append(vectors[:, :, others:] * weights.sqrt()[:, None])
             rest.append(less)
         self.means, self.rest = torch.cat(means), torch.cat(rest).float()
         self.directions = torch.cat(directions).float()
@@ -72,11 +78,21 @@ class PaDiM(Head):
 
     def forward(self, outputs: Outputs) -> Tensor:
         """``(N, R)``."""
-        x = (outputs.plain().index_select(2, self.chosen) - self.means).transpose(0, 1)
+        x = (outputs.plain() @ self.projection - self.means).transpose(0, 1)
         squared = (x @ self.directions).square().sum(dim=2)
-        if self._rank() < len(self.chosen):
+        if self.rank < self.dim:
             squared = x.square().sum(dim=2) * self.rest[:, None] - squared
         return squared.clamp(min=1e-12).sqrt().transpose(0, 1)
 
-    def _rank(self) -> int:
-        return min(self.config.rank or len(self.chosen), len(self.chosen))
+
+def _covariances(x: Tensor) -> Tensor:
+    """``(n, P, D)`` to each place's covariance ``(P, D, D)``, float64."""
+    centered = x.double() - x.double().mean(dim=0)
+    return torch.einsum("npd,npe->pde", centered, centered) / max(1, len(x) - 1)
+
+
+def _whitened(features: Tensor, dim: int) -> Tensor:
+    """A projection ``(D, dim)`` of features ``(n, P, D)`` to what varies most about the means of places."""
+    parts = torch.split(features, _AT_ONCE, dim=1)
+    within = torch.stack([_covariances(part).sum(dim=0) for part in parts]).sum(dim=0) / features.shape[1]
+    return whitening(within, 0.0)[:, -dim:].float()

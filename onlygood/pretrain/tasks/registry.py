@@ -280,6 +280,11 @@ _OWN = {
         "local defects of surfaces",
         cost=0.3,
     ),
+    "defect-maps": TaskEntry(
+        f"{_HERE}.defect_maps:DefectMaps",
+        "in the line of DRAEM, Zavrtanik et al. 2021, and NSA",
+        "local defects of surfaces and objects, small and large; says where they are",
+    ),
     "nsa": TaskEntry(
         f"{_HERE}.nsa:NSA",
         "Natural synthetic anomalies, Schlüter et al. 2022",

@@ -1,14 +1,30 @@
-"""Synthetic defects for whole batches: soft masks of blobs, scars and cracks, and the two CutPaste cuts.
+"""Synthetic defects for whole batches: soft masks of blobs, scars and cracks, the CutPaste cuts, and mixtures.
 
 Images are standardized float ``(B, C, H, W)``, so brightness is in units of the image's own contrast. Lengths
 are in pixels. Nothing loops over images.
 """
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from onlygood.pretrain.views.blending import Pieces, paste_pieces
 from onlygood.pretrain.views.views import normal, uniform
+from onlygood.runtime.strict import Strict
+
+
+class Mixture(Strict):
+    """Shares of kinds of defects: blended pieces of other images, and scars cut from the same image.
+
+    The others are painted, half of them twice.
+    """
+
+    pieces: float = Field(default=0.3, ge=0, le=1)
+    scars: float = Field(default=0.2, ge=0, le=1)
+
+
+_PIECES = Pieces(most=3, sizes=(0.04, 0.3), resize=(0.5, 2.0), mixed=False)
 
 
 def frame(batch: int, height: int, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -130,3 +146,21 @@ def cut_paste(x: Tensor, rng: torch.Generator, *, scar: bool) -> Tensor:
     piece = functional.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     piece = piece * uniform((batch, 1, 1, 1), 0.9, 1.1, rng) + uniform((batch, 1, 1, 1), -0.1, 0.1, rng)
     return torch.where(inside[:, None], piece, x)
+
+
+def spoil(x: Tensor, mixture: Mixture, rng: torch.Generator) -> Tensor:
+    """Every image with a defect of some kind; which image gets which kind is decided by its place."""
+    pieces = round(mixture.pieces * len(x))
+    scars = min(round(mixture.scars * len(x)), len(x) - pieces)
+    blended, cut, painted = x.split([pieces, scars, len(x) - pieces - scars])
+    found = []
+    if len(blended):
+        low, high = blended.amin(dim=(1, 2, 3), keepdim=True), blended.amax(dim=(1, 2, 3), keepdim=True)
+        found.append(paste_pieces(blended, _PIECES, low, high, rng))
+    if len(cut):
+        found.append(cut_paste(cut, rng, scar=True))
+    if len(painted):
+        once = paste_defects(painted, rng)[0]
+        twice = uniform((len(painted), 1, 1, 1), 0, 1, rng) < 0.5
+        found.append(torch.where(twice, paste_defects(once, rng)[0], once))
+    return torch.cat(found)

@@ -183,12 +183,29 @@ def test_padim_of_low_rank_takes_the_other_directions_as_equal() -> None:
 
 def test_padim_draws_some_features_of_many() -> None:
     head = PaDiM(50, PaDiMConfig(dim=7)).fit(Outputs(noise(20, 2, 1, 50)))
-    assert head.chosen.unique().numel() == 7
+    others = (head.projection == 0).all(dim=1)
+    assert others.sum() == 43
     changed = noise(3, 2, 1, 50, seed=1)
     before = head(Outputs(changed))
-    others = [d for d in range(50) if d not in head.chosen.tolist()]
     changed[..., others] = 99.0
     assert torch.equal(head(Outputs(changed)), before)
+
+
+def test_padim_whitened_does_not_depend_on_the_units_of_features() -> None:
+    good, new = noise(40, 3, 1, 5), noise(6, 3, 1, 5, seed=1)
+    mixed = torch.tensor([[3.0, 1, 0, 0, 0], [0, 0.1, 0, 0, 0], [0, 0, 1, 0, 2], [0, 0, 0, 9, 0], [1, 0, 0, 0, 1]])
+    config = PaDiMConfig(dim=5, take="whitened", ridge=0.1)
+    before = PaDiM(5, config).fit(Outputs(good))(Outputs(new))
+    after = PaDiM(5, config).fit(Outputs(good @ mixed))(Outputs(new @ mixed))
+    torch.testing.assert_close(before, after, atol=1e-3, rtol=1e-3)
+
+
+def test_padim_whitened_takes_what_varies_within_places_and_not_between_them() -> None:
+    good = noise(40, 3, 1, 4) * torch.tensor([1.0, 1, 0.01, 0.01])
+    good[..., 3] += torch.tensor([-50.0, 0, 50])[None, :, None]  # tells places apart, and nothing of an image
+    head = PaDiM(4, PaDiMConfig(dim=2, take="whitened")).fit(Outputs(good))
+    taken = head.projection.abs().sum(dim=1)
+    assert taken[:2].min() > 0.5 and taken[2:].max() < 0.5
 
 
 def test_ssd_of_one_cluster_is_the_gaussian_of_directions() -> None:
