@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.footing import Footing
@@ -16,7 +15,7 @@ from onlygood.runtime.errors import OnlygoodError
 
 
 class Branch(nn.Module):
-    """Standardized images ``(N, C, H, W)`` to region scores ``(N, R)``.
+    """Standardized images ``(N, C, H, W)``, shrunk as it wants them, to region scores ``(N, R)``.
 
     What is shown is the task's choice (test views), how it is cut is that of the regions, what is read that
     of the layers, and the head says which of all that it needs.
@@ -70,9 +69,7 @@ class Branch(nn.Module):
         return tiles * self.views.count
 
     def outputs(self, x: Tensor) -> Outputs:
-        """What the head reads of standardized images."""
-        if self.shrink > 1:
-            x = functional.avg_pool2d(x, self.shrink)
+        """What the head reads of standardized and shrunk images."""
         reads, regions = self.head.reads, self.regions
         found: dict[Kind, Tensor] = {}
         plain = None
@@ -96,7 +93,7 @@ class Branch(nn.Module):
         return Outputs(**found, grid=regions.grid, kept=self.numbers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Standardized images to region scores ``(N, R)``."""
+        """Standardized and shrunk images to region scores ``(N, R)``."""
         scores: Tensor = self.head(self.outputs(x))
         return scores
 

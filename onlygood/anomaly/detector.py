@@ -11,7 +11,9 @@ from torch.nn import functional
 from onlygood.anomaly.branch import Branch
 from onlygood.anomaly.heads.footing import join
 from onlygood.anomaly.heads.joins import Join
+from onlygood.anomaly.heads.outputs import Outputs
 from onlygood.anomaly.recipe import BranchConfig, Recipe
+from onlygood.pretrain.networks.base import maps_kept
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.views.views import to_float
 
@@ -58,16 +60,25 @@ class Detector(nn.Module):
             images = torch.where(self.inside, images, mean)
         return to_float(images, self.standardize)
 
+    def outputs(self, x: Tensor) -> list[Outputs]:
+        """What the head of each branch reads of standardized images ``(N, C, H, W)``."""
+        branches = self.every_branch()
+        sizes = {branch.shrink for branch in branches}
+        at = {shrink: functional.avg_pool2d(x, shrink) if shrink > 1 else x for shrink in sizes}
+        with maps_kept(self.encoder):
+            return [branch.outputs(at[branch.shrink]) for branch in branches]
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 ``(N, H, W, C)`` to scores ``(N,)`` and heatmaps ``(N, h, w)``; higher is more anomalous."""
         x = self.prepared(images.permute(0, 3, 1, 2))
         branches = self.every_branch()
+        outputs = self.outputs(x)
         if len(branches) == 1:
-            scores = branches[0](x)
+            scores = branches[0].head(outputs[0])
             return branches[0].pool(scores), branches[0].heatmap(scores)
         images_scores, heatmaps = [], []
-        for branch in branches:
-            scores = branch(x)
+        for branch, output in zip(branches, outputs, strict=True):
+            scores = branch.head(output)
             images_scores.append(branch.footing(branch.pool(scores), self.how))
             heatmaps.append(branch.heatmap(branch.footing(scores, self.how)))
         sizes = [(heatmap.shape[1], heatmap.shape[2]) for heatmap in heatmaps]

@@ -72,7 +72,7 @@ def gather(
     branches = detector.every_branch()
     sample = torch.from_numpy(store.batch(ids[:1])).permute(0, 3, 1, 2).to(device)
     x = detector.prepared(sample)
-    examples = [branch.outputs(x) for branch in branches]
+    examples = detector.outputs(x)
     wishes = [_wish(branch, example, len(ids)) for branch, example in zip(branches, examples, strict=True)]
     kept = [
         _plan(branch, example, ids, share, whole=whole)
@@ -85,10 +85,10 @@ def gather(
         for start, batch in batches(store, wanted, size, device):
             here = wanted[start : start + len(batch)]
             x = detector.prepared(batch)
-            for branch, part in zip(branches, kept, strict=True):
+            for outputs, part in zip(detector.outputs(x), kept, strict=True):
                 which = torch.from_numpy(np.flatnonzero(np.isin(here, part.ids)))
                 if len(which):
-                    part.add(branch.outputs(x), which, rng)
+                    part.add(outputs, which, rng)
             bar.move(start + len(batch))
     return [(part.ids, part.outputs()) for part in kept]
 

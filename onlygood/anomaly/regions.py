@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from onlygood.anomaly.layers import Layers
 from onlygood.anomaly.recipe import RegionsConfig
-from onlygood.pretrain.views.fixed import FixedViews
+from onlygood.pretrain.views.fixed import FixedView, FixedViews
 from onlygood.runtime.errors import OnlygoodError
 
 Function = Callable[[Tensor], Tensor]  # of batches of images
@@ -188,6 +188,9 @@ def create_regions(config: RegionsConfig, height: int, width: int, layers: Layer
 
 def _batches(x: Tensor, views: FixedViews) -> Iterator[tuple[list[int], Tensor]]:
     """Views of one shape as one batch ``(N · k, C, H, W)``, with their numbers."""
+    if views.views == (FixedView(),):
+        yield [0], x
+        return
     for which in views.groups(x.shape[2], x.shape[3]):
         yield which, views(x, which).flatten(0, 1)
 

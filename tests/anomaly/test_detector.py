@@ -79,8 +79,22 @@ def test_shrinking_is_the_mean_of_blocks() -> None:
     half = config("gaussian", shrink=2, regions={"kind": "whole"})
     x = torch.randn(2, 1, HEIGHT, WIDTH)
     small = task("rotation")
-    features = Branch(small, half, HEIGHT, WIDTH).outputs(x).plain()
+    (outputs,) = Detector(small, [half], HEIGHT, WIDTH).outputs(x)
+    features = outputs.plain()
     torch.testing.assert_close(features[:, 0], small.encoder(x.view(2, 1, 16, 2, 24, 2).mean(dim=(3, 5))))
+
+
+def test_branches_share_the_maps_of_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, seen = task("defects"), []
+    compute = type(small.encoder).stages
+    monkeypatch.setattr(
+        type(small.encoder), "stages", lambda self, x: seen.append(x.shape[2]) or compute(self, x)
+    )
+    half = config("dense", shrink=2, regions={"size": 16, "stride": 16})
+    detector = Detector(small, [config("gaussian"), config("dense"), half], HEIGHT, WIDTH)
+    before = len(seen)
+    detector.outputs(torch.randn(2, 1, HEIGHT, WIDTH))
+    assert seen[before:] == [HEIGHT, HEIGHT // 2]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What an encoder is, and the blocks that several encoders are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,26 @@ class Encoder(nn.Module):
     def objection(self, prefix: str, tensors: Mapping[str, Tensor]) -> str | None:
         """Why published tensors that fit, found under ``prefix``, are of another network all the same."""
         return None
+
+
+@contextmanager
+def maps_kept(encoder: Encoder) -> Iterator[None]:
+    """Within, the maps of one batch of images are computed once, whoever asks for them."""
+    known: list[tuple[Tensor, list[Tensor]]] = []
+    compute = encoder.stages
+
+    def stages(x: Tensor) -> list[Tensor]:
+        for images, maps in known:
+            if images is x:
+                return maps
+        known.append((x, compute(x)))
+        return known[-1][1]
+
+    encoder.stages = stages  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del encoder.stages  # type: ignore[method-assign]  # the class has it again
 
 
 class BasicBlock(nn.Module):
