@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from onlygood.anomaly.data.attention import Attention
+from onlygood.anomaly.choosing import choose, set_aside
 from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.detector import Detector, create_detector
 from onlygood.anomaly.gather import gather
@@ -113,9 +114,16 @@ def fit(
         parts = replace(parts, train=dropped(parts.train, judged, say))
     config = recipe.training.fitted_to(len(parts.train), say=say)
     recipe = recipe.model_copy(update={"training": config})
-    training = train(task, store, config, work, ids=parts.train, resume=resume, progress=progress)
+    learn, judges = parts.train, None
+    if recipe.choose and len(recipe.branches) > 1:
+        learn, judges = set_aside(parts, recipe.choose.share, config.seed)
+    training = train(task, store, config, work, ids=learn, resume=resume, progress=progress)
     if config.steps == 0 and recipe.encoder_weights is None:
         training = replace(training, warnings=[*training.warnings, NOTHING_LEARNED])
+    if recipe.choose and judges is not None:
+        candidates = fit_head(recipe, task, store, learn, progress=progress)
+        branches = choose(recipe.choose, candidates, recipe.branches, store, judges, config.seed, say)
+        recipe = recipe.model_copy(update={"branches": branches})
     detector = fit_head(recipe, task, store, parts.train, progress=progress)
     root = good.root if good.root.is_dir() else good.root.parent
     return Fitted(detector, task, recipe, store, parts, training, root, judged, start.sha256, drop_suspicious)

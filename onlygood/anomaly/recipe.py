@@ -88,6 +88,17 @@ class BranchConfig(Strict):
     pool: PoolConfig = Field(default_factory=PoolConfig)
 
 
+class ChooseConfig(Strict):
+    """Drop branches that are blind: see `onlygood.anomaly.choosing`.
+
+    ``share`` of the training images judges and is not trained on. A branch is dropped if its area under the
+    ROC curve is more than ``margin`` smaller than the best one's.
+    """
+
+    share: float = Field(default=0.2, gt=0, le=0.5)
+    margin: float = Field(default=0.1, gt=0, lt=0.5)
+
+
 class CalibrationConfig(Strict):
     """Good images that are used only to set the threshold."""
 
@@ -110,7 +121,8 @@ class Recipe(Strict):
     nothing but the list of recipes reads these three.
 
     ``regions``, ``features``, ``head`` and ``pool`` are the only branch of the detector, unless ``branches``
-    names others. ``join`` says how the scores of several become one: see `Footing`.
+    names others. ``join`` says how the scores of several become one: see `Footing`. With ``choose``, those of
+    several that see little of painted defects are dropped.
     """
 
     name: str = "custom"
@@ -129,6 +141,7 @@ class Recipe(Strict):
     pool: PoolConfig = Field(default_factory=PoolConfig)
     branches: list[BranchConfig] = Field(default_factory=list)
     join: Join = "mean"
+    choose: ChooseConfig | None = None
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
 
     def all_branches(self) -> list[BranchConfig]:
