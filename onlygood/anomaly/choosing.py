@@ -13,7 +13,7 @@ from onlygood.anomaly.gather import batches
 from onlygood.anomaly.parts import Parts
 from onlygood.anomaly.recipe import BranchConfig, ChooseConfig
 from onlygood.pretrain.data.store import ImageStore
-from onlygood.pretrain.views.defects import Mixture, spoil
+from onlygood.pretrain.views.defects import Mixture, paint
 from onlygood.pretrain.views.views import uniform
 
 _COPIES = 3  # of each image, with other defects
@@ -52,7 +52,7 @@ def powers(detector: Detector, store: ImageStore, ids: Ids, seed: int) -> list[f
 def faintly_spoiled(x: Tensor, rng: torch.Generator) -> Tensor:
     """Standardized images with defects of any strength from faint to full."""
     strength = uniform((len(x), 1, 1, 1), _FAINTEST, 1, rng)
-    return x + strength * (spoil(x, Mixture(pieces=0, scars=0), rng) - x)
+    return x + strength * (paint(x, Mixture(), rng) - x)
 
 
 def area(good: Tensor, bad: Tensor) -> float:

@@ -1,7 +1,8 @@
-"""Defect maps: where, at each of two scales, does a defect show that was painted or blended into this view?
+"""Defect maps: where, at each of two scales, do defects show that were painted into this view?
 
-After CutPaste (Li et al. 2021, arXiv:2104.04015), NSA (Schlüter et al. 2022, arXiv:2109.15222) and the
-discriminator of DRAEM (Zavrtanik et al. 2021, arXiv:2108.07610), with masks of our own.
+After the discriminator of DRAEM (Zavrtanik et al. 2021, arXiv:2108.07610) and the labels of NSA (Schlüter et
+al. 2022, arXiv:2109.15222), with masks of our own. Pieces of other images, as NSA blends them in, made
+detectors of surfaces worse: a change of texture into texture is great at every pixel, and looks good.
 """
 
 from collections.abc import Callable
@@ -75,7 +76,7 @@ class DefectMapsTask(Task):
         x = self._views(images, rng)
         clean = max(1, round(config.clean * len(x)))
         spoiled = spoil(x[clean:], config.mixture, rng)
-        labels = torch.cat([torch.zeros_like(x[:clean, :1]), self._labels(x[clean:], spoiled)])
+        labels = torch.cat([torch.zeros_like(x[:clean, :1]), self._labels(spoiled - x[clean:])])
         stages = self.encoder.stages(torch.cat([x[:clean], spoiled]))
         logits = self.pyramid(stages[_FIRST:]).float()
         labels = functional.adaptive_max_pool2d(labels, logits.shape[2:])
@@ -102,9 +103,12 @@ class DefectMapsTask(Task):
             x = torch.cat([far, x])
         return x[torch.randperm(len(x), generator=rng, device=x.device)]
 
-    def _labels(self, x: Tensor, spoiled: Tensor) -> Tensor:
-        """How much of a defect shows at each pixel, ``(N, 1, H, W)`` from 0 to 1; where nothing changed, 0."""
-        change = functional.avg_pool2d((spoiled - x).abs().mean(dim=1, keepdim=True), 3, 1, 1)
+    def _labels(self, change: Tensor) -> Tensor:
+        """How much of a defect a change ``(N, C, H, W)`` is at each pixel, ``(N, 1, H, W)`` from 0 to 1.
+
+        Its mean over 3×3 px counts; no change is no defect at all.
+        """
+        change = functional.avg_pool2d(change.abs().mean(dim=1, keepdim=True), 3, 1, 1)
         shown = torch.sigmoid(self.config.slope * (change - self.config.middle))
         return torch.where(change > self.config.middle / 10, shown, 0.0)
 

@@ -9,22 +9,22 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from onlygood.pretrain.views.blending import Pieces, paste_pieces
 from onlygood.pretrain.views.views import normal, uniform
 from onlygood.runtime.strict import Strict
 
 
 class Mixture(Strict):
-    """Shares of kinds of defects: blended pieces of other images, and scars cut from the same image.
+    """Kinds of defects: a share of images gets a scar cut from the same image.
 
-    The others are painted, half of them twice.
+    Into the others up to ``painted`` defects each are painted, of which a share is ``fine`` hairlines.
     """
 
-    pieces: float = Field(default=0.3, ge=0, le=1)
-    scars: float = Field(default=0.2, ge=0, le=1)
+    scars: float = Field(default=0.1, ge=0, le=1)
+    painted: int = Field(default=4, ge=1)
+    fine: float = Field(default=0.25, ge=0, le=1)
 
 
-_PIECES = Pieces(most=3, sizes=(0.04, 0.3), resize=(0.5, 2.0), mixed=False)
+_FURTHER = 0.6  # the probability of each further defect
 
 
 def frame(batch: int, height: int, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -148,19 +148,31 @@ def cut_paste(x: Tensor, rng: torch.Generator, *, scar: bool) -> Tensor:
     return torch.where(inside[:, None], piece, x)
 
 
+def paste_hairlines(x: Tensor, rng: torch.Generator) -> Tensor:
+    """One line of 1 or 2 px in every image, darker (70 %) or lighter than what it crosses."""
+    batch, _, height, width = x.shape
+    mask = line_masks(batch, height, width, rng, lengths=(12, 80), widths=(0.8, 2))
+    sign = torch.where(uniform((batch, 1, 1), 0, 1, rng) < 0.7, -1.0, 1.0)
+    strength = sign * log_uniform(batch, 0.6, 3, rng) * uniform((batch, 1, 1), 0.5, 1, rng)
+    return x + (mask * strength)[:, None]
+
+
+def paint(x: Tensor, mixture: Mixture, rng: torch.Generator) -> Tensor:
+    """One to ``mixture.painted`` soft-masked defects in every image; the first is certain."""
+    for number in range(mixture.painted):
+        share = (len(x), 1, 1, 1)
+        fine = uniform(share, 0, 1, rng) < mixture.fine
+        changed = torch.where(fine, paste_hairlines(x, rng), paste_defects(x, rng)[0])
+        x = changed if number == 0 else torch.where(uniform(share, 0, 1, rng) < _FURTHER, changed, x)
+    return x
+
+
 def spoil(x: Tensor, mixture: Mixture, rng: torch.Generator) -> Tensor:
-    """Every image with a defect of some kind; which image gets which kind is decided by its place."""
-    pieces = round(mixture.pieces * len(x))
-    scars = min(round(mixture.scars * len(x)), len(x) - pieces)
-    blended, cut, painted = x.split([pieces, scars, len(x) - pieces - scars])
+    """Every image with defects of some kind; which image gets which kind is decided by its place."""
+    scars = round(mixture.scars * len(x))
     found = []
-    if len(blended):
-        low, high = blended.amin(dim=(1, 2, 3), keepdim=True), blended.amax(dim=(1, 2, 3), keepdim=True)
-        found.append(paste_pieces(blended, _PIECES, low, high, rng))
-    if len(cut):
-        found.append(cut_paste(cut, rng, scar=True))
-    if len(painted):
-        once = paste_defects(painted, rng)[0]
-        twice = uniform((len(painted), 1, 1, 1), 0, 1, rng) < 0.5
-        found.append(torch.where(twice, paste_defects(once, rng)[0], once))
+    if scars:
+        found.append(cut_paste(x[:scars], rng, scar=True))
+    if scars < len(x):
+        found.append(paint(x[scars:], mixture, rng))
     return torch.cat(found)

@@ -43,10 +43,9 @@ def test_a_defect_is_located(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_labels_say_how_much_shows() -> None:
     """A change of a quarter deviation is half a defect; of none at all, none."""
-    x = torch.zeros(1, 1, 9, 9)
-    changed = x.clone()
-    changed[:, :, :, 3:6], changed[:, :, :, 6:] = 0.25, 2.0
-    labels = task()._labels(x, changed)[0, 0, 4]
+    change = torch.zeros(1, 2, 9, 9)
+    change[:, :, :, 3:6], change[:, 0, :, 6:], change[:, 1, :, 6:] = 0.25, -2.0, 2.0
+    labels = task()._labels(change)[0, 0, 4]
     assert labels[:2].tolist() == [0, 0]
     assert labels[4] == pytest.approx(0.5)
     assert labels[7] == pytest.approx(1, abs=1e-4)
@@ -68,7 +67,7 @@ def test_small_images_are_seen_at_one_scale_only() -> None:
     assert (x.flatten(1).std(dim=1) > 0.5).all()
 
 
-@pytest.mark.parametrize("mixture", [{"pieces": 1.0}, {"pieces": 0.0, "scars": 1.0}, {"pieces": 0.0, "scars": 0.0}])
+@pytest.mark.parametrize("mixture", [{"scars": 1.0}, {"scars": 0.0, "fine": 0.0}, {"scars": 0.0, "fine": 1.0, "painted": 1}])
 def test_each_kind_changes_every_image_somewhere_and_not_everywhere(mixture: dict[str, float]) -> None:
     x = to_float(batch(structured(8, 64, 64)), "image")
     changed = (spoil(x, Mixture(**mixture), generator()) - x).abs().amax(dim=1) > 1e-3
