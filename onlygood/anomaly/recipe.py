@@ -96,7 +96,7 @@ class ChooseConfig(Strict):
     """
 
     share: float = Field(default=0.2, gt=0, le=0.5)
-    margin: float = Field(default=0.1, gt=0, lt=0.5)
+    margin: float = Field(default=0.15, gt=0, lt=0.5)
 
 
 class CalibrationConfig(Strict):
