@@ -40,6 +40,7 @@ class Branch(nn.Module):
         self.task = task
         self.classifier = nn.Identity() if task.view_classifier is None else task.view_classifier
         self.shrink = config.shrink
+        self.scores, self.shows = config.use != "heatmap", config.use != "score"
         self.last, self.layers = Layers(task.encoder, FeaturesConfig()), Layers(task.encoder, config.features)
         self.size = (height // config.shrink, width // config.shrink)
         self.regions = create_regions(config.regions, *self.size, self.layers)

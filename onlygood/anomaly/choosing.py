@@ -61,9 +61,17 @@ def area(good: Tensor, bad: Tensor) -> float:
     return float(higher)
 
 
-def kept(areas: Sequence[float], margin: float) -> list[int]:
-    """Numbers of the branches that are no more than ``margin`` behind the best."""
-    return [number for number, found in enumerate(areas) if found >= max(areas) - margin]
+def kept(areas: Sequence[float], margin: float, scores: Sequence[bool]) -> list[int]:
+    """Numbers of the branches that are no more than ``margin`` behind the best of those that score images.
+
+    The others, which only show where defects are, are all kept.
+    """
+    least = max(area for area, counts in zip(areas, scores, strict=True) if counts) - margin
+    return [
+        number
+        for number, (area, counts) in enumerate(zip(areas, scores, strict=True))
+        if area >= least or not counts
+    ]
 
 
 def choose(
@@ -77,7 +85,7 @@ def choose(
 ) -> list[BranchConfig]:
     """The branches to keep, with the reason said in words."""
     areas = powers(detector, store, judges, seed)
-    chosen = kept(areas, config.margin)
+    chosen = kept(areas, config.margin, [branch.scores for branch in detector.every_branch()])
     told = ", ".join(
         f"{_words(branch)} {found:.2f}{'' if number in chosen else ' (dropped)'}"
         for number, (branch, found) in enumerate(zip(branches, areas, strict=True))

@@ -24,7 +24,7 @@ class Detector(nn.Module):
     """Scores images with the encoder that a pretext task has trained.
 
     The scores of one branch are its own. Those of several are put on one footing and joined; so are their
-    heatmaps, at the finest of their grids. Where only ``inside`` ``(H, W)`` of the images counts, the rest
+    heatmaps, at the finest of their grids, each of those that are used for it. Where only ``inside`` ``(H, W)`` of the images counts, the rest
     takes its mean color, so that nothing there can change a score.
     """
 
@@ -79,8 +79,10 @@ class Detector(nn.Module):
         images_scores, heatmaps = [], []
         for branch, output in zip(branches, outputs, strict=True):
             scores = branch.head(output)
-            images_scores.append(branch.footing(branch.pool(scores), self.how))
-            heatmaps.append(branch.heatmap(branch.footing(scores, self.how)))
+            if branch.scores:
+                images_scores.append(branch.footing(branch.pool(scores), self.how))
+            if branch.shows:
+                heatmaps.append(branch.heatmap(branch.footing(scores, self.how)))
         sizes = [(heatmap.shape[1], heatmap.shape[2]) for heatmap in heatmaps]
         finest = max(sizes, key=lambda size: size[0] * size[1])
         enlarged = [

@@ -79,8 +79,13 @@ class PoolConfig(Strict):
 
 
 class BranchConfig(Strict):
-    """One way to look at an image and to score what is seen; ``shrink`` halves, thirds … its sides first."""
+    """One way to look at an image and to score what is seen; ``shrink`` halves, thirds … its sides first.
 
+    What tells defective images best does not always show best where they are: ``use`` says whether a branch
+    speaks for the image's score, for the heatmap, or for both.
+    """
+
+    use: Literal["both", "score", "heatmap"] = "both"
     shrink: int = Field(default=1, ge=1)
     regions: RegionsConfig = Field(default_factory=RegionsConfig)
     features: FeaturesConfig = Field(default_factory=FeaturesConfig)
@@ -143,6 +148,13 @@ class Recipe(Strict):
     join: Join = "mean"
     choose: ChooseConfig | None = None
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
+
+    @model_validator(mode="after")
+    def _speak(self) -> Self:
+        for silent in ("score", "heatmap"):
+            if self.branches and all(branch.use == silent for branch in self.branches):
+                raise ValueError(f"each of the branches is used for the {silent} alone")
+        return self
 
     def all_branches(self) -> list[BranchConfig]:
         """The branches of the detector, at least one."""

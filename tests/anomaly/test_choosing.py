@@ -33,8 +33,13 @@ def test_area_is_the_share_of_pairs_in_order() -> None:
 
 
 def test_a_branch_is_kept_within_the_margin() -> None:
-    assert kept([0.70, 0.90, 0.81, 0.79], 0.1) == [1, 2]
-    assert kept([0.5, 0.5], 0.1) == [0, 1]
+    assert kept([0.70, 0.90, 0.81, 0.79], 0.1, [True] * 4) == [1, 2]
+    assert kept([0.5, 0.5], 0.1, [True, True]) == [0, 1]
+
+
+def test_branches_that_only_show_neither_go_nor_set_the_measure() -> None:
+    assert kept([0.60, 0.99, 0.65], 0.1, [True, False, True]) == [0, 1, 2]
+    assert kept([0.60, 0.10, 0.75], 0.1, [True, False, True]) == [1, 2]
 
 
 def test_judges_are_whole_parts_and_not_learned_from() -> None:

@@ -209,3 +209,26 @@ def test_each_place_learns_from_all_images_that_fit(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("onlygood.anomaly.gather._REGIONS", 4)
     assert len(gathered("padim", 20)[0]) == 20
     assert len(gathered("gaussian", 20, whole=True)[0]) == 2
+
+
+def test_a_branch_speaks_for_what_it_is_used_for() -> None:
+    images = pictures(24)
+    small, heads = task("defects"), ("gaussian", "knn")
+
+    def judged(*use: str) -> tuple[Tensor, Tensor]:
+        branches = [config(head, use=each) for head, each in zip(heads, use, strict=True)]
+        detector = fit_head(Recipe(branches=branches), small, store(images), np.arange(24))
+        found: tuple[Tensor, Tensor] = detector(pictures(3, seed=1))
+        return found
+
+    with torch.no_grad():
+        both, maps = judged("both", "both")
+        first, second_shows = judged("score", "heatmap")
+        second, first_shows = judged("heatmap", "score")
+    torch.testing.assert_close(both, (first + second) / 2)
+    torch.testing.assert_close(maps, (first_shows + second_shows) / 2)
+
+
+def test_somebody_speaks_for_the_score_and_for_the_heatmap() -> None:
+    with pytest.raises(OnlygoodError, match="used for the score alone"):
+        Recipe.parse({"branches": [{"use": "score"}, {"use": "score"}]}, "test")
