@@ -29,7 +29,9 @@ def store(images: np.ndarray) -> Any:
 
 
 def test_area_is_the_share_of_pairs_in_order() -> None:
-    assert area(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0, -1.0])) == pytest.approx((2 + 1.5) / 6 * 1.0)
+    assert area(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0, -1.0])) == pytest.approx(
+        (2 + 1.5) / 6 * 1.0
+    )
 
 
 def test_a_branch_is_kept_within_the_margin() -> None:
@@ -61,7 +63,9 @@ def test_a_blind_branch_is_dropped_and_that_is_said() -> None:
     images = structured(40, SIDE, SIDE)
     task = create_task("frozen", create_encoder("small", 3, seed=0), {}, "image", images=40, seed=0).eval()
     branches = [
-        BranchConfig.parse({"head": {"names": ["gaussian"]}, "regions": regions, "features": features}, "test")
+        BranchConfig.parse(
+            {"head": {"names": ["gaussian"]}, "regions": regions, "features": features}, "test"
+        )
         for regions, features in (
             ({"kind": "cells", "size": 8, "stride": 8}, {"stages": [1, 2, 3]}),
             ({"kind": "whole"}, {"stages": [1]}),

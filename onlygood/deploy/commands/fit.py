@@ -26,7 +26,7 @@ from onlygood.runtime.images.files import mark_output
 from onlygood.runtime.model.calibration import achieved_interval, threshold
 from onlygood.runtime.model.metadata import Calibration
 
-DEFAULT_RECIPE = "auto"
+DEFAULT_RECIPE = "surfaces"
 
 
 def run(options: FitOptions) -> int:

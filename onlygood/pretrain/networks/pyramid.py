@@ -26,7 +26,9 @@ class Pyramid(nn.Module):
         (lateral, coarsest), *finer = list(zip(self.lateral, maps, strict=True))[::-1]
         joined: Tensor = lateral(coarsest)
         for lateral, stage in finer:
-            joined = functional.interpolate(joined, size=stage.shape[2:], mode="bilinear", align_corners=False)
+            joined = functional.interpolate(
+                joined, size=stage.shape[2:], mode="bilinear", align_corners=False
+            )
             joined = joined + lateral(stage)
         found: Tensor = self.mix(joined)
         return found

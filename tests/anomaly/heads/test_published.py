@@ -193,7 +193,9 @@ def test_padim_draws_some_features_of_many() -> None:
 
 def test_padim_whitened_does_not_depend_on_the_units_of_features() -> None:
     good, new = noise(40, 3, 1, 5), noise(6, 3, 1, 5, seed=1)
-    mixed = torch.tensor([[3.0, 1, 0, 0, 0], [0, 0.1, 0, 0, 0], [0, 0, 1, 0, 2], [0, 0, 0, 9, 0], [1, 0, 0, 0, 1]])
+    mixed = torch.tensor(
+        [[3.0, 1, 0, 0, 0], [0, 0.1, 0, 0, 0], [0, 0, 1, 0, 2], [0, 0, 0, 9, 0], [1, 0, 0, 0, 1]]
+    )
     config = PaDiMConfig(dim=5, take="whitened", ridge=0.1)
     before = PaDiM(5, config).fit(Outputs(good))(Outputs(new))
     after = PaDiM(5, config).fit(Outputs(good @ mixed))(Outputs(new @ mixed))

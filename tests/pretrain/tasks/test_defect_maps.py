@@ -67,7 +67,9 @@ def test_small_images_are_seen_at_one_scale_only() -> None:
     assert (x.flatten(1).std(dim=1) > 0.5).all()
 
 
-@pytest.mark.parametrize("mixture", [{"scars": 1.0}, {"scars": 0.0, "fine": 0.0}, {"scars": 0.0, "fine": 1.0, "painted": 1}])
+@pytest.mark.parametrize(
+    "mixture", [{"scars": 1.0}, {"scars": 0.0, "fine": 0.0}, {"scars": 0.0, "fine": 1.0, "painted": 1}]
+)
 def test_each_kind_changes_every_image_somewhere_and_not_everywhere(mixture: dict[str, float]) -> None:
     x = to_float(batch(structured(8, 64, 64)), "image")
     changed = (spoil(x, Mixture(**mixture), generator()) - x).abs().amax(dim=1) > 1e-3
