@@ -3,9 +3,9 @@
     python -m benchmarks.deploy.quantize DATA [--seed 0] [--recipe fast]
     python -m benchmarks.deploy.quantize --table
 
-`onlygood fit` on the split of that seed, `quantize` with the very images of the fit, `evaluate` of both on the
-test images, and the time of one image on one thread, both in turns. A fitted model below runs/quantize is used
-again.
+`onlygood fit` on the split of that seed, `quantize` with the very images of the fit, `evaluate` of both on
+the test images, and the time of one image on one thread, both in turns. A fitted model below runs/quantize
+is used again.
 """
 
 import argparse

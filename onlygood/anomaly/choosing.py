@@ -1,4 +1,4 @@
-"""Which branches of a detector to keep, told by defects that are painted into good images; no label is needed."""
+"""Which branches of a detector to keep: told by defects painted into good images; no label is needed."""
 
 from collections.abc import Callable, Sequence
 
@@ -80,6 +80,7 @@ def choose(
     branches: Sequence[BranchConfig],
     store: ImageStore,
     judges: Ids,
+    *,
     seed: int,
     say: Callable[[str], None],
 ) -> list[BranchConfig]:

@@ -24,8 +24,8 @@ class Detector(nn.Module):
     """Scores images with the encoder that a pretext task has trained.
 
     The scores of one branch are its own. Those of several are put on one footing and joined; so are their
-    heatmaps, at the finest of their grids, each of those that are used for it. Where only ``inside`` ``(H, W)`` of the images counts, the rest
-    takes its mean color, so that nothing there can change a score.
+    heatmaps, at the finest of their grids, each of the branches that are used for it. Where only ``inside``
+    ``(H, W)`` of the images counts, the rest takes its mean color, so that nothing there can change a score.
     """
 
     inside: Tensor | None

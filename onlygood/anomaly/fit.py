@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlygood.anomaly.data.attention import Attention
 from onlygood.anomaly.choosing import choose, set_aside
+from onlygood.anomaly.data.attention import Attention
 from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.detector import Detector, create_detector
 from onlygood.anomaly.gather import gather
@@ -122,7 +122,9 @@ def fit(
         training = replace(training, warnings=[*training.warnings, NOTHING_LEARNED])
     if recipe.choose and judges is not None:
         candidates = fit_head(recipe, task, store, learn, progress=progress)
-        branches = choose(recipe.choose, candidates, recipe.branches, store, judges, config.seed, say)
+        branches = choose(
+            recipe.choose, candidates, recipe.branches, store, judges, seed=config.seed, say=say
+        )
         recipe = recipe.model_copy(update={"branches": branches})
     detector = fit_head(recipe, task, store, parts.train, progress=progress)
     root = good.root if good.root.is_dir() else good.root.parent

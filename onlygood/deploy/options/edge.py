@@ -78,7 +78,7 @@ class QuantizeOptions(Options):
             help="Good images, a folder or a list: those of the fit, or new ones.",
         ),
     ]
-    output: Annotated[Path, Option("-o", "--output", metavar="FILE", help="Model file to write.")]
+    output: Annotated[Path, Option("-o", "--output", metavar="FILE", help="File of the smaller model.")]
     fp16: Annotated[bool, Option("--fp16", help="Half precision instead of 8 bits, for accelerators.")] = (
         False
     )

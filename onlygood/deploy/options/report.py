@@ -6,8 +6,17 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from onlygood.deploy.options.shared import MaxMemory, Model, Options, Quiet, Rate, Seed, Sha256, Threads
-from onlygood.runtime.limits import MOST_THREADS
+from onlygood.deploy.options.shared import (
+    MaxMemory,
+    Model,
+    Options,
+    Quiet,
+    Rate,
+    Seed,
+    Sha256,
+    Threads,
+    Workers,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +32,7 @@ class ReportOptions(Options):
         "report.html"
     )
     max_false_alarms: Rate = None
-    workers: Annotated[
-        int | None,
-        Option("-j", "--workers", min=1, max=MOST_THREADS, help="Decoding threads. Default: the CPUs."),
-    ] = None
+    workers: Workers = None
     threads: Threads = 1
     max_memory: MaxMemory = None
     sha256: Sha256 = None

@@ -76,7 +76,7 @@ def maps_kept(encoder: Encoder) -> Iterator[None]:
     try:
         yield
     finally:
-        del encoder.stages  # type: ignore[method-assign]  # the class has it again
+        del encoder.stages  # the class has it again
 
 
 class BasicBlock(nn.Module):

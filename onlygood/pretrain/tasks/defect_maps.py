@@ -66,12 +66,12 @@ class DefectMapsTask(Task):
         self.pyramid = Pyramid(encoder.stage_dims[_FIRST:], 1)
 
     def locate(self, x: Tensor) -> Tensor:
-        """Logits ``(N, 1, h, w)``, one for each place of the encoder's second stage, of standardized images."""
+        """Logits ``(N, 1, h, w)``, one for each place of the second stage, of standardized images."""
         logits: Tensor = self.pyramid(self.encoder.stages(x)[_FIRST:])
         return logits
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> TaskOutput:
-        """Binary cross entropy of the map, twice, plus the cross entropy of windows, both with soft labels."""
+        """Twice the binary cross entropy of the map, plus that of windows, both with soft labels."""
         config = self.config
         x = self._views(images, rng)
         clean = max(1, round(config.clean * len(x)))

@@ -1,4 +1,4 @@
-"""Synthetic defects for whole batches: soft masks of blobs, scars and cracks, the CutPaste cuts, and mixtures.
+"""Synthetic defects for whole batches: soft masks of blobs, scars and cracks, CutPaste's cuts, and mixtures.
 
 Images are standardized float ``(B, C, H, W)``, so brightness is in units of the image's own contrast. Lengths
 are in pixels. Nothing loops over images.

@@ -39,7 +39,7 @@ class Moves:
         if os.path.lexists(goal):
             goal = goal.with_name(f"{goal.stem[:150]}.{number}{goal.suffix}")
         order = {"from": str(below), "to": str(goal.relative_to(self._target)), "number": number}
-        return goal, json.dumps(order | {"size": stamp.size, "mtime_ns": stamp.mtime_ns})
+        return goal, json.dumps(order | {"size": stamp.size, "mtime_ns": stamp.mtime_ns}, allow_nan=False)
 
     def carry_out(self, order: str) -> bytes | None:
         """Move a file; of one that was moved before a kill, finish.
