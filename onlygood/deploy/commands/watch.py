@@ -31,6 +31,7 @@ from onlygood.runtime.watch.gauges import MetricsFile
 from onlygood.runtime.watch.journal import Journal
 from onlygood.runtime.watch.moving import Moves
 from onlygood.runtime.watch.mqtt import Mqtt
+from onlygood.runtime.watch.service import Service
 from onlygood.runtime.watch.state import Entry, State, Unsaved
 from onlygood.runtime.watch.watcher import Judge, Rows, Wake, Watcher
 from onlygood.runtime.watch.webhook import Webhook, read_secret
@@ -73,15 +74,21 @@ def run(options: WatchOptions) -> int:
             monitor = drift_monitor(detector, threshold, options.drift_flagged, say)
             made_with = f"{settings.model} {threshold!r} {options.drift_flagged!r}"
             watcher.drift = Drift(monitor, state, made_with)
+        service = Service()
+        watcher.each_turn = [lambda watcher: service.tell("WATCHDOG=1", f"STATUS={_summary(watcher)}")]
         if options.metrics_file is not None:
-            watcher.each_turn = MetricsFile(options.metrics_file, detector.metadata.name)
+            metrics = MetricsFile(options.metrics_file, detector.metadata.name)
+            watcher.each_turn += [metrics]
+            stack.callback(lambda: metrics(watcher, now=True))
         if not options.once:
             _start_events(options, watcher.wake, stack, say)
         _say_what_waits(watcher, say)
         signals = stack.enter_context(_stopping(watcher.wake))
+        service.tell("READY=1")
         try:
             watcher.run(once=options.once)
         finally:
+            service.tell("STOPPING=1")
             _end(watcher, say)
         say(_summary(watcher))
         if signals:
@@ -231,14 +238,12 @@ def _stopping(wake: Wake) -> Iterator[list[int]]:
 
 
 def _end(watcher: Watcher, say: Callable[[str], None]) -> None:
-    """Let receivers finish what is on its way, and write the last metrics."""
+    """Let receivers finish what is on its way."""
     for courier in watcher.couriers:
         try:
             courier.close(_LAST_WORDS)
         except Unsaved as error:
             say(f"{error}; {courier.name} may get its last verdicts twice, with the same ids")
-    if isinstance(watcher.each_turn, MetricsFile):
-        watcher.each_turn(watcher, now=True)
 
 
 def _say_what_waits(watcher: Watcher, say: Callable[[str], None]) -> None:

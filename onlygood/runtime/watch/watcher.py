@@ -101,7 +101,7 @@ class Watcher:
     wake: Wake
     say: Callable[[str], None]
     drift: Drift | None = None
-    each_turn: Callable[["Watcher"], None] = lambda watcher: None  # writes metrics
+    each_turn: Sequence[Callable[["Watcher"], None]] = ()  # metrics, service manager
     clock: Callable[[], float] = time.monotonic
     tally: Tally = field(default_factory=Tally)
 
@@ -127,7 +127,8 @@ class Watcher:
         touched: set[Path] = set()
         while not self.wake.stopped:
             self._turn(touched, once=once)
-            self.each_turn(self)
+            for tell in self.each_turn:
+                tell(self)
             if self.wake.stopped or (once and self._finished()):
                 return
             touched = self.wake.wait(self._pause())
