@@ -245,8 +245,10 @@ class Day:
             if child.poll() is not None:  # what systemd would do; counted below
                 child = self.start()
         producer.join()
+        came = time.monotonic() - begin
         child.send_signal(signal.SIGTERM)
-        graceful = child.wait(60)
+        graceful = child.wait(600)
+        stopped = time.monotonic() - begin
         last = subprocess.run(
             self.command("--once"), stdout=self.log, stderr=self.log, check=False
         ).returncode
@@ -263,7 +265,9 @@ class Day:
             "receivers away, times": self.options.away,
             "exit code of SIGTERM": graceful,
             "exit code of the last run": last,
-            "seconds": round(seconds),
+            "seconds until the last file came": round(came),
+            "until the watch had stopped": round(stopped),
+            "until the last run was done": round(seconds),
             **facts,
         }
 
