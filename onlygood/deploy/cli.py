@@ -16,7 +16,7 @@ import typer
 
 from onlygood import __version__
 from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
-from onlygood.deploy.options import demo, edge, models, probes, report, rows, training, watch
+from onlygood.deploy.options import demo, edge, models, probes, report, rows, serve, training, watch
 from onlygood.deploy.options.shared import Options
 from onlygood.deploy.signature import typed
 from onlygood.runtime.errors import Interrupted, OnlygoodError
@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "score": (rows.ScoreOptions, "score"),
     "check": (rows.CheckOptions, "score"),
     "watch": (watch.WatchOptions, "watch"),
+    "serve": (serve.ServeOptions, "serve"),
     "info": (models.InfoOptions, "info"),
     "verify": (models.VerifyOptions, "verify"),
     "evaluate": (models.EvaluateOptions, "evaluate"),

@@ -15,6 +15,7 @@ from PIL.Image import Transpose
 
 from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError
+from onlygood.runtime.images.formats import HEAD, refuse_raw
 from onlygood.runtime.images.places import Placed
 from onlygood.runtime.images.reader import ReadOptions, load_image
 from onlygood.runtime.images.spec import InputSpec
@@ -71,7 +72,7 @@ def score_images(
         preview: the longest side of the preview that these get, or 0.
     """
     work = partial(
-        _row,
+        row_of,
         detector=detector,
         threshold=threshold,
         spec=spec,
@@ -84,21 +85,28 @@ def score_images(
         yield from rows
 
 
-def _row(
+def row_of(
     path: Path,
+    content: bytes | None = None,
     *,
     detector: Detector,
     threshold: float,
     spec: InputSpec,
     options: ReadOptions,
-    any_frame: bool,
-    also: Sequence[Also],
-    preview: int,
+    any_frame: bool = False,
+    also: Sequence[Also] = (),
+    preview: int = 0,
 ) -> Row:
+    """The row of one image: the file at ``path``, or ``content``, which is only called so.
+
+    The arguments are those of `score_images`. An image that cannot be read is a row with the reason.
+    """
     start = perf_counter()
-    stamp = Stamp.of(path)
+    stamp = Stamp.of(path) if content is None else Stamp(len(content))
     try:
-        image = load_image(path, spec, options, preview=preview)
+        if content is not None:
+            refuse_raw(path, content[:HEAD])
+        image = load_image(path if content is None else content, spec, options, preview=preview)
     except ImageError as error:
         ms = 1000 * (perf_counter() - start)
         return Row(path, Status.ERROR, threshold, ms=ms, error=str(error), stamp=stamp)

@@ -1,0 +1,1 @@
+"""Detectors behind a port: HTTP in, the rows of `score` out."""
