@@ -40,6 +40,7 @@ LADDER = (
     "deploy.options",
     "deploy",
     "deploy.report",
+    "deploy.serve",
     "deploy.commands",
 )
 # Names above all rooms: the version, and what `import onlygood` gives.

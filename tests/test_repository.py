@@ -30,6 +30,7 @@ IMPORTED_AS = {
 }
 # What torch imports for us: the exporter, and torch.utils.tensorboard.
 IMPORTED_BY_TORCH = {"onnxscript", "tensorboard"}
+IMPORTED_BY_STARLETTE = {"python_multipart"}
 
 
 def files() -> Iterator[Path]:
@@ -109,7 +110,7 @@ def test_every_dependency_has_one_pin_that_it_allows(python: str, machine: str) 
         if pin.marker is None or pin.marker.evaluate(place):
             chosen.setdefault(pin.name, []).append(pin)
     assert {name: pinned for name, pinned in chosen.items() if len(pinned) > 1} == {}
-    for requirement in requirements("base", "train", "timm", "mqtt", "dev"):
+    for requirement in requirements("base", "train", "timm", "mqtt", "serve", "dev"):
         (pin,) = chosen[requirement.name]
         assert str(pin.specifier).removeprefix("==") in requirement.specifier, requirement
 
@@ -126,7 +127,8 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     def modules(*parts: str) -> set[str]:
         return {IMPORTED_AS.get(item.name, item.name.replace("-", "_")) for item in requirements(*parts)}
 
-    assert imported(ROOT / "onlygood") == modules("base", "train", "timm", "heif", "mqtt") - IMPORTED_BY_TORCH
+    declared = modules("base", "train", "timm", "heif", "mqtt", "serve")
+    assert imported(ROOT / "onlygood") == declared - IMPORTED_BY_TORCH - IMPORTED_BY_STARLETTE
     assert imported(ROOT / "onlygood/runtime") <= modules("base", "heif", "mqtt")
 
 
@@ -161,6 +163,7 @@ PAGES = [
     "docs/encoders.md",
     "docs/recipes.md",
     "docs/robustness.md",
+    "docs/serve.md",
     "docs/watch.md",
 ]
 

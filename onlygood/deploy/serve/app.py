@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -32,6 +33,14 @@ from onlygood.runtime.images.reader import ReadOptions
 from onlygood.runtime.rows.stream import row_of
 from onlygood.runtime.rows.verdicts import Row, Status, as_json
 
+# FastAPI can send traces to whom the environment names.
+_SILENT: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 _RAW = ("image/", "application/octet-stream")
 _ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"model": ErrorAnswer, "description": words}
@@ -178,6 +187,7 @@ def app(
         description="Verdicts on images, by models that learned from good images alone.",
         docs_url=None,  # the pages of FastAPI load their programs from elsewhere
         redoc_url=None,
+        telemetry=_SILENT,
         lifespan=lifespan,
     )
 

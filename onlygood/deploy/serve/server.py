@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -15,7 +16,9 @@ from onlygood.deploy.serve.app import Service
 from onlygood.runtime.errors import OnlygoodError
 
 _MOST_CONNECTIONS = 1000
+_BACKLOG = 2048
 _KEEP_ALIVE = 75  # seconds: longer than proxies keep their side, so that they close first
+_TURNS = 5  # of the loop, in which who stands at the door is let in
 _LINGER = 2.0  # seconds that open connections have for a last request
 
 
@@ -26,12 +29,19 @@ def listen(host: str, port: int) -> socket.socket:
         OnlygoodError: there is no such address, or the port is taken.
     """
     try:
-        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=kind, backlog=2048)
+        kind, _, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # asyncio sends without delay (TCP_NODELAY) only where the socket says that it speaks TCP, which those
+        # of socket.create_server do not: answers would wait 40 ms for a client's acknowledgement.
+        listener = socket.socket(kind, socket.SOCK_STREAM, protocol or socket.IPPROTO_TCP)
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
     except OSError as error:
         raise OnlygoodError(
             f"cannot listen on {host} port {port}: {error.strerror or error}; give another --port or --host"
         ) from None
+    return listener
 
 
 def address(listener: socket.socket) -> str:
@@ -101,7 +111,8 @@ class Server(uvicorn.Server):
         self._service.life.stopping = True
         self._service.log("stopping", taken=self._service.desk.taken)
         await self._wait(self._drain, empty=False)
-        await asyncio.sleep(0)  # one more turn accepts who stands at the door
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
         await self._wait(_LINGER, empty=True)
