@@ -126,18 +126,20 @@ async def attack(port: int, uploads: int, image: bytes) -> dict[str, Counter[str
         for number in numbers:
             rng = np.random.default_rng((3, number))
             name = kinds[int(rng.integers(len(kinds)))]
-            found[name][await _sent(port, made[name](rng, number))] += 1
+            message = made[name](rng, number)
+            found[name][await _sent(port, message, ends=name == "broken HTTP")] += 1
 
     await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
     return found
 
 
-async def _sent(port: int, message: bytes) -> str:
-    """The code of the answer, or how there was none."""
+async def _sent(port: int, message: bytes, *, ends: bool) -> str:
+    """The code of the answer, or how there was none; ``ends`` closes our side, as half a request needs."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(message)
-        writer.write_eof()
+        if ends:
+            writer.write_eof()
         async with asyncio.timeout(60):
             await writer.drain()
             code, _, _ = await answer_of(reader)
