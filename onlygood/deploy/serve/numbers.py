@@ -14,7 +14,7 @@ from onlygood.deploy.serve.models import Served
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
-disable_created_metrics()  # a second series for each counter, of which Prometheus makes nothing
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of which Prometheus makes nothing
 
 
 class Numbers:
