@@ -6,6 +6,7 @@ from pathlib import Path
 from onlygood.runtime.atomic import replacing
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display, mark_output
+from onlygood.runtime.images.remote import LARGEST, Place, Remote
 
 
 class Copies:
@@ -15,7 +16,7 @@ class Copies:
         mark_output(folder, "copies of flagged images")
         self._folder = folder
 
-    def add(self, image: Path) -> None:
+    def add(self, image: Place) -> None:
         """Copy an image, in place of an earlier copy.
 
         Raises:
@@ -25,6 +26,9 @@ class Copies:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing(target) as temporary:
+                if isinstance(image, Remote):
+                    temporary.write_bytes(image.read(LARGEST))
+                    return
                 shutil.copy2(image, temporary)
                 written, wanted = temporary.stat().st_size, image.stat().st_size
                 if written != wanted:
@@ -37,16 +41,19 @@ class Copies:
                 f"{display(image)} cannot be copied to {display(target)}: {error.strerror or error}"
             ) from None
 
-    def repair(self, image: Path) -> None:
+    def repair(self, image: Place) -> None:
         """Copy an image that an earlier run flagged, unless its copy is whole.
 
         Raises:
             OnlygoodError: as of `add`.
         """
         target = self._target(image)
-        if not target.is_file() or target.stat().st_size != image.stat().st_size:
+        size = image.size if isinstance(image, Remote) else image.stat().st_size
+        if not target.is_file() or target.stat().st_size != size:
             self.add(image)
 
-    def _target(self, image: Path) -> Path:
+    def _target(self, image: Place) -> Path:
+        if isinstance(image, Remote):
+            return self._folder / image.local
         parts = ["_" if part == ".." else part for part in image.parts if part != image.anchor]
         return self._folder.joinpath(*parts)

@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from onlygood.runtime.atomic import replacing
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display
 
+Some = TypeVar("Some", bound=os.PathLike[str])
 _DESCRIPTOR = re.compile(r"/dev/std(?:out|err)|(?:/dev|/proc/self)/fd/\d+")
 
 
@@ -87,7 +88,7 @@ def check_not_among(output: Path, inputs: Iterable[Path]) -> None:
         pass
 
 
-def passed_on(inputs: Iterable[Path], output: Path | None) -> Iterator[Path]:
+def passed_on(inputs: Iterable[Some], output: Path | None) -> Iterator[Some]:
     """The ``inputs`` one by one.
 
     Raises:
@@ -95,7 +96,7 @@ def passed_on(inputs: Iterable[Path], output: Path | None) -> Iterator[Path]:
     """
     target = _identity(output) if output is not None else None
     for path in inputs:
-        if target is not None and _identity(path) == target:
+        if target is not None and isinstance(path, Path) and _identity(path) == target:
             raise OnlygoodError(f"{display(path)} is read, and -o would overwrite it: give another -o")
         yield path
 

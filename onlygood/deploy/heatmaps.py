@@ -16,6 +16,7 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display, mark_output
 from onlygood.runtime.images.heat import blended, on_image
 from onlygood.runtime.images.places import Region, regions
+from onlygood.runtime.images.remote import Place, Remote
 from onlygood.runtime.images.resize import Box
 from onlygood.runtime.rows.stream import Look
 from onlygood.runtime.rows.verdicts import Status, rounded
@@ -75,15 +76,16 @@ class Heatmaps:
             "heatmap_box": [round(side, 3) for side in look.placed.box],
         }
 
-    def missing(self, image: Path, status: Status) -> bool:
+    def missing(self, image: Place, status: Status) -> bool:
         """Whether an image that an earlier run scored has no heatmap here, and should."""
         wanted = status in (Status.NORMAL, Status.ANOMALOUS)
         if self._flagged_only and status is Status.NORMAL:
             wanted = False
         return wanted and not all(target.is_file() for target in self._targets(image))
 
-    def _targets(self, image: Path) -> tuple[Path, Path]:
-        place = self._folder.joinpath(*map(safe, image.parts))
+    def _targets(self, image: Place) -> tuple[Path, Path]:
+        parts = (image.local if isinstance(image, Remote) else image).parts
+        place = self._folder.joinpath(*map(safe, parts))
         return place.with_name(place.name + ".png"), place.with_name(place.name + ".npy")
 
     def _png(self, look: Look) -> bytes:

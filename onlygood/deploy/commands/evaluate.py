@@ -9,8 +9,10 @@ from rich.console import Console
 
 from onlygood.anomaly.evaluation import evaluate
 from onlygood.deploy.destination import check_folder
+from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.models import EvaluateOptions
 from onlygood.deploy.options.shared import MetricsFormat
+from onlygood.deploy.sources import at_hand
 from onlygood.deploy.tables import stdout, table
 from onlygood.pretrain.progress import Bar
 from onlygood.runtime import jsontext
@@ -35,10 +37,11 @@ def run(options: EvaluateOptions) -> int:
     """Print the metrics; returns 2 if an image could not be read, because the rest is not the whole."""
     if options.output is not None:
         check_folder(options.output)
+    dataset = at_hand(options.dataset, speaker(quiet=options.quiet))
     with Bar("scoring", shown=not options.quiet) as bar:
         result = evaluate.evaluate(
             options.model,
-            options.dataset,
+            dataset,
             output=options.output,
             threads=options.threads,
             seed=options.seed,

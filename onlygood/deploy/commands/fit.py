@@ -1,6 +1,7 @@
 """`onlygood fit`: a folder of good images in, one model file out."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from onlygood.deploy.commands.common import calm_openmp, weight_files
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.training import FitOptions
+from onlygood.deploy.sources import at_hand
 from onlygood.deploy.suspicion import suspicion
 from onlygood.pretrain.overrides import parse_overrides
 from onlygood.runtime.atomic import write_atomically
@@ -38,6 +40,7 @@ def run(options: FitOptions) -> int:
     calm_openmp()
     source_date()  # a wrong one is told before training, and before anything stumbles over it
     say = speaker(quiet=options.quiet)
+    options = replace(options, good_dir=at_hand(options.good_dir, say))
     name, output = options.recipe or DEFAULT_RECIPE, options.output
     resolved = load_recipe(name, _changes(options))
     good = _good_images(options.good_dir, all_good=options.all_good)

@@ -12,6 +12,7 @@ from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections, we
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.training import PretrainOptions
+from onlygood.deploy.sources import at_hand
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, display, find_images, mark_output
@@ -44,7 +45,8 @@ def run(options: PretrainOptions) -> int:
     from onlygood.pretrain.training.trainer import train  # noqa: PLC0415
 
     say, progress = speaker(quiet=options.quiet), not options.quiet
-    directory, output, labelled = options.directory, options.output, options.labelled
+    directory, output = at_hand(options.directory, say), options.output
+    labelled = None if options.labelled is None else at_hand(options.labelled, say)
     takes = _material(options)
     images = find_images([directory] if labelled is None else [directory, labelled])
     work = work_folder(output, None, chain(images, weight_files(options.encoder_weights)))

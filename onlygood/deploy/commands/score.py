@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +20,7 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, as_on_disk, find_images, read_list
 from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
+from onlygood.runtime.images.remote import Place, Remote, looks_far
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.drift import Monitor, look_at, watched
 from onlygood.runtime.rows.ledger import Ledger
@@ -193,27 +195,41 @@ def _heatmaps(detector: Detector, options: ScoreOptions) -> Heatmaps | None:
     )
 
 
-def _paths(options: ScoreOptions, findings: Findings) -> Iterator[Path]:
+def _paths(options: ScoreOptions, findings: Findings) -> Iterator[Place]:
     """Images of the arguments, then of the lists."""
     given = options.paths or []
     lists = [_STDIN for path in given if path == _STDIN][:1]
     if options.files_from is not None and options.files_from not in lists:
         lists.append(options.files_from)
     listed = (read_list(sys.stdin.buffer if path == _STDIN else path, options.null) for path in lists)
+    named = chain((path for path in given if path != _STDIN), chain.from_iterable(listed))
+    exclude, recursive = options.exclude or (), not options.no_recursive
     paths = find_images(
-        map(as_on_disk, chain((path for path in given if path != _STDIN), chain.from_iterable(listed))),
-        recursive=not options.no_recursive,
+        map(as_on_disk, named),
+        recursive=recursive,
         follow_symlinks=options.follow_symlinks,
-        exclude=options.exclude or (),
+        exclude=exclude,
         findings=findings,
+        far=partial(_far, recursive=recursive, exclude=exclude, findings=findings),
     )
     written = {folder.resolve() for folder in (options.copy_flagged, options.heatmaps) if folder is not None}
     if not written:
         return paths
-    return (path for path in paths if written.isdisjoint(path.resolve().parents))  # else copied for ever
+    return (  # else copied for ever
+        path for path in paths if isinstance(path, Remote) or written.isdisjoint(path.resolve().parents)
+    )
 
 
-def _at_least_one(paths: Iterator[Path]) -> Iterator[Path]:
+def _far(path: Path, **how: Any) -> Iterator[Place] | None:
+    """What a URL, an archive or a table holds; None of what is none."""
+    if not looks_far(path):
+        return None
+    from onlygood.runtime.far.find import find_far  # noqa: PLC0415 - nothing for files of this machine
+
+    return find_far(path, **how)
+
+
+def _at_least_one(paths: Iterator[Place]) -> Iterator[Place]:
     """The same paths.
 
     Raises:
@@ -226,12 +242,12 @@ def _at_least_one(paths: Iterator[Path]) -> Iterator[Path]:
 
 
 def _not_done(
-    paths: Iterator[Path],
+    paths: Iterator[Place],
     ledger: Ledger | None,
     counts: Counts,
     copies: Copies | None,
     heatmaps: Heatmaps | None,
-) -> Iterator[Path]:
+) -> Iterator[Place]:
     """Paths that no earlier run has a verdict on, or none that stands, or whose heatmap is missing.
 
     The others are counted; of these, the flagged ones get a copy where an earlier run did not finish it.

@@ -3,14 +3,15 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, overload
 
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.formats import READ_SUFFIXES, UNREAD_SUFFIXES
+from onlygood.runtime.images.remote import Place
 
 OUTPUT_MARKER = ".onlygood-output"  # lies in folders that onlygood writes, whose pictures are no data
 # Pictures that are not read are found too: each gets a row that says why, and none is passed over in silence.
@@ -26,10 +27,42 @@ class Findings:
     empty: list[Path] = field(default_factory=list)  # folders asked for in which there was no image
     others: Counter[str] = field(default_factory=Counter)  # files that are no pictures, by their ending
 
+    def other(self, ending: str) -> None:
+        """Count a file that is no picture."""
+        plain = ending.isascii() and ending.isprintable() and len(ending) <= _LONGEST_ENDING
+        known = plain and (ending in self.others or len(self.others) < _MOST_ENDINGS)
+        self.others[ending or "without ending" if known else "of other endings"] += 1
+
     def left_alone(self) -> str:
         """The others in words, such as "left alone: 3 .txt, 1 .pdf"; "" if there are none."""
         counted = ", ".join(f"{count} {ending}" for ending, count in self.others.most_common())
         return counted and f"left alone: {counted}"
+
+
+Far = Callable[[Path], Iterator[Place] | None]
+
+
+@overload
+def find_images(
+    paths: Iterable[Path | str],
+    *,
+    recursive: bool = True,
+    follow_symlinks: bool = False,
+    exclude: Iterable[str] = (),
+    findings: Findings | None = None,
+) -> Iterator[Path]: ...
+
+
+@overload
+def find_images(
+    paths: Iterable[Path | str],
+    *,
+    recursive: bool = True,
+    follow_symlinks: bool = False,
+    exclude: Iterable[str] = (),
+    findings: Findings | None = None,
+    far: Far,
+) -> Iterator[Place]: ...
 
 
 def find_images(
@@ -39,7 +72,8 @@ def find_images(
     follow_symlinks: bool = False,
     exclude: Iterable[str] = (),
     findings: Findings | None = None,
-) -> Iterator[Path]:
+    far: Far | None = None,
+) -> Iterator[Path] | Iterator[Place]:
     """Yield image files, each folder in the order of its names, holding one folder's names at a time.
 
     A path that is not a folder is yielded unchanged, so that a missing file becomes a row with a reason. The
@@ -53,10 +87,14 @@ def find_images(
         follow_symlinks: also into those that are links.
         exclude: globs matched against each entry's name and its path below the folder given, with "/".
         findings: is filled while the walk goes on.
+        far: gives what a URL, an archive or a table holds, and None of other paths.
     """
     visited: set[tuple[int, int]] | None = set() if follow_symlinks else None
     walk = _Walk(recursive, tuple(exclude), visited, findings or Findings())
     for path in map(Path, paths):
+        if far is not None and (elsewhere := far(path)) is not None:
+            yield from elsewhere
+            continue
         if not path.is_dir():
             yield path
             continue
@@ -101,10 +139,7 @@ class _Walk:
                 if ending in IMAGE_SUFFIXES:
                     yield folder / name
                 else:
-                    others = self.findings.others
-                    plain = ending.isascii() and ending.isprintable() and len(ending) <= _LONGEST_ENDING
-                    known = plain and (ending in others or len(others) < _MOST_ENDINGS)
-                    others[ending or "without ending" if known else "of other endings"] += 1
+                    self.findings.other(ending)
             elif self.recursive and (self.visited is not None or not is_link):
                 yield from self.images(folder / name, inside + "/")
 
@@ -184,11 +219,11 @@ def _records(stream: BinaryIO, end: bytes) -> Iterator[bytes]:
     yield rest
 
 
-def display(path: Path | str) -> str:
+def display(path: os.PathLike[str] | str) -> str:
     r"""A name that can be printed anywhere: bytes that are not UTF-8 appear as ``\xe9``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def printable(path: Path | str) -> str:
+def printable(path: os.PathLike[str] | str) -> str:
     r"""A name for terminals: one line whatever it holds; control codes appear as ``\n``, ``\x1b``."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in display(path))

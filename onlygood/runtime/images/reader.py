@@ -23,6 +23,7 @@ from onlygood.runtime.images.depth import Samples, eight_bit
 from onlygood.runtime.images.formats import HEAD, format_of, refuse_raw
 from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reasons import file_errors, in_words
+from onlygood.runtime.images.remote import Place, Remote
 from onlygood.runtime.images.resize import resize
 from onlygood.runtime.images.sources import SIDEWAYS, Source, open_source
 from onlygood.runtime.images.spec import InputSpec
@@ -75,7 +76,7 @@ class Header:
 
 
 def load_image(
-    source: bytes | Path | str, spec: InputSpec, options: ReadOptions = DEFAULTS, *, preview: int = 0
+    source: bytes | Place | str, spec: InputSpec, options: ReadOptions = DEFAULTS, *, preview: int = 0
 ) -> LoadedImage:
     """Read the first page of a file (its content or its path) as a model of ``spec`` takes it.
 
@@ -96,7 +97,7 @@ def load_image(
 
 @contextmanager
 def upright(
-    source: bytes | Path | str, spec: InputSpec, options: ReadOptions = DEFAULTS
+    source: bytes | Place | str, spec: InputSpec, options: ReadOptions = DEFAULTS
 ) -> Iterator[Upright]:
     """Decode the first page at its own size, in memory that is the caller's until the block ends.
 
@@ -152,14 +153,18 @@ def largest_value(path: Path | str, spec: InputSpec, options: ReadOptions = DEFA
         return int(decoded.values.max())
 
 
-def read_bytes(path: Path | str, options: ReadOptions = DEFAULTS) -> bytes:
+def read_bytes(path: Place | str, options: ReadOptions = DEFAULTS) -> bytes:
     """The content of an image file.
 
     Raises:
         ImageError: not a regular file, or larger than an image of ``max_pixels`` can be.
     """
+    limit = 8 * options.max_pixels + 2**26  # four 16-bit channels, uncompressed, and generous metadata
+    if isinstance(path, Remote):
+        data = path.read(limit)
+        refuse_raw(Path(path), data[:HEAD])
+        return data
     with file_errors(), open_regular(path) as file:
-        limit = 8 * options.max_pixels + 2**26  # four 16-bit channels, uncompressed, and generous metadata
         if os.fstat(file.fileno()).st_size > limit:
             raise ImageError(f"larger than any image of {options.max_pixels} pixels")
         data = file.read()

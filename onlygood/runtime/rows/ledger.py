@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import printable
+from onlygood.runtime.images.remote import Place
 from onlygood.runtime.locks import lock
 from onlygood.runtime.rows.verdicts import Settings, Stamp, Status, rounded
 
@@ -56,7 +57,7 @@ class Ledger:
     ) -> None:
         self.stream.close()
 
-    def find(self, path: Path) -> Status | None:
+    def find(self, path: Place) -> Status | None:
         """The outcome of an earlier run for the image, if the file is unchanged."""
         stamp = Stamp.of(path)
         return self._done.get(_key(str(path), stamp.size, stamp.mtime_ns, *self._settings))

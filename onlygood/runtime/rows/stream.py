@@ -18,6 +18,7 @@ from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.formats import HEAD, refuse_raw
 from onlygood.runtime.images.places import Placed
 from onlygood.runtime.images.reader import ReadOptions, load_image
+from onlygood.runtime.images.remote import Place
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.verdicts import Row, Stamp, Status
@@ -27,7 +28,7 @@ from onlygood.runtime.rows.verdicts import Row, Stamp, Status
 class Look:
     """An image with a score, as the model saw it."""
 
-    path: Path
+    path: Place
     width: int  # of the upright image
     height: int
     turn: Transpose | None  # what turned the file's pixels upright
@@ -43,7 +44,7 @@ Also = Callable[[Look], Mapping[str, Any]]  # what more its row says, in JSON
 
 def score_images(
     detector: Detector,
-    paths: Iterable[Path],
+    paths: Iterable[Place],
     threshold: float,
     *,
     spec: InputSpec,
@@ -86,7 +87,7 @@ def score_images(
 
 
 def row_of(
-    path: Path,
+    path: Place,
     content: bytes | None = None,
     *,
     detector: Detector,
@@ -105,7 +106,7 @@ def row_of(
     stamp = Stamp.of(path) if content is None else Stamp(len(content))
     try:
         if content is not None:
-            refuse_raw(path, content[:HEAD])
+            refuse_raw(Path(path), content[:HEAD])
         image = load_image(path if content is None else content, spec, options, preview=preview)
     except ImageError as error:
         ms = 1000 * (perf_counter() - start)

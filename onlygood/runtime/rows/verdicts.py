@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
 from onlygood.runtime import jsontext
 from onlygood.runtime.images.files import printable
+from onlygood.runtime.images.remote import Place, Remote
 
 SCHEMA = 1
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # each begins a formula in some spreadsheet
@@ -32,8 +32,10 @@ class Stamp:
     mtime_ns: int | None = None
 
     @classmethod
-    def of(cls, path: Path) -> "Stamp":
-        """The file's stamp now."""
+    def of(cls, path: Place) -> "Stamp":
+        """The file's stamp now; of what lies elsewhere what its listing said."""
+        if isinstance(path, Remote):
+            return cls(path.size, path.mtime_ns)
         try:
             stat = path.stat()
         except (OSError, ValueError):
@@ -45,7 +47,7 @@ class Stamp:
 class Row:
     """The verdict on one image."""
 
-    path: Path
+    path: Place
     status: Status
     threshold: float
     score: float | None = None
