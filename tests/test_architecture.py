@@ -19,6 +19,7 @@ PACKAGE = ROOT / "onlygood"
 LADDER = (
     "runtime",
     "runtime.images",
+    "runtime.far",
     "runtime.model",
     "runtime.rows",
     "runtime.watch",

@@ -17,8 +17,8 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVES)
 
 
-def members(url: str, file: Any, findings: Findings) -> Iterator[tuple[Remote, str]]:
-    """The images in an archive and their names in it, in its order; ``file`` is a path or an open file.
+def members(url: str, file: Any, findings: Findings) -> Iterator[Remote]:
+    """The images in an archive, in its order; ``file`` is a path or an open file.
 
     Raises:
         OnlygoodError: the archive is damaged; what came before was given.
@@ -42,7 +42,7 @@ def _wanted(name: str, findings: Findings) -> bool:
     return False
 
 
-def _tarred(url: str, file: Any, findings: Findings) -> Iterator[tuple[Remote, str]]:
+def _tarred(url: str, file: Any, findings: Findings) -> Iterator[Remote]:
     # As a stream: the members in their order, and nothing that must be sought.
     source: dict[str, Any] = (
         {"name": file, "mode": "r:*"} if not hasattr(file, "read") else {"fileobj": file, "mode": "r|*"}
@@ -57,7 +57,7 @@ def _tarred(url: str, file: Any, findings: Findings) -> Iterator[tuple[Remote, s
             yield _image(url, member.name, member.size, int(member.mtime * 10**9), content)
 
 
-def _zipped(url: str, file: Any, findings: Findings) -> Iterator[tuple[Remote, str]]:
+def _zipped(url: str, file: Any, findings: Findings) -> Iterator[Remote]:
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             if member.is_dir() or not _wanted(member.filename, findings):
@@ -78,8 +78,8 @@ def _content(stream: IO[bytes] | None, size: int) -> bytes:
     return stream.read(size)
 
 
-def _image(url: str, name: str, size: int, changed: int | None, content: bytes) -> tuple[Remote, str]:
-    """An image of an archive, by a URL that fsspec can open too, and its name inside."""
+def _image(url: str, name: str, size: int, changed: int | None, content: bytes) -> Remote:
+    """An image of an archive, by a URL that fsspec can open too."""
     kind = "zip" if without_secrets(url).lower().endswith(".zip") else "tar"
     inside = name.removeprefix("./").lstrip("/")
-    return Remote(f"{kind}://{inside}::{url}", size, changed, content), inside
+    return Remote(f"{kind}://{inside}::{url}", size, changed, content, inside)

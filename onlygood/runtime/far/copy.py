@@ -36,7 +36,7 @@ def copy_of(source: Path, below: Path, say: Callable[[str], None]) -> Path:
     def fetch(image: Place) -> tuple[Path, bool]:
         if isinstance(image, Path):
             raise OnlygoodError(f"{name}: not a picture of a store, an archive or a table")
-        target = root / _below(image, name)
+        target = root / _below(image)
         return target, _fetch(image, target)
 
     fetched = 0
@@ -72,19 +72,12 @@ def _fetch(image: Remote, target: Path) -> bool:
     return True
 
 
-def _below(image: Remote, name: str) -> Path:
+def _below(image: Remote) -> Path:
     """The path of an image below its source, with nothing that leads out of it."""
-    inner, separator, outer = str(image).partition("::")
-    if separator:
-        text = inner.split("://", 1)[1]
-        if inner.startswith("parquet://"):
-            text = f"{int(text):09}{_suffix(image)}"
-        if outer != name:  # one of several archives that a glob matched
-            text = f"{_stem(outer)}/{text}"
-    else:
-        text = str(image).removeprefix(name.rstrip("/"))
-    parts = [part for part in text.split("/") if part not in ("", ".", "..")]
-    return Path(*parts) if parts else Path(str(image).rstrip("/").rpartition("/")[2])
+    parts = [part for part in image.below.split("/") if part not in ("", ".", "..")]
+    if image.url.startswith("parquet://"):
+        parts[-1] += _suffix(image)
+    return Path(*parts)
 
 
 def _suffix(image: Remote) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from operator import itemgetter
@@ -94,22 +94,26 @@ class _Walk:
             if not listed:
                 raise OnlygoodError(f"{name}: nothing matches")
             for found, info in listed:
-                yield from self._entry(system, found, info, url)
+                if not PurePosixPath(found).name.startswith("."):
+                    yield from self._entry(system, found, info, into=PurePosixPath(found).name)
             return
         web = url.startswith(("http://", "https://"))  # whose folders cannot be listed with any certainty
         if web and not (is_archive(path.partition("?")[0]) or is_table(path.partition("?")[0])):
-            yield Remote(url)
+            yield Remote(url, below=PurePosixPath(path.partition("?")[0]).name)
             return
-        yield from self._entry(system, path, {"type": "file"} if web else system.info(path), url)
+        yield from self._entry(system, path, {"type": "file"} if web else system.info(path))
 
-    def _entry(self, system: Any, path: str, info: dict[str, Any], url: str) -> Iterator[Remote]:
+    def _entry(self, system: Any, path: str, info: dict[str, Any], into: str = "") -> Iterator[Remote]:
+        """What a path in a store is or holds; of several that a glob matched, each goes into its own name."""
         if info["type"] == "directory":
-            yield from self._folder(system, path, "")
+            for image in self._folder(system, path, ""):
+                yield replace(image, below=f"{into}/{image.below}")
         elif is_archive(path.partition("?")[0]) or is_table(path.partition("?")[0]):
             with system.open(path, "rb") as file:
-                yield from self._inside(_url(system, path), file)
+                for image in self._inside(_url(system, path), file):
+                    yield replace(image, below=f"{into}/{image.below}")
         else:
-            yield _remote(system, path, info)
+            yield _remote(system, path, info, PurePosixPath(path).name)
 
     def _here(self, path: Path) -> Iterator[Place]:
         """What a path of this machine leads to."""
@@ -125,9 +129,12 @@ class _Walk:
         if is_table(without_secrets(url)):
             yield from table_rows(url, file)
             return
-        for image, inside in members(url, file, self.findings):
+        for image in members(url, file, self.findings):
+            inside = image.below
             parts = PurePosixPath(inside).parts
-            hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+            hidden = any(
+                part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in parts
+            )
             out = any(fnmatchcase(text, glob) for text in (inside, *parts) for glob in self.exclude)
             if not hidden and not out and (self.recursive or len(parts) == 1):
                 yield image
@@ -148,7 +155,7 @@ class _Walk:
                 if self.recursive:
                     yield from self._folder(system, info["name"], inside + "/")
             elif PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield _remote(system, info["name"], info)
+                yield _remote(system, info["name"], info, inside)
             else:
                 self.findings.other(PurePosixPath(name).suffix.lower())
 
@@ -160,12 +167,12 @@ def _listed(system: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
     return sorted(named, key=itemgetter(0))
 
 
-def _remote(system: Any, path: str, info: dict[str, Any]) -> Remote:
+def _remote(system: Any, path: str, info: dict[str, Any], below: str) -> Remote:
     size, changed = info.get("size"), info.get("LastModified", info.get("mtime", info.get("last_modified")))
     if isinstance(changed, datetime):
         changed = changed.timestamp()
     mtime = None if not isinstance(changed, int | float) else int(changed * 10**6) * 1000
-    return Remote(_url(system, path), None if size is None else int(size), mtime)
+    return Remote(_url(system, path), None if size is None else int(size), mtime, below=below)
 
 
 def _url(system: Any, path: str) -> str:

@@ -32,7 +32,7 @@ def table_rows(url: str, file: Path | Any) -> Iterator[Remote]:
         for value in batch.column(0):
             cell = value.as_py()
             content = (cell.get("bytes") if isinstance(cell, dict) else cell) or b""
-            yield Remote(f"parquet://{number}::{url}", len(content), None, content)
+            yield Remote(f"parquet://{number}::{url}", len(content), None, content, f"{number:09}")
             number += 1
 
 

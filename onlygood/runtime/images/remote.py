@@ -26,6 +26,7 @@ class Remote:
     size: int | None = None  # bytes, where a listing tells
     mtime_ns: int | None = None
     content: bytes | None = field(default=None, repr=False, compare=False)
+    below: str = ""  # its path below the folder or in the archive that was asked for
 
     def __fspath__(self) -> str:
         """The URL without user, password and query, in which secrets are: what rows call the image."""
@@ -42,7 +43,8 @@ class Remote:
     @property
     def local(self) -> Path:
         """A relative path that no other image has, for what is written beside it."""
-        return Path(*(quote(part, safe=" +,@=()[]{}#") for part in re.split("[/:]+", str(self)) if part))
+        parts = (quote(part, safe=" +,@=()[]{}#") for part in re.split("[/:]+", str(self)) if part)
+        return Path(*("%2E%2E" if part == ".." else part for part in parts))
 
     def read(self, most: int) -> bytes:
         """What it holds.
@@ -77,7 +79,7 @@ def url_of(path: Path | str) -> str | None:
         return text
     if _COLLAPSED.search(text) is None or Path(path).exists():
         return None
-    return _COLLAPSED.sub(r"\1\2://", text)
+    return _COLLAPSED.sub(lambda found: f"{found[1]}{found[2]}:{'///' if found[2] == 'file' else '//'}", text)
 
 
 def without_secrets(url: str) -> str:
