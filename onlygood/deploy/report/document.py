@@ -95,8 +95,9 @@ def _table(images: Sequence[Looked], output: Path) -> dict[str, Any]:
     odd: dict[str, dict[int, Any]] = {"raw": {}, "error": {}, "notes": {}}  # of few images
     for index, image in enumerate(images):
         row, sample = image.row, image.sample
-        columns["name"].append(display(row.path.name))
-        columns["folder"].append(folders.setdefault(row.path.parent, len(folders)))
+        path = Path(row.path)
+        columns["name"].append(display(path.name))
+        columns["folder"].append(folders.setdefault(path.parent, len(folders)))
         columns["status"].append(row.status.value)
         columns["score"].append(row.score)  # with all its digits: the page compares it with the threshold
         columns["width"].append(row.width)
@@ -107,8 +108,8 @@ def _table(images: Sequence[Looked], output: Path) -> dict[str, Any]:
         columns["defect"].append(defects.setdefault(kind, len(defects)) if kind else None)
         columns["seen"].append(int(image.seen))
         columns["copies"].append(image.copies)
-        if display(row.path.name) != row.path.name:
-            odd["raw"][index] = quote_from_bytes(os.fsencode(row.path.name), safe="")
+        if display(path.name) != path.name:
+            odd["raw"][index] = quote_from_bytes(os.fsencode(path.name), safe="")
         if row.error:
             odd["error"][index] = row.error
         if row.notes:

@@ -49,7 +49,7 @@ def _tarred(url: str, file: Any, findings: Findings) -> Iterator[Remote]:
     )
     with tarfile.open(**source) as archive:
         while (member := archive.next()) is not None:
-            archive.members = []  # else it keeps all of them
+            archive.members = []  # type: ignore[attr-defined]  # else it keeps all of them
             if not member.isfile() or not _wanted(member.name, findings):
                 continue
             stream = archive.extractfile(member)

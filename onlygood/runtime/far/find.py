@@ -132,9 +132,7 @@ class _Walk:
         for image in members(url, file, self.findings):
             inside = image.below
             parts = PurePosixPath(inside).parts
-            hidden = any(
-                part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in parts
-            )
+            hidden = any(map(_hidden, parts))
             out = any(fnmatchcase(text, glob) for text in (inside, *parts) for glob in self.exclude)
             if not hidden and not out and (self.recursive or len(parts) == 1):
                 yield image
@@ -158,6 +156,10 @@ class _Walk:
                 yield _remote(system, info["name"], info, inside)
             else:
                 self.findings.other(PurePosixPath(name).suffix.lower())
+
+
+def _hidden(part: str) -> bool:
+    return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))
 
 
 def _listed(system: Any, path: str) -> list[tuple[str, dict[str, Any]]]:

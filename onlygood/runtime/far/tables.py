@@ -56,4 +56,4 @@ def _column(schema: Any, url: str) -> str:
         raise OnlygoodError(
             f"{without_secrets(url)}: no single column holds images as bytes; {what}; call it 'image'"
         )
-    return chosen[0]
+    return str(chosen[0])

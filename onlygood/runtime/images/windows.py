@@ -8,9 +8,8 @@ are read in parts, with the same pixels. Images in other formats are decoded who
 import io
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from PIL import Image
@@ -19,8 +18,9 @@ from PIL.Image import Transpose
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images import tiff
 from onlygood.runtime.images.formats import HEAD, format_of
-from onlygood.runtime.images.reader import ReadOptions, open_regular, upright
+from onlygood.runtime.images.reader import ReadOptions, open_regular, read_bytes, upright
 from onlygood.runtime.images.reasons import file_errors, in_words
+from onlygood.runtime.images.remote import Place, Remote
 from onlygood.runtime.images.sources import open_source
 from onlygood.runtime.images.spec import InputSpec
 
@@ -43,13 +43,13 @@ class Large:
 
 
 @contextmanager
-def open_large(path: Path, spec: InputSpec, options: ReadOptions) -> Iterator[Large]:
+def open_large(path: Place, spec: InputSpec, options: ReadOptions) -> Iterator[Large]:
     """Open an image to read it in parts; of a TIFF the limit of pixels is for each part.
 
     Raises:
         ImageError: the file cannot be read; the message is a short reason.
     """
-    with file_errors(), open_regular(path) as file:
+    with file_errors(), _opened(path, options) as file:
         if format_of(file.read(HEAD)) != "TIFF":
             with _whole(path, spec, options) as large:
                 yield large
@@ -68,8 +68,12 @@ def open_large(path: Path, spec: InputSpec, options: ReadOptions) -> Iterator[La
         yield Large(source.width, source.height, source.turn(), source.notes, rows)
 
 
+def _opened(path: Place, options: ReadOptions) -> AbstractContextManager[IO[bytes]]:
+    return io.BytesIO(read_bytes(path, options)) if isinstance(path, Remote) else open_regular(path)
+
+
 @contextmanager
-def _whole(path: Path, spec: InputSpec, options: ReadOptions) -> Iterator[Large]:
+def _whole(path: Place, spec: InputSpec, options: ReadOptions) -> Iterator[Large]:
     """Of other formats, decoded and upright already."""
     spec = spec.model_copy(update={"jpeg": "full"})  # tiles are of the file's own pixels
     with ExitStack() as stack:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from math import ceil, isfinite, sqrt
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -24,6 +23,7 @@ from onlygood.runtime.errors import ImageError, OnlygoodError
 from onlygood.runtime.images.heat import on_image
 from onlygood.runtime.images.places import PixelBox, Placed, stored
 from onlygood.runtime.images.reader import ReadOptions
+from onlygood.runtime.images.remote import Place
 from onlygood.runtime.images.resize import paste_box, resize
 from onlygood.runtime.images.sources import SIDEWAYS
 from onlygood.runtime.images.spec import InputSpec
@@ -141,7 +141,7 @@ def _ramp(start: int, stop: int, cell: float, count: int) -> tuple[int, int, NDA
 
 def score_tiled(
     detector: Detector,
-    paths: Iterable[Path],
+    paths: Iterable[Place],
     limits: Callable[[int], Limits],
     *,
     tiling: Tiling,
@@ -196,7 +196,7 @@ class _Work:
     also: tuple[Also, ...]
     preview: int
 
-    def row(self, path: Path, large: Large) -> Row:
+    def row(self, path: Place, large: Large) -> Row:
         """The verdict on an image."""
         sideways = large.turn in SIDEWAYS
         size = (large.height, large.width) if sideways else (large.width, large.height)

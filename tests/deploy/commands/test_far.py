@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 from typer.testing import Result
 
 from onlygood.anomaly.data.datasets import discover
 from onlygood.deploy.sources import at_hand
+
+pytest.importorskip("s3fs", reason="the extra cloud is not installed")
+moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
 
 Call = Callable[..., Result]
 SECRET = "wJalr-the-secret"  # noqa: S105
@@ -22,7 +24,7 @@ def bucket(parts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The images of ``parts``, and a tar of them, in an S3 of this machine."""
     import s3fs  # noqa: PLC0415 - takes a second
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     for name, value in {
@@ -78,6 +80,8 @@ def test_s3_gives_the_rows_of_a_folder(
     assert (copies / "s3/plant/parts/b.png").read_bytes() == (parts / "b.png").read_bytes()
     assert (maps / "s3/plant/parts/b.png.npy").is_file()
     assert f"{bucket}/none: cannot be read: no such file" in call("score", tiny, f"{bucket}/none").stderr
+    tiled = call("score", tiny, f"{bucket}/parts", "--tile", "8", "-f", "jsonl")
+    assert [row["status"] for row in rows(tiled)] == [row["status"] for row in rows(here)]
     good = at_hand(Path(f"{bucket}/parts"), print)
     assert len(discover(good, all_good=True).samples) == 4
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +15,9 @@ from onlygood.runtime.far.copy import copy_of
 from onlygood.runtime.far.find import find_far
 from onlygood.runtime.images.files import Findings, find_images
 from onlygood.runtime.images.remote import Remote, looks_far, reason, url_of, without_secrets
+
+pa = pytest.importorskip("pyarrow", reason="the extra cloud is not installed")
+pq = pytest.importorskip("pyarrow.parquet", reason="the extra cloud is not installed")
 
 Gray = Callable[[str, int], Path]
 NAMES = ["a.png", "b.png", "sub/c.png"]
