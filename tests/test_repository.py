@@ -160,6 +160,7 @@ PAGES = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "docs/edge.md",
     "docs/model-file.md",
     "docs/encoders.md",

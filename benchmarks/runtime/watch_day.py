@@ -6,9 +6,9 @@ Files of 8 x 8 pixels come into a folder, some half-written at first, some renam
 model scores the mean of the pixels. Meanwhile the watch is killed (SIGKILL) at random times and started
 again; the disk of its state and rows, a tmpfs, is filled up and emptied; the webhook and the MQTT broker
 (mosquitto, where installed) go away and come back. In the end each file must have exactly one row, with the
-right verdict; each verdict must have arrived at both receivers; each flagged file must have been moved. A file
-that stays half-written for ten times the settle time has a row of status error first, as docs/watch.md says,
-and is counted.
+right verdict; each verdict must have arrived at both receivers; each flagged file must have been moved. A
+file that stays half-written for ten times the settle time has a row of status error first, as docs/watch.md
+says, and is counted.
 """
 
 import argparse

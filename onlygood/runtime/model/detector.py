@@ -132,13 +132,19 @@ class Detector:
         """Raw scores ``(N,)`` and heatmaps ``(N, h, w)`` of ``images`` ``(N, H, W, C)`` of the model's size.
 
         Raises:
-            ModelError: onnxruntime fails.
+            ModelError: onnxruntime fails, or the graph gives other shapes than it declares.
         """
         try:
             with self._turn:
                 scores, heatmaps = self._session.run(["score", "heatmap"], {"images": images})
         except Exception as error:  # onnxruntime's classes share no base but this
             raise ModelError(f"the model could not be run: {in_words(error)}") from error
+        count = len(images)
+        if scores.shape != (count,) or heatmaps.shape != (count, *self.metadata.heatmap):
+            raise ModelError(
+                f"the model gave scores {scores.shape} and heatmaps {heatmaps.shape} for {count} images,"
+                " which is not what it declares"
+            )
         return scores, heatmaps
 
     @overload

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, FailFast, Field, model_validator
 
 from onlygood.runtime.images.area import from_runs
 from onlygood.runtime.images.spec import InputSpec
@@ -14,6 +14,7 @@ from onlygood.runtime.strict import WHOLE, Strict
 
 SCHEMA_VERSION = 3  # files of schema 1 and 2 are read as well: see `upgrade`
 _MOST_SCORES = 1_000_000
+_FAST = FailFast()  # a list of a million wrong values has one error and not a million, a kilobyte each
 
 
 class Calibration(Strict):
@@ -23,8 +24,8 @@ class Calibration(Strict):
     counts as a part of its own.
     """
 
-    scores: list[float] = Field(min_length=1, max_length=_MOST_SCORES)
-    groups: list[Annotated[int, Field(ge=0, lt=_MOST_SCORES)]] | None = None
+    scores: Annotated[list[float], _FAST, Field(min_length=1, max_length=_MOST_SCORES)]
+    groups: Annotated[list[Annotated[int, Field(ge=0, lt=_MOST_SCORES)]] | None, _FAST] = None
     max_false_alarms: float = Field(gt=SMALLEST_RATE, lt=1)  # the default rate of verdicts
 
     @model_validator(mode="after")
@@ -77,7 +78,7 @@ class Frames(Strict):
     sharpness: Range  # mean absolute difference of neighboring pixels, divided by the contrast
 
 
-_Values = Annotated[list[float], Field(min_length=1, max_length=_MOST_SCORES)]
+_Values = Annotated[list[float], _FAST, Field(min_length=1, max_length=_MOST_SCORES)]
 
 
 class Appearances(Strict):
@@ -132,7 +133,7 @@ class Recalibration(Strict):
     left_out: Count = 0  # unreadable, unusable, seen before, or copies
     feedback: Feedback = Feedback()
     before: Promise
-    pixel_hashes: list[Digest] = Field(max_length=_MOST_SCORES)  # of the images that came in
+    pixel_hashes: Annotated[list[Digest], _FAST, Field(max_length=_MOST_SCORES)]  # of the images that came in
 
 
 class Quantization(Strict):
@@ -155,7 +156,7 @@ class Metadata(Strict):
     recipe: dict[str, Any]
     input: InputSpec
     # Of the canvas, row by row: how many pixels in a row do not count, then do, and so on. None: all do.
-    area: list[Pixels] | None = Field(default=None, min_length=2, max_length=LARGEST_CANVAS)
+    area: Annotated[list[Pixels] | None, _FAST, Field(min_length=2, max_length=LARGEST_CANVAS)] = None
     heatmap: tuple[Side, Side]  # rows, columns
     calibration: Calibration
     # The same of the highest value of each heatmap: a limit of regions. None in files of earlier versions.
@@ -168,7 +169,9 @@ class Metadata(Strict):
     # Library versions, fingerprint and content hashes of the images, seed, summary of the training log.
     provenance: dict[str, Any]
     quantization: Quantization | None = None  # None: in float
-    history: list[Recalibration] = Field(default_factory=list, max_length=1000)  # the oldest first
+    history: Annotated[list[Recalibration], _FAST, Field(max_length=1000)] = Field(
+        default_factory=list
+    )  # the oldest first
     # sha256 of the file with these 64 characters zero
     seal: str = Field(default="0" * 64, pattern="^[0-9a-f]{64}$")
 

@@ -17,6 +17,7 @@ from onlygood.runtime.errors import ModelError, OnlygoodError
 from onlygood.runtime.model.metadata import SCHEMA_VERSION, Metadata, upgrade
 from onlygood.runtime.model.onnxscan import Structure, scan
 
+MOST_VALUES = 4_000_000  # in the metadata: each costs some hundred bytes while they are checked
 LARGEST = 2**31 - 1  # bytes: protobuf reads no more
 UNSEALED = "0" * 64
 
@@ -135,6 +136,8 @@ def read_metadata(data: bytes, structure: Structure) -> Metadata:
     if structure.metadata is None:
         raise ModelError("no onlygood metadata: an ONNX model, but not one that `onlygood fit` wrote")
     start, end = structure.metadata
+    if data.count(b",", start, end) >= MOST_VALUES:
+        raise ModelError(f"the metadata hold more than {MOST_VALUES:,} values, which no detector needs")
     try:
         values = jsontext.loads(data[start:end])
     except ValueError as error:

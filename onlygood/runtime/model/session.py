@@ -2,10 +2,12 @@
 
 import os
 import re
+from functools import cache
 from typing import Any
 
 from onlygood.runtime.errors import ModelError
 from onlygood.runtime.model.metadata import Metadata
+from onlygood.runtime.threads import available_memory
 
 _FATAL = 4  # lesser errors are raised, and our message is one line
 _LONGEST = 300  # characters of a reason
@@ -13,6 +15,8 @@ _LONGEST = 300  # characters of a reason
 _TAG = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _PLACE = re.compile(r"\S{1,200}\.(?:cc|cpp|cu|h):\d+ (?:[\w:<>*&~ ]+\((?:[^()]|\([^()]*\))*\) )?")
 _TOO_NEW = re.compile(r"(IR) version: (\d+), max supported IR version: (\d+)")
+_TOO_MUCH = re.compile(r"Available memory of \d+ is smaller than requested bytes of (\d+)")
+_MEMORY_SHARE = 0.75  # of the machine's memory, which all models of a process may take together
 _TOO_NEW_OPSET = re.compile(r"(Opset) (\d+) is under development.* is till opset (\d+)")
 
 
@@ -24,6 +28,11 @@ def in_words(error: Exception) -> str:
         return (
             f"the file is of ONNX {what} version {needed} and this onnxruntime knows {known} at most:"
             " upgrade onnxruntime"
+        )
+    if more := _TOO_MUCH.search(text):
+        return (
+            f"it asks for {int(more[1]):,} bytes at once, more than are left of {_MEMORY_SHARE:.0%} of the"
+            " machine's memory: use a smaller model, or a machine with more memory"
         )
     text = _PLACE.sub("", _TAG.sub("", text))
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -39,6 +48,22 @@ def import_onnxruntime() -> Any:
 
     onnxruntime.set_default_logger_severity(_FATAL)
     return onnxruntime
+
+
+@cache
+def _limit_memory() -> None:
+    """Give all sessions of this process one allocator with a limit, so that no model ends it or the machine.
+
+    Without it, an operator that asks for 40 GB gets them where the system promises more than it has.
+    """
+    memory = available_memory()
+    if memory is None:
+        return
+    ort = import_onnxruntime()
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    grow_twofold = 0  # as sessions of their own do
+    arena = ort.OrtArenaCfg(int(_MEMORY_SHARE * memory), grow_twofold, -1, -1)
+    ort.create_and_register_allocator(place, arena)
 
 
 def available_providers() -> list[str]:
@@ -72,6 +97,10 @@ def open_session(data: bytes, *, threads: int = 1, provider: str = "cpu", optimi
     # Waiting threads sleep: 3 % slower, and an idle camera burns no CPU.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _FATAL
+    _limit_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # It computes constants in memory without a limit. Our models score the same and as fast without it.
+    options.add_session_config_entry("optimization.disable_specified_optimizers", "ConstantFolding")
     try:
         session = ort.InferenceSession(data, options, providers=[wanted])
     except Exception as error:  # onnxruntime's classes share no base but this

@@ -22,7 +22,7 @@ from onlygood.runtime.images.files import (
     read_list,
 )
 from onlygood.runtime.images.reader import read_bytes
-from onlygood.runtime.threads import available_cpus
+from onlygood.runtime.threads import available_cpus, available_memory
 
 
 @pytest.fixture
@@ -233,6 +233,17 @@ def test_the_least_of_affinity_and_quotas(tmp_path: Path, quotas: dict[str, str]
         (tmp_path / "fs" / group).mkdir(parents=True, exist_ok=True)
         (tmp_path / "fs" / group / "cpu.max").write_text(text + "\n")
     assert available_cpus(tmp_path / "cgroup", tmp_path / "fs") == cpus
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("max", 3000), ("2000", 2000), ("4000", 3000)])
+def test_memory_is_that_of_the_machine_or_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 3, "SC_PAGE_SIZE": 1000}.__getitem__)
+    (tmp_path / "cgroup").write_text("0::/box\n")
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box/memory.max").write_text(limit + "\n")
+    assert available_memory(tmp_path / "cgroup", tmp_path) == expected
 
 
 @pytest.mark.usefixtures("sixteen_cores")
