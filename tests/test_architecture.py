@@ -36,6 +36,7 @@ LADDER = (
     "anomaly.heads",
     "anomaly.data",
     "anomaly",
+    "anomaly.doctor",
     "anomaly.evaluation",
     "deploy.demo",
     "deploy.options",

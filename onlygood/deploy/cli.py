@@ -26,6 +26,7 @@ from onlygood.runtime.images.silence import silence_decoders
 # What can be typed: what a command takes, and the module in ``commands`` whose ``run`` takes it.
 COMMANDS: dict[str, tuple[type[Options], str]] = {
     "fit": (training.FitOptions, "fit"),
+    "doctor": (training.DoctorOptions, "doctor"),
     "score": (rows.ScoreOptions, "score"),
     "check": (rows.CheckOptions, "score"),
     "watch": (watch.WatchOptions, "watch"),

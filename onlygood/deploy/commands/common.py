@@ -1,13 +1,20 @@
 """What several commands do alike. No command imports another."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from onlygood.anomaly.data.datasets import discover
+from onlygood.anomaly.data.layouts import UnclearFoldersError
+from onlygood.anomaly.data.samples import Dataset
 from onlygood.pretrain.networks.registry import DOWNLOAD
 from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.runtime.errors import OnlygoodError
 
+DEFAULT_RECIPE = "surfaces"
 SIDE = 224  # px, the shorter side at most of images for an encoder alone
 
 
@@ -19,6 +26,16 @@ def calm_openmp() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def good_images(folder: Path, *, all_good: bool) -> Dataset:
+    """The images to learn from; where only a person can tell which are good, a person at hand is asked."""
+    try:
+        return discover(folder, part="train", all_good=all_good)
+    except UnclearFoldersError as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(error.question, err=True)):
+            raise
+    return discover(folder, part="train", all_good=True)
 
 
 def weight_files(weights: str | None) -> list[Path]:

@@ -1,6 +1,5 @@
 """`onlygood fit`: a folder of good images in, one model file out."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,11 @@ import numpy as np
 import typer
 
 from onlygood.anomaly.data.attention import Attention
-from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.data.excluded import excluding
 from onlygood.anomaly.data.groups import grouped, propose, relative
-from onlygood.anomaly.data.layouts import UnclearFoldersError
-from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.recipe import load_recipe
 from onlygood.deploy.clock import source_date
-from onlygood.deploy.commands.common import calm_openmp, weight_files
+from onlygood.deploy.commands.common import DEFAULT_RECIPE, calm_openmp, good_images, weight_files
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.training import FitOptions
@@ -27,8 +23,6 @@ from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.images.files import mark_output
 from onlygood.runtime.model.calibration import achieved_interval, threshold
 from onlygood.runtime.model.metadata import Calibration
-
-DEFAULT_RECIPE = "surfaces"
 
 
 def run(options: FitOptions) -> int:
@@ -43,7 +37,7 @@ def run(options: FitOptions) -> int:
     options = replace(options, good_dir=at_hand(options.good_dir, say))
     name, output = options.recipe or DEFAULT_RECIPE, options.output
     resolved = load_recipe(name, _changes(options))
-    good = _good_images(options.good_dir, all_good=options.all_good)
+    good = good_images(options.good_dir, all_good=options.all_good)
     read = [options.good_dir, *(sample.path for sample in good.samples), Path(name)]
     if options.exclude is not None:
         good = excluding(good, options.exclude)
@@ -128,16 +122,6 @@ def _promised(held_out: Calibration) -> str:
         f"threshold {limit:.6g}: at most {rate:.3g} false alarms{new} are promised; {count} calibration "
         f"{unit} put the true rate between {interval.low:.2%} and {interval.high:.2%}"
     )
-
-
-def _good_images(folder: Path, *, all_good: bool) -> Dataset:
-    """The images to learn from; where only a person can tell which are good, a person at hand is asked."""
-    try:
-        return discover(folder, part="train", all_good=all_good)
-    except UnclearFoldersError as error:
-        if not (sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(error.question, err=True)):
-            raise
-    return discover(folder, part="train", all_good=True)
 
 
 def _changes(options: FitOptions) -> dict[str, Any]:

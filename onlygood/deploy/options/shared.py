@@ -62,6 +62,11 @@ class MetricsFormat(StrEnum):
 
 
 Model = Annotated[Path, Argument(metavar="MODEL", help="Model file (.onnx) that `onlygood fit` wrote.")]
+GoodDir = Annotated[Path, Argument(metavar="GOOD_DIR", help="Folder of good images.")]
+Recipe = Annotated[
+    str | None,
+    Option("--recipe", metavar="NAME|FILE", help="A recipe that comes along, or a YAML file."),
+]
 Rate = Annotated[
     float | None,
     Option(

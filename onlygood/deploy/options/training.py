@@ -1,4 +1,4 @@
-"""What the commands take that train, and the one that lists what to train by: `fit`, `pretrain`, `tasks`."""
+"""What the commands take that train, and those before: `fit`, `doctor`, `pretrain`, `tasks`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from typer import Argument, Option
 from onlygood.deploy.options.shared import (
     AllGood,
     EncoderWeights,
+    GoodDir,
     Groups,
     Json,
     Minutes,
@@ -16,6 +17,7 @@ from onlygood.deploy.options.shared import (
     Overrides,
     Quiet,
     Rate,
+    Recipe,
     ResumeTraining,
     Seed,
     Steps,
@@ -26,12 +28,9 @@ from onlygood.deploy.options.shared import (
 class FitOptions(Options):
     """Learn from a folder of good images and write one model file."""
 
-    good_dir: Annotated[Path, Argument(metavar="GOOD_DIR", help="Folder of good images.")]
+    good_dir: GoodDir
     output: Annotated[Path, Option("-o", "--output", help="Model file to write.")] = Path("model.onnx")
-    recipe: Annotated[
-        str | None,
-        Option("--recipe", metavar="NAME|FILE", help="A recipe that comes along, or a YAML file."),
-    ] = None
+    recipe: Recipe = None
     encoder: Annotated[
         str | None, Option("--encoder", help="Encoder by name, or timm:NAME. Default: the recipe's.")
     ] = None
@@ -65,6 +64,26 @@ class FitOptions(Options):
     drop_suspicious: Annotated[
         bool, Option("--drop-suspicious", help="Learn nothing from images that look out of place.")
     ] = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions(Options):
+    """Examine good images and the network that would learn from them, before `fit`."""
+
+    good_dir: GoodDir
+    recipe: Recipe = None
+    max_false_alarms: Rate = None
+    data_only: Annotated[bool, Option("--data-only", help="Examine the images alone.")] = False
+    sheet: Annotated[
+        Path | None,
+        Option("--sheet", metavar="PNG", help="Draw the images that look most out of place here."),
+    ] = None
+    overrides: Overrides = None
+    all_good: AllGood = False
+    groups: Groups = None
+    seed: Seed = 0
+    json: Json = False
     quiet: Quiet = False
 
 

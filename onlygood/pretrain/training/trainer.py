@@ -169,7 +169,7 @@ class _Run:
             if saved
             else self._choose_precision()
         )
-        self.optimizer = _optimizer(task, config)
+        self.optimizer = create_optimizer(task, config)
         if saved:
             ckpt.restore(saved, task, self.optimizer)
         self.model = processes.wrap(task)  # DistributedDataParallel where there are several processes
@@ -277,7 +277,8 @@ class _Run:
         return choice
 
 
-def _optimizer(task: Task, config: TrainConfig) -> torch.optim.Optimizer:
+def create_optimizer(task: Task, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer that ``config`` names, over what the task trains."""
     groups = task.param_groups()
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, config.lr, weight_decay=config.weight_decay)

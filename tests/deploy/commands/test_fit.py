@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from onlygood import Detector
 from onlygood.deploy.cli import app
-from onlygood.deploy.commands.fit import _good_images
+from onlygood.deploy.commands.common import good_images
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import OUTPUT_MARKER
 from onlygood.runtime.model.calibration import threshold
@@ -261,10 +261,10 @@ def test_a_person_is_asked_once(
     monkeypatch.setattr("sys.stderr", Terminal())
     monkeypatch.setattr("typer.confirm", confirm)
     if answer:
-        assert len(_good_images(data, all_good=False).samples) == GOOD
+        assert len(good_images(data, all_good=False).samples) == GOOD
     else:
         with pytest.raises(OnlygoodError, match="cannot tell"):
-            _good_images(data, all_good=False)
+            good_images(data, all_good=False)
     assert len(asked) == 1
     assert "cam0 (24), cam1 (24), and no name says which are good. Are all of these images good?" in asked[0]
 

@@ -1,0 +1,150 @@
+"""How parts lie: can turns be told, which blinds rotation tasks where not, and are the parts aligned?"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.anomaly.doctor.findings import Finding, Material
+
+_FEWEST = 20
+_BLIND = 0.4  # accuracy of telling four turns below which they can hardly be told; guessing gives 0.25
+_HALF = 0.65  # likewise, of two half turns; guessing gives 0.5
+_IMAGES = 400
+_TURNING = {"rotation", "geometric", "multi-head-rotation", "csi", "rotation-decoupling", "s4l", "goad"}
+_ALIGNED = 0.8  # median correlation with the mean image, from which on parts are aligned
+_FAR, _LEAST = 3.0, 0.1  # a misfit is so many times the usual one, and at least so large
+_EXPLAINED = 0.5  # of the misfit, at least, is gone when the picture is moved, turned or mirrored
+
+
+def examine_pose(material: Material) -> Iterator[Finding]:
+    """Findings about turns and alignment."""
+    thumbs = material.thumbs
+    if len(thumbs) < _FEWEST:
+        return
+    yield from _turns(material, thumbs)
+    yield from _alignment(material, thumbs)
+
+
+def _turns(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Finding]:
+    told, half = tell_turns(thumbs[np.linspace(0, len(thumbs) - 1, min(len(thumbs), _IMAGES)).astype(int)])
+    if told >= _BLIND and half >= _HALF:
+        return
+    blind = told < _BLIND
+    turns = "quarter turns" if blind else "half turns"
+    accuracy, guess = (told, 0.25) if blind else (half, 0.5)
+    uses = material.recipe.task.name in _TURNING
+    yield Finding(
+        "symmetry",
+        "warning" if uses else "note",
+        f"{turns} of these images can hardly be told: {accuracy:.0%} right, and guessing gives {guess:.0%}",
+        "a pretext task that asks which way the image was turned has no answer here: its loss "
+        "stays at chance, "
+        "and the detector knows nothing"
+        if uses
+        else "tasks that ask which way an image was turned would learn nothing from them",
+        f"take another recipe than one on {material.recipe.task.name}: surfaces or maps"
+        if uses
+        else "nothing: this recipe does not ask; keep away from recipes of rotations (objects)",
+    )
+
+
+def tell_turns(thumbs: NDArray[np.float32]) -> tuple[float, float]:
+    """How often four quarter turns, and two half turns, of pictures ``(n, s, s)`` can be told apart.
+
+    A linear classifier over coarse brightness and signed gradients in a 4×4 grid, by two-fold
+    cross-validation over images. It is weaker than a network, and what it tells a network can tell.
+    """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
+    turned = [np.stack([_describe(np.rot90(thumb, k)) for thumb in thumbs]) for k in range(4)]
+    fold = np.arange(len(thumbs)) % 2
+    scores = []
+    for kinds in ((0, 1, 2, 3), (0, 2)):
+        right = []
+        for side in (0, 1):
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200))
+            labels = np.repeat(np.arange(len(kinds)), int(np.sum(fold == side)))
+            model.fit(np.concatenate([turned[k][fold == side] for k in kinds]), labels)
+            others = np.repeat(np.arange(len(kinds)), int(np.sum(fold != side)))
+            right.append(model.score(np.concatenate([turned[k][fold != side] for k in kinds]), others))
+        scores.append(float(np.mean(right)))
+    return scores[0], scores[1]
+
+
+def _describe(thumb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Coarse brightness ``8×8``, and means of rising and falling gradients of a 4×4 grid, of one picture."""
+    plain = thumb - thumb.mean()
+    plain = plain / (plain.std() + 1)
+    down, across = np.gradient(plain)
+    parts = [np.maximum(g, 0) for g in (down, -down, across, -across)]
+    return np.concatenate([_blocks(plain, 8), *(_blocks(part, 4) for part in parts)])
+
+
+def _blocks(plane: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    side = plane.shape[0] // count
+    return np.asarray(plane.reshape(count, side, count, side).mean(axis=(1, 3)).ravel())
+
+
+def _alignment(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Finding]:
+    likeness = fit_to_mean(thumbs)
+    usual = float(np.median(likeness))
+    if usual < _ALIGNED:
+        yield Finding(
+            "alignment",
+            "note",
+            f"images do not lie on each other: the median correlation with their mean is {usual:.2f}",
+            "of surfaces that is as it should be; of parts it means that what is normal at a place cannot be "
+            "learned, and heads that compare places (padim) cannot use the place",
+            "for parts: a fixture, or cutting the part out and turning it upright before",
+        )
+        return
+    far = np.flatnonzero(1 - likeness > max(_LEAST, _FAR * (1 - usual)))
+    moved = [int(i) for i in far if _shifted(thumbs[i], thumbs)]
+    if moved:
+        yield Finding(
+            "misplaced",
+            "warning",
+            f"parts lie at the same place in most images (correlation {usual:.2f}), but "
+            f"{len(moved)} are shifted, "
+            "turned or mirrored",
+            "the model learns that a part may lie anywhere, and misses parts that really lie "
+            "wrong; where they "
+            "cannot lie so on the line, they only raise the threshold",
+            "take them out, or align all images",
+            material.names(material.looked_at[moved]),
+            len(moved),
+        )
+
+
+def fit_to_mean(thumbs: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Correlation ``(n,)`` of each picture ``(n, s, s)`` with the median of all."""
+    flat = thumbs.reshape(len(thumbs), -1).astype(np.float64)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True) + 1e-9
+    middle = np.median(flat, axis=0)
+    return np.asarray(flat @ (middle / (np.linalg.norm(middle) + 1e-9)))
+
+
+def _shifted(thumb: NDArray[np.float32], thumbs: NDArray[np.float32]) -> bool:
+    """Whether moving, turning or mirroring the picture explains most of what sets it apart."""
+    middle = np.median(thumbs, axis=0)
+    middle = (middle - middle.mean()) / (middle.std() + 1e-9)
+    as_it_is = float((_standard(thumb) * middle).mean())
+    best = as_it_is
+    for turned in _poses(thumb):
+        product = np.fft.ifft2(np.fft.fft2(_standard(turned)).conj() * np.fft.fft2(middle)).real / middle.size
+        best = max(best, float(product.max()))
+    return 1 - best < (1 - _EXPLAINED) * (1 - as_it_is)
+
+
+def _standard(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray((plane - plane.mean()) / (plane.std() + 1e-9))
+
+
+def _poses(thumb: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    for mirrored in (thumb, thumb[:, ::-1]):
+        for k in range(4):
+            yield np.rot90(mirrored, k)
