@@ -14,12 +14,14 @@ from onlygood.runtime.strict import Strict
 
 
 class Mixture(Strict):
-    """Kinds of defects: a share of images gets a scar cut from the same image.
+    """Kinds of defects: shares of images get a scar cut from the same image, or a wide band of one color.
 
-    Into the others up to ``painted`` defects each are painted, of which a share is ``fine`` hairlines.
+    Into the others up to ``painted`` defects each are painted, of which a share is ``fine`` hairlines. Without
+    bands, what fills a view looked good: gaps in walls of brick that no blob is as large as went unseen.
     """
 
     scars: float = Field(default=0.1, ge=0, le=1)
+    bands: float = Field(default=0.15, ge=0, le=1)
     painted: int = Field(default=4, ge=1)
     fine: float = Field(default=0.25, ge=0, le=1)
 
@@ -157,6 +159,16 @@ def paste_hairlines(x: Tensor, rng: torch.Generator) -> Tensor:
     return x + (mask * strength)[:, None]
 
 
+def paste_bands(x: Tensor, rng: torch.Generator) -> Tensor:
+    """One wide band of one color in every image: a gap, a shadow's edge, something that hangs in front."""
+    batch, channels, height, width = x.shape
+    mask = line_masks(batch, height, width, rng, lengths=(40, 250), widths=(5, 50))
+    color = normal((batch, 1, 1, 1), 0, 2.5, rng) + normal((batch, channels, 1, 1), 0, 0.3, rng)
+    grain = normal(tuple(x.shape), 0, 0.1, rng)
+    opacity = uniform((batch, 1, 1), 0.5, 1, rng)
+    return x + (mask * opacity)[:, None] * (color + grain - x)
+
+
 def paint(x: Tensor, mixture: Mixture, rng: torch.Generator) -> Tensor:
     """One to ``mixture.painted`` soft-masked defects in every image; the first is certain."""
     for number in range(mixture.painted):
@@ -169,10 +181,12 @@ def paint(x: Tensor, mixture: Mixture, rng: torch.Generator) -> Tensor:
 
 def spoil(x: Tensor, mixture: Mixture, rng: torch.Generator) -> Tensor:
     """Every image with defects of some kind; which image gets which kind is decided by its place."""
-    scars = round(mixture.scars * len(x))
+    scars, bands = round(mixture.scars * len(x)), round(mixture.bands * len(x))
     found = []
     if scars:
         found.append(cut_paste(x[:scars], rng, scar=True))
-    if scars < len(x):
-        found.append(paint(x[scars:], mixture, rng))
+    if bands:
+        found.append(paste_bands(x[scars : scars + bands], rng))
+    if scars + bands < len(x):
+        found.append(paint(x[scars + bands :], mixture, rng))
     return torch.cat(found)

@@ -68,7 +68,14 @@ def test_small_images_are_seen_at_one_scale_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "mixture", [{"scars": 1.0}, {"scars": 0.0, "fine": 0.0}, {"scars": 0.0, "fine": 1.0, "painted": 1}]
+    "mixture",
+    [
+        {"scars": 1.0, "bands": 0.0},
+        {"scars": 0.0, "bands": 1.0},
+        {"scars": 0.0, "bands": 0.0, "fine": 0.0},
+        {"scars": 0.0, "bands": 0.0, "fine": 1.0, "painted": 1},
+        {"scars": 0.5, "bands": 0.5},
+    ],
 )
 def test_each_kind_changes_every_image_somewhere_and_not_everywhere(mixture: dict[str, float]) -> None:
     x = to_float(batch(structured(8, 64, 64)), "image")

@@ -6,7 +6,14 @@ from tiny import generator
 from torch import Tensor
 
 from onlygood.pretrain.views import defects
-from onlygood.pretrain.views.defects import blob_masks, cut_paste, fill, line_masks, paste_defects
+from onlygood.pretrain.views.defects import (
+    blob_masks,
+    cut_paste,
+    fill,
+    line_masks,
+    paste_bands,
+    paste_defects,
+)
 
 
 def noise(*shape: int, seed: int = 9) -> Tensor:
@@ -179,3 +186,15 @@ def test_cutting_leaves_its_input_alone() -> None:
     before = x.clone()
     assert torch.equal(cut_paste(x, generator(1), scar=False), cut_paste(x, generator(1), scar=False))
     assert torch.equal(x, before)
+
+
+def test_a_band_is_of_one_color_and_may_fill_the_view() -> None:
+    """Where it lies, it takes half or more of a checkerboard's contrast."""
+    x = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 2.0 - 1
+    x = x.expand(256, 1, 64, 64)
+    banded = paste_bands(x, generator(3))
+    contrast = (banded[:, 0, :, 1:] - banded[:, 0, :, :-1]).abs()
+    covered = (contrast < 1.5).float().mean(dim=(1, 2))
+    assert ((banded - x).abs().amax(dim=(1, 2, 3)) > 0.5).float().mean() > 0.9
+    assert covered.max() > 0.6
+    assert 0.1 < covered.mean() < 0.5
