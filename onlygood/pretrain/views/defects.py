@@ -16,8 +16,8 @@ from onlygood.runtime.strict import Strict
 class Mixture(Strict):
     """Kinds of defects: shares of images get a scar cut from the same image, or a wide band of one color.
 
-    Into the others up to ``painted`` defects each are painted, of which a share is ``fine`` hairlines. Without
-    bands, what fills a view looked good: gaps in walls of brick that no blob is as large as went unseen.
+    Into the others up to ``painted`` defects each are painted, of which a share is ``fine`` hairlines.
+    Without bands, what fills a view looked good: gaps in walls of brick, wider than any blob, went unseen.
     """
 
     scars: float = Field(default=0.1, ge=0, le=1)
