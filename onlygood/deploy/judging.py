@@ -4,8 +4,11 @@ from collections.abc import Callable
 
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.spec import InputSpec
+from onlygood.runtime.model.calibration import part_maxima
+from onlygood.runtime.model.calibration import threshold as limit
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.drift import Monitor
+from onlygood.runtime.rows.parts import Parts
 
 
 def chosen_threshold(detector: Detector, threshold: float | None, rate: float | None) -> float:
@@ -17,6 +20,28 @@ def chosen_threshold(detector: Detector, threshold: float | None, rate: float | 
     if threshold is not None and rate is not None:
         raise OnlygoodError("give either --threshold or --max-false-alarms: each sets the same limit")
     return detector.threshold(rate) if threshold is None else threshold
+
+
+def chosen_parts(
+    detector: Detector, pattern: str | None, threshold: float | None, rate: float | None
+) -> Parts | None:
+    """What judges whole parts; None without a ``pattern``.
+
+    Raises:
+        OnlygoodError: the calibration names no parts, or too few for the rate.
+    """
+    if pattern is None:
+        return None
+    held_out = detector.metadata.calibration
+    if held_out.groups is None:
+        raise OnlygoodError(
+            "--parts: the model knows no parts, so it has no limit for them: name them to `onlygood fit` or "
+            "`onlygood calibrate` with --groups, or in the list"
+        )
+    maxima = part_maxima(detector.calibration, held_out.groups)
+    if threshold is None:
+        threshold = limit(maxima, held_out.max_false_alarms if rate is None else rate)
+    return Parts(pattern, maxima, threshold)
 
 
 def input_spec(detector: Detector, bit_depth: int | None) -> InputSpec:

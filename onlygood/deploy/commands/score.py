@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from onlygood.deploy.copies import Copies
 from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.heatmaps import SIDE, Boxes, Heatmaps
-from onlygood.deploy.judging import chosen_threshold, drift_monitor, input_spec
+from onlygood.deploy.judging import chosen_parts, chosen_threshold, drift_monitor, input_spec
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
 from onlygood.deploy.tiling import chosen_limits, chosen_tiling
@@ -50,7 +50,13 @@ def run(options: ScoreOptions) -> int:
     spec = input_spec(detector, options.bit_depth)
     tiling = chosen_tiling(detector, options)
     threshold = chosen_threshold(detector, options.threshold, options.max_false_alarms)
-    settings = Settings(detector.file.sha256[:12], threshold, spec.bit_depth, options.any_frame)
+    parts = chosen_parts(detector, options.parts, options.threshold, options.max_false_alarms)
+    settings = Settings(
+        detector.file.sha256[:12],
+        threshold if parts is None else parts.threshold,
+        spec.bit_depth,
+        options.any_frame,
+    )
     workers = options.workers or available_cpus()
     reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
     say = Messages(
@@ -78,7 +84,7 @@ def run(options: ScoreOptions) -> int:
         if tiling is not None:
             raise OnlygoodError("--drift and --tile do not go together: calibration images were seen whole")
         monitor = drift_monitor(detector, threshold, options.drift_flagged, say.note)
-    counts, findings = Counts(), Findings()
+    counts, findings = Counts(unit="image" if parts is None else "part"), Findings()
     found = passed_on(_at_least_one(_paths(options, findings)), options.output)
     with _rows_file(options, format, settings) as (stream, ledger):
         paths = _not_done(found, ledger, counts, copies, heatmaps)
@@ -91,22 +97,29 @@ def run(options: ScoreOptions) -> int:
             "preview": SIDE if heatmaps else 0,
         }
         rows = (
-            score_images(detector, paths, settings.threshold, **how)
+            score_images(detector, paths, threshold, **how)
             if tiling is None
             else score_tiled(detector, paths, chosen_limits(detector, options), tiling=tiling, **how)
         )
-        color, safe = _colored(options.color, stream), options.spreadsheet_safe
-        writer = make_writer(format, stream, settings, color=color, spreadsheet_safe=safe)
+        writer = make_writer(
+            format,
+            stream,
+            settings,
+            color=_colored(options.color, stream),
+            spreadsheet_safe=options.spreadsheet_safe,
+        )
         try:
             with closing(rows):
-                for row in rows if monitor is None else _drifting(rows, monitor, say):
+                judged = rows if monitor is None else _drifting(rows, monitor, say)
+                for row in judged if parts is None else parts.verdicts(_said(judged, say, counts)):
                     counts.add(row.status)
                     if _wanted(row, options, ledger):
                         writer.write(row)
                         stream.flush()
                     if copies is not None and row.status in _FLAGGED:
                         copies.add(row.path)
-                    say.row(row, counts)
+                    if parts is None:
+                        say.row(row, counts)
                 writer.finish()
         except KeyboardInterrupt:
             say.summary(counts)
@@ -120,6 +133,13 @@ def run(options: ScoreOptions) -> int:
         exit_zero=isinstance(options, CheckOptions) and options.exit_zero,
     )
     return 2 if findings.empty else code  # a mistyped folder beside others must not pass a gate
+
+
+def _said(rows: Iterable[Row], say: Messages, counts: Counts) -> Iterator[Row]:
+    """The rows, of which is said what is wrong with each image, before parts are made of them."""
+    for row in rows:
+        say.row(row, counts)
+        yield row
 
 
 def _drifting(rows: Iterable[Row], monitor: Monitor, say: Messages) -> Iterator[Row]:
@@ -162,6 +182,10 @@ def _format(options: ScoreOptions) -> str:
     """
     if options.resume and (options.output is None or options.format not in (RowFormat.AUTO, RowFormat.JSONL)):
         raise OnlygoodError("--resume appends to a JSONL file: give it with -o rows.jsonl (and -f jsonl)")
+    if options.parts is not None and (options.resume or options.tile):
+        raise OnlygoodError(
+            "--parts judges a part when all its images are known: not with --resume or --tile"
+        )
     format = _chosen_format(options)
     if options.boxes and format not in ("json", "jsonl"):
         raise OnlygoodError("--boxes are written in JSON: give -f jsonl, or -o with a name that ends so")

@@ -126,6 +126,10 @@ class ScoreOptions(Options):
     boxes: Annotated[
         bool, Option("--boxes", help="JSON: say where anomalous regions are, in pixels of the file.")
     ] = False
+    parts: Annotated[
+        str | None,
+        Option("--parts", metavar="REGEX", help="One verdict a part: what in an image's path names it."),
+    ] = None
     tile: Annotated[
         str | None,
         Option("--tile", metavar="PX|model", help="Judge tiles this wide; model: the size of its input."),

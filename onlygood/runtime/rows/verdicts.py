@@ -72,13 +72,14 @@ class Settings(NamedTuple):
 
 @dataclass
 class Counts:
-    """How many images there are of each outcome."""
+    """How many images, or parts, there are of each outcome."""
 
     images: int = 0
     anomalous: int = 0
     unusable: int = 0
     unreadable: int = 0
     earlier: int = 0  # how many of them an earlier run scored
+    unit: str = "image"
 
     def add(self, status: Status, *, earlier: bool = False) -> None:
         """Count one image."""
@@ -89,7 +90,7 @@ class Counts:
         self.unreadable += status is Status.ERROR
 
     def __str__(self) -> str:
-        noun = "image" if self.images == 1 else "images"
+        noun = self.unit if self.images == 1 else f"{self.unit}s"
         unusable = f"{self.unusable} unusable, " if self.unusable else ""
         return f"{self.images} {noun}, {self.anomalous} anomalous, {unusable}{self.unreadable} unreadable"
 
