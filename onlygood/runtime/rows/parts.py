@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.remote import Place
 from onlygood.runtime.model import calibration
 from onlygood.runtime.rows.verdicts import Row, Status
 
@@ -46,10 +47,11 @@ class Parts:
             raise OnlygoodError(f"--parts {pattern}: not a regular expression ({error})") from None
         self._maxima, self.threshold = maxima, threshold
 
-    def name(self, path: Path) -> str:
+    def name(self, path: Place) -> str:
         """The pattern's first group in the path, or all that it matches; without a match, the path."""
-        match = self._expression.search(path.as_posix())
-        return (match[1 if self._expression.groups else 0] if match else "") or path.as_posix()
+        text = path.as_posix() if isinstance(path, Path) else str(path)
+        match = self._expression.search(text)
+        return (match[1 if self._expression.groups else 0] if match else "") or text
 
     def verdicts(self, rows: Iterable[Row]) -> Iterator[Row]:
         """A row for each part, in the order in which they appear, after the last image has been judged.
