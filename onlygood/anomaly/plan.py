@@ -31,8 +31,8 @@ def plan_split(recipe: Recipe, images: int, rate: float | None, parts: int | Non
     for is kept with a warning.
 
     Where nobody asks, the recipe's fraction is held out, or what k = 2 needs at `LOOSE_RATE`, and the rate is
-    the smallest with k = 2 that this allows: what is held out is not learned from, and of a small set that
-    costs more defects than a lower rate is worth. More good images can lower it later.
+    the smallest with k = 2 that this allows, so that most of a small set is learned from. More good images
+    can lower it later.
 
     Where the images show so many ``parts`` that are named, all of this is counted in parts.
 
