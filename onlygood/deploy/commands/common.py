@@ -14,7 +14,7 @@ from onlygood.pretrain.networks.registry import DOWNLOAD
 from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.runtime.errors import OnlygoodError
 
-DEFAULT_RECIPE = "surfaces"
+DEFAULT_RECIPE = "maps"
 SIDE = 224  # px, the shorter side at most of images for an encoder alone
 
 
