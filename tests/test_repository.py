@@ -155,21 +155,7 @@ def test_ci_calls_the_command_that_people_are_told() -> None:
     assert "make test" in readme
 
 
-PAGES = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "docs/edge.md",
-    "docs/model-file.md",
-    "docs/encoders.md",
-    "docs/recipes.md",
-    "docs/robustness.md",
-    "docs/serve.md",
-    "docs/sources.md",
-    "docs/watch.md",
-]
+PAGES = [path.relative_to(ROOT).as_posix() for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])]
 
 
 @pytest.mark.parametrize("page", PAGES)

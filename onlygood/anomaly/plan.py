@@ -7,7 +7,7 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.model.calibration import minimum_n, smallest_alpha
 
 DEFAULT_RATE = 0.01
-LOOSE_RATE = 0.05  # at which half of a small set is held out even if nobody asks
+_LOOSE_RATE = 0.05  # at which half of a small set is held out even if nobody asks
 FEWEST = 10  # good images to train on
 _FEWEST_PARTS = 2  # of which they are: one judges the other
 
@@ -30,8 +30,8 @@ def plan_split(recipe: Recipe, images: int, rate: float | None, parts: int | Non
     k = 2, if at most half of the images are enough for that; if not, a rate that the user or the recipe asks
     for is kept with a warning.
 
-    Where nobody asks, the recipe's fraction is held out, or what k = 2 needs at `LOOSE_RATE`, and the rate is
-    the smallest with k = 2 that this allows, so that most of a small set is learned from. More good images
+    Where nobody asks, the recipe's fraction is held out, or what k = 2 needs at `_LOOSE_RATE`, and the rate
+    is the smallest with k = 2 that this allows, so that most of a small set is learned from. More good images
     can lower it later.
 
     Where the images show so many ``parts`` that are named, all of this is counted in parts.
@@ -50,7 +50,7 @@ def plan_split(recipe: Recipe, images: int, rate: float | None, parts: int | Non
     share, one, two = round(units * recipe.calibration.fraction), minimum_n(target), minimum_n(target, 2)
     note = ""
     if wish is None:
-        count = min(most, max(share, minimum_n(LOOSE_RATE, 2)))
+        count = min(most, max(share, minimum_n(_LOOSE_RATE, 2)))
         target = max(DEFAULT_RATE, smallest_alpha(count, 2))
         if count < two:
             note = f"; {DEFAULT_RATE:g} needs {two} held out, now or later (`onlygood calibrate --append`)"

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.spec import InputSpec
-from onlygood.runtime.model.calibration import part_maxima
-from onlygood.runtime.model.calibration import threshold as limit
+from onlygood.runtime.model import calibration
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.drift import Monitor
 from onlygood.runtime.rows.parts import Parts
@@ -38,9 +37,9 @@ def chosen_parts(
             "--parts: the model knows no parts, so it has no limit for them: name them to `onlygood fit` or "
             "`onlygood calibrate` with --groups, or in the list"
         )
-    maxima = part_maxima(detector.calibration, held_out.groups)
+    maxima = calibration.part_maxima(detector.calibration, held_out.groups)
     if threshold is None:
-        threshold = limit(maxima, held_out.max_false_alarms if rate is None else rate)
+        threshold = calibration.threshold(maxima, held_out.max_false_alarms if rate is None else rate)
     return Parts(pattern, maxima, threshold)
 
 

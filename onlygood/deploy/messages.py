@@ -65,7 +65,8 @@ class Messages:
             self._print(f"{counts.earlier} of these images were scored by an earlier run")
         seconds = perf_counter() - self._start
         rate = (counts.images - counts.earlier) / seconds
-        self._print(f"{counts} in {seconds:.1f} s ({rate:.0f} img/s)")
+        unit = "img" if counts.unit == "image" else f"{counts.unit}s"
+        self._print(f"{counts} in {seconds:.1f} s ({rate:.0f} {unit}/s)")
 
     def findings(self, findings: Findings) -> None:
         """Name the folders that were passed over and, however quiet, those asked for that hold no image."""

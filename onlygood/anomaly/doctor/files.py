@@ -34,9 +34,8 @@ def _unreadable(material: Material) -> Iterator[Finding]:
             "problem",
             f"{len(bad)} of {total} files cannot be read: "
             + "; ".join(f"{reason} ({count})" for reason, count in reasons),
-            "they are skipped: the model learns from fewer images than it seems, and whatever "
-            "damaged them may "
-            "damage images on the line too",
+            "they are skipped: the model learns from fewer images than it seems, and whatever damaged them "
+            "may damage images on the line too",
             "copy them again from where they came, or delete them",
             listed([path for path, _ in bad]),
             len(bad),
@@ -51,9 +50,8 @@ def _copies(material: Material) -> Iterator[Finding]:
             "copies",
             "warning",
             f"{len(extra)} images are copies of others, pixel by pixel",
-            "a copy teaches nothing, and one on each side of the split would make the promise a "
-            "lie: `fit` uses "
-            "one of each, so there are fewer good images than files",
+            "a copy teaches nothing, and one on each side of the split would make the promise a lie: `fit` "
+            "uses one of each, so there are fewer good images than files",
             "delete them, and count the images that are left when you choose a false-alarm rate",
             listed(extra),
             len(extra),

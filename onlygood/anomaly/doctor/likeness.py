@@ -26,11 +26,10 @@ def examine_likeness(material: Material, sides: dict[int, str]) -> Iterator[Find
         yield Finding(
             "parts",
             "warning",
-            f"file names look like {proposal.parts} parts of about "
-            f"{proposal.images / proposal.parts:.0f} images",
-            "images of one part on both sides of the split make the threshold too low: the "
-            "promised rate then "
-            "holds for parts that the model has seen, not for new ones",
+            f"file names look like {proposal.parts} parts of about {proposal.images / proposal.parts:.0f} "
+            "images",
+            "images of one part on both sides of the split make the threshold too low: the promised rate "
+            "then holds for parts that the model has seen, not for new ones",
             f"if they are, give fit --groups '{proposal.pattern}'",
         )
     if len(material.looked_at) < _FEWEST:
@@ -76,9 +75,9 @@ def _near(
         "near-duplicates",
         "warning",
         f"{len(near)} images are nearly the same as another one, in {len(several)} groups{apart}",
-        "what is calibrated on must be as new to the model as the next part is; near-copies "
-        "of training images "
-        "get low scores, the threshold falls with them, and there are more false alarms than promised",
+        "what is calibrated on must be as new to the model as the next part is; near-copies of training "
+        "images get low scores, the threshold falls with them, and there are more false alarms than "
+        "promised",
         "keep one of each group, or name the part in a list's column or by --groups"
         + (" (the groups that are named do not keep these together)" if named and split else ""),
         material.names(near),

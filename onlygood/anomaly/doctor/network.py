@@ -118,8 +118,8 @@ def updates(trace: Trace) -> Iterator[Finding]:
             "trainings do by about 1e-3",
             "at this pace nothing is learned in time" if slow else "weights jump about and settle nowhere",
             "a learning rate about "
-            f"{max(2, round(1e-3 / middle)) if slow else max(2, round(middle / 1e-3)):g} "
-            f"times as {'large' if slow else 'small'}: --set training.lr=…",
+            f"{max(2, round(1e-3 / middle)) if slow else max(2, round(middle / 1e-3)):g} times as "
+            f"{'large' if slow else 'small'}: --set training.lr=…",
         )
 
 
@@ -207,9 +207,8 @@ def modes(task: Task, images: Tensor, before: dict[str, Tensor]) -> Iterator[Fin
             "batch norm statistics",
             "problem",
             f"the statistics of {len(still)} of {len(before)} batch norms did not move, such as {still[0]}",
-            "scoring uses these statistics instead of the batch's: the encoder that scores is "
-            "another one than "
-            "was trained",
+            "scoring uses these statistics instead of the batch's: the encoder that scores is another one "
+            "than was trained",
             "train with these modules in training mode and a momentum above 0",
             tuple(still[:20]),
             len(still),

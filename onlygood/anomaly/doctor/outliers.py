@@ -41,9 +41,8 @@ def examine_outliers(material: Material, found: Judged) -> Iterator[Finding]:
             "warning",
             f"{len(odd)} of {len(found.ids)} images lie far outside the others, as an untrained "
             "encoder sees them",
-            "one defective part among the good ones teaches that its defect is good; held out, it "
-            "becomes the "
-            "threshold",
+            "one defective part among the good ones teaches that its defect is good; held out, it becomes "
+            "the threshold",
             "look at them (--sheet draws them), and leave out what is not good: fit --exclude LIST, or "
             "--drop-suspicious",
             material.names(odd),

@@ -12,7 +12,7 @@ _BLIND = 0.4  # accuracy of telling four turns below which they can hardly be to
 _HALF = 0.65  # likewise, of two half turns; guessing gives 0.5
 _IMAGES = 400
 _TURNING = {"rotation", "geometric", "multi-head-rotation", "csi", "rotation-decoupling", "s4l", "goad"}
-_ALIGNED = 0.8  # median correlation with the mean image, from which on parts are aligned
+_ALIGNED = 0.8  # median correlation with the median image, from which on parts are aligned
 _FAR, _LEAST = 3.0, 0.1  # a misfit is so many times the usual one, and at least so large
 _EXPLAINED = 0.5  # of the misfit, at least, is gone when the picture is moved, turned or mirrored
 
@@ -38,9 +38,8 @@ def _turns(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Finding]
         "symmetry",
         "warning" if uses else "note",
         f"{turns} of these images can hardly be told: {accuracy:.0%} right, and guessing gives {guess:.0%}",
-        "a pretext task that asks which way the image was turned has no answer here: its loss "
-        "stays at chance, "
-        "and the detector knows nothing"
+        "a pretext task that asks which way the image was turned has no answer here: its loss stays at "
+        "chance, and the detector knows nothing"
         if uses
         else "tasks that ask which way an image was turned would learn nothing from them",
         f"take another recipe than one on {material.recipe.task.name}: surfaces or maps"
@@ -89,37 +88,36 @@ def _blocks(plane: NDArray[np.float32], count: int) -> NDArray[np.float32]:
 
 
 def _alignment(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Finding]:
-    likeness = fit_to_mean(thumbs)
+    likeness = fit_to_median(thumbs)
     usual = float(np.median(likeness))
     if usual < _ALIGNED:
         yield Finding(
             "alignment",
             "note",
-            f"images do not lie on each other: the median correlation with their mean is {usual:.2f}",
+            f"images do not lie on each other: the median correlation with the usual picture is {usual:.2f}",
             "of surfaces that is as it should be; of parts it means that what is normal at a place cannot be "
             "learned, and heads that compare places (padim) cannot use the place",
             "for parts: a fixture, or cutting the part out and turning it upright before",
         )
         return
     far = np.flatnonzero(1 - likeness > max(_LEAST, _FAR * (1 - usual)))
-    moved = [int(i) for i in far if _shifted(thumbs[i], thumbs)]
+    middle = np.median(thumbs, axis=0)
+    moved = [int(i) for i in far if _shifted(thumbs[i], middle)]
     if moved:
         yield Finding(
             "misplaced",
             "warning",
-            f"parts lie at the same place in most images (correlation {usual:.2f}), but "
-            f"{len(moved)} are shifted, "
-            "turned or mirrored",
-            "the model learns that a part may lie anywhere, and misses parts that really lie "
-            "wrong; where they "
-            "cannot lie so on the line, they only raise the threshold",
+            f"parts lie at the same place in most images (correlation {usual:.2f}), but {len(moved)} are "
+            "shifted, turned or mirrored",
+            "the model learns that a part may lie anywhere, and misses parts that really lie wrong; where "
+            "they cannot lie so on the line, they only raise the threshold",
             "take them out, or align all images",
             material.names(material.looked_at[moved]),
             len(moved),
         )
 
 
-def fit_to_mean(thumbs: NDArray[np.float32]) -> NDArray[np.float64]:
+def fit_to_median(thumbs: NDArray[np.float32]) -> NDArray[np.float64]:
     """Correlation ``(n,)`` of each picture ``(n, s, s)`` with the median of all."""
     flat = thumbs.reshape(len(thumbs), -1).astype(np.float64)
     flat -= flat.mean(axis=1, keepdims=True)
@@ -128,10 +126,9 @@ def fit_to_mean(thumbs: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(flat @ (middle / (np.linalg.norm(middle) + 1e-9)))
 
 
-def _shifted(thumb: NDArray[np.float32], thumbs: NDArray[np.float32]) -> bool:
+def _shifted(thumb: NDArray[np.float32], middle: NDArray[np.float32]) -> bool:
     """Whether moving, turning or mirroring the picture explains most of what sets it apart."""
-    middle = np.median(thumbs, axis=0)
-    middle = (middle - middle.mean()) / (middle.std() + 1e-9)
+    middle = _standard(middle)
     as_it_is = float((_standard(thumb) * middle).mean())
     best = as_it_is
     for turned in _poses(thumb):

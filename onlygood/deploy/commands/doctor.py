@@ -13,6 +13,7 @@ from onlygood.deploy.commands.common import DEFAULT_RECIPE, calm_openmp, good_im
 from onlygood.deploy.destination import check_output
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.training import DoctorOptions
+from onlygood.deploy.sources import at_hand
 from onlygood.pretrain.overrides import parse_overrides
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
@@ -30,7 +31,7 @@ def run(options: DoctorOptions) -> int:
         raise OnlygoodError("--sheet needs the network that --data-only leaves out: give one of them")
     changes = {"training.seed": options.seed, **parse_overrides(options.overrides or [])}
     recipe = load_recipe(options.recipe or DEFAULT_RECIPE, changes)
-    good = good_images(options.good_dir, all_good=options.all_good)
+    good = good_images(at_hand(options.good_dir, say), all_good=options.all_good)
     if options.sheet is not None:
         check_output(options.sheet, inputs=[sample.path for sample in good.samples])
     if options.groups is not None:

@@ -111,7 +111,7 @@ def run(options: ScoreOptions) -> int:
         try:
             with closing(rows):
                 judged = rows if monitor is None else _drifting(rows, monitor, say)
-                for row in judged if parts is None else parts.verdicts(_said(judged, say, counts)):
+                for row in judged if parts is None else parts.verdicts(_said(judged, say)):
                     counts.add(row.status)
                     if _wanted(row, options, ledger):
                         writer.write(row)
@@ -135,10 +135,12 @@ def run(options: ScoreOptions) -> int:
     return 2 if findings.empty else code  # a mistyped folder beside others must not pass a gate
 
 
-def _said(rows: Iterable[Row], say: Messages, counts: Counts) -> Iterator[Row]:
+def _said(rows: Iterable[Row], say: Messages) -> Iterator[Row]:
     """The rows, of which is said what is wrong with each image, before parts are made of them."""
+    images = Counts()
     for row in rows:
-        say.row(row, counts)
+        images.add(row.status)
+        say.row(row, images)
         yield row
 
 

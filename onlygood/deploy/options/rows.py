@@ -24,9 +24,9 @@ from onlygood.deploy.options.shared import (
     Sha256,
     Threads,
     Threshold,
+    Workers,
     number,
 )
-from onlygood.runtime.limits import MOST_THREADS
 
 
 class RowFormat(StrEnum):
@@ -100,16 +100,7 @@ class ScoreOptions(Options):
     on_error: Annotated[
         OnError, Option("--on-error", help="Whether an unreadable image makes the exit code 2.")
     ] = OnError.FAIL
-    workers: Annotated[
-        int | None,
-        Option(
-            "-j",
-            "--workers",
-            min=1,
-            max=MOST_THREADS,
-            help="Images that are read and scored at once. Default: the CPUs.",
-        ),
-    ] = None
+    workers: Workers = None
     threads: Threads = 1
     provider: Provider = "cpu"
     any_frame: AnyFrame = False

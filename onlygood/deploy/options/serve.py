@@ -16,9 +16,9 @@ from onlygood.deploy.options.shared import (
     Quiet,
     Rate,
     Threads,
+    Workers,
     number,
 )
-from onlygood.runtime.limits import MOST_THREADS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +43,7 @@ class ServeOptions(Options):
         int,
         Option("--queue", min=0, max=100_000, help="Requests that may wait; more are answered by 429."),
     ] = 32
-    workers: Annotated[
-        int | None,
-        Option("-j", "--workers", min=1, max=MOST_THREADS, help="Images scored at once. Default: the CPUs."),
-    ] = None
+    workers: Workers = None
     max_request: Annotated[
         int, Option("--max-request", min=1, max=100_000, metavar="MB", help="Refuse larger requests.")
     ] = 32

@@ -93,7 +93,7 @@ AllGood = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    Option("-j", "--workers", min=1, max=MOST_THREADS, help="Decoding threads. Default: the CPUs."),
+    Option("-j", "--workers", min=1, max=MOST_THREADS, help="Images at work at once. Default: the CPUs."),
 ]
 MaxMemory = Annotated[
     int | None,

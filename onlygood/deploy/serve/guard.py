@@ -1,8 +1,10 @@
 """What every request goes through: its id, the token, the limit of its size, the log, the numbers."""
 
+import asyncio
 import hmac
 import re
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -22,6 +24,7 @@ _PATHS = (*OPEN, "/score", "/models", "/metrics", "/openapi.json")
 _ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 FAULT = "a fault in onlygood, which its log tells of under this id"
 _REST = 2**26  # bytes of a refused body that are read, so that its sender gets to read why
+_PATIENCE = 10.0  # seconds that this may take
 
 
 class Refused(HTTPException):
@@ -84,7 +87,9 @@ class Guard:
         try:
             refusal = self._refusal(scope["path"], headers, request_id)
             if refusal is not None:
-                await _read_on(receive, headers)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PATIENCE):
+                        await _read_on(receive, headers)
                 await refusal(scope, receive, answer)
             else:
                 await self._app(scope, self._limited(receive), answer)

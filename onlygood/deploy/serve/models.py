@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from onlygood.deploy.judging import input_spec
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.spec import InputSpec
@@ -92,9 +93,7 @@ def loader(
 
     def load(path: Path, name: str) -> Served:
         detector = Detector.load(path, threads=threads, provider=provider)
-        spec = detector.metadata.input
-        if bit_depth is not None:
-            spec = InputSpec.parse(spec.model_dump() | {"bit_depth": bit_depth}, "--bit-depth")
+        spec = input_spec(detector, bit_depth)
         settings = Settings(detector.file.sha256[:12], detector.threshold(rate), spec.bit_depth, any_frame)
         return Served(name, detector, settings, spec, time.time())
 

@@ -12,7 +12,7 @@ from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.doctor.examine import examine_data, gather_material
 from onlygood.anomaly.doctor.findings import Finding
 from onlygood.anomaly.doctor.likeness import clusters, distances
-from onlygood.anomaly.doctor.pose import fit_to_mean, tell_turns
+from onlygood.anomaly.doctor.pose import fit_to_median, tell_turns
 from onlygood.anomaly.recipe import load_recipe
 
 COUNT, SIDE = 60, 64
@@ -173,4 +173,4 @@ def test_turns_are_told_of_parts_and_not_of_noise() -> None:
 
 
 def test_equal_pictures_lie_on_their_mean() -> None:
-    assert fit_to_mean(np.stack([part(0)] * 3).astype(np.float32)) == pytest.approx(1)
+    assert fit_to_median(np.stack([part(0)] * 3).astype(np.float32)) == pytest.approx(1)

@@ -58,6 +58,7 @@ def test_what_was_not_seen_has_not_passed(call: Call, parted: Path, gray: Gray) 
     assert result.exit_code == 2
     assert f"{also_broken}: " in result.stderr  # said of each image, also of a part that is flagged anyhow
     assert "2 parts, 1 anomalous, 1 unreadable" in result.stderr
+    assert "parts/s)" in result.stderr
     assert call("check", parted, bad, "--parts", r"(\d+)_\d").exit_code == 1
 
 

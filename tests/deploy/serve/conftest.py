@@ -39,16 +39,8 @@ class Client:
     words: StringIO
     sent: list[Answer] = field(default_factory=list)
 
-    def __call__(
-        self,
-        method: str,
-        path: str,
-        body: bytes | Sequence[bytes] = b"",
-        headers: dict[str, str] | None = None,
-        *,
-        stall: bool = False,
-    ) -> Answer:
-        return asyncio.run(self.ask(method, path, body, headers, stall=stall))
+    def __call__(self, *what: Any, **how: Any) -> Answer:
+        return asyncio.run(self.ask(*what, **how))
 
     async def ask(
         self,

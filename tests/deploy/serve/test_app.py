@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import Result
 
+from onlygood.deploy.serve import guard
 from onlygood.runtime.model.detector import Detector
 
 Gray = Callable[[str, int], Path]
@@ -163,6 +164,17 @@ def test_a_body_that_does_not_come_is_not_waited_for(serve: Any, good: bytes) ->
     client = serve(seconds=0.05)
     assert client("POST", "/score", good[:9], RAW, stall=True).code == 408
     assert client.service.desk.taken == 0
+
+
+def test_nor_is_one_that_is_refused_anyhow(serve: Any, good: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read on for a while, so that its sender sees why; who never ends would hold a connection."""
+    monkeypatch.setattr(guard, "_PATIENCE", 0.05)
+    client = serve(token=TOKEN)
+
+    async def asked() -> Any:
+        return await asyncio.wait_for(client.ask("POST", "/score", good[:9], RAW, stall=True), 10)
+
+    assert asyncio.run(asked()).code == 401
 
 
 def test_a_client_that_leaves_costs_no_place(serve: Any, form: Any) -> None:
