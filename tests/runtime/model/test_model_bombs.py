@@ -1,6 +1,7 @@
 """Model files that ask for more memory, time or depth than there is: all are refused in words."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -197,12 +198,16 @@ def values(metadata_with: Callable[..., Metadata]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("key", ["scores", "groups"])
-def test_a_million_wrong_values_are_one_error(values: dict[str, Any], key: str) -> None:
+@pytest.mark.parametrize(
+    "place", ["calibration.scores", "calibration.groups", "appearance.brightness", "area", "history"]
+)
+def test_a_million_wrong_values_are_one_error(values: dict[str, Any], place: str) -> None:
     """An error takes a kilobyte."""
-    values["calibration"][key] = "HERE"
+    *above, key = place.split(".")
+    values["appearance"] = dict.fromkeys(("brightness", "contrast", "sharpness", "across", "down"), [0.0])
+    (values[above[0]] if above else values)[key] = "HERE"
     text = json.dumps(values).replace('"HERE"', "[" + '"",' * 200_000 + '""]')
-    with pytest.raises(ModelError, match=rf"^the metadata are not valid: calibration\.{key}\.0: [^;]*$"):
+    with pytest.raises(ModelError, match=rf"^the metadata are not valid: {re.escape(place)}\.0: [^;]*$"):
         parse(text)
 
 
