@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from onlygood.runtime.errors import ModelError
 from onlygood.runtime.model.detector import Detector
-from onlygood.runtime.model.metadata import Metadata
+from onlygood.runtime.model.metadata import Appearances, Metadata
 from onlygood.runtime.model.modelfile import MOST_VALUES, load_model, read_metadata, seal
 from onlygood.runtime.model.onnxscan import Structure
 
@@ -204,7 +204,7 @@ def values(metadata_with: Callable[..., Metadata]) -> dict[str, Any]:
 def test_a_million_wrong_values_are_one_error(values: dict[str, Any], place: str) -> None:
     """An error takes a kilobyte."""
     *above, key = place.split(".")
-    values["appearance"] = dict.fromkeys(("brightness", "contrast", "sharpness", "across", "down"), [0.0])
+    values["appearance"] = {name: [0.0] for name in Appearances.model_fields}
     (values[above[0]] if above else values)[key] = "HERE"
     text = json.dumps(values).replace('"HERE"', "[" + '"",' * 200_000 + '""]')
     with pytest.raises(ModelError, match=rf"^the metadata are not valid: {re.escape(place)}\.0: [^;]*$"):
