@@ -7,7 +7,6 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.model.calibration import minimum_n, smallest_alpha
 
 DEFAULT_RATE = 0.01
-_LOOSE_RATE = 0.05  # at which half of a small set is held out even if nobody asks
 FEWEST = 10  # good images to train on
 _FEWEST_PARTS = 2  # of which they are: one judges the other
 
@@ -27,12 +26,8 @@ def plan_split(recipe: Recipe, images: int, rate: float | None, parts: int | Non
 
     ``rate`` is what the user asked for. With k = floor(rate · (n + 1)) the threshold is the k-th largest of n
     calibration scores. With k = 1, one bad image among the good ones decides alone. So n is chosen for
-    k = 2, if at most half of the images are enough for that; if not, a rate that the user or the recipe asks
-    for is kept with a warning.
-
-    Where nobody asks, the recipe's fraction is held out, or what k = 2 needs at `_LOOSE_RATE`, and the rate
-    is the smallest with k = 2 that this allows, so that most of a small set is learned from. More good images
-    can lower it later.
+    k = 2, if at most half of the images are enough for that. If not, a rate that the user or the recipe asks
+    for is kept with a warning, and otherwise the rate becomes the smallest one with k = 2.
 
     Where the images show so many ``parts`` that are named, all of this is counted in parts.
 
@@ -49,13 +44,11 @@ def plan_split(recipe: Recipe, images: int, rate: float | None, parts: int | Non
     most = units - max(least, units // 2)
     share, one, two = round(units * recipe.calibration.fraction), minimum_n(target), minimum_n(target, 2)
     note = ""
-    if wish is None:
-        count = min(most, max(share, minimum_n(_LOOSE_RATE, 2)))
-        target = max(DEFAULT_RATE, smallest_alpha(count, 2))
-        if count < two:
-            note = f"; {DEFAULT_RATE:g} needs {two} held out, now or later (`onlygood calibrate --append`)"
-    elif two <= most:
+    if two <= most:
         count = min(most, max(share, two))
+    elif wish is None:
+        count, target = most, smallest_alpha(most, 2)
+        note = f"; {DEFAULT_RATE:g} would need {2 * two - 1} good {unit}s"
     elif one <= most:
         count = min(most, max(share, one))
         note = (

@@ -107,8 +107,8 @@ class ChooseConfig(Strict):
 class CalibrationConfig(Strict):
     """Good images that are used only to set the threshold."""
 
-    fraction: float = Field(default=0.25, gt=0, lt=1)
-    # None: 0.01, or what the images held out allow
+    fraction: float = Field(default=0.2, gt=0, lt=1)
+    # None: 0.01, or the smallest possible
     max_false_alarms: float | None = Field(default=None, gt=SMALLEST_RATE, lt=1)
 
 

@@ -21,13 +21,12 @@ def recipe(fraction: float = 0.2, rate: float | None = None) -> Recipe:
 @pytest.mark.parametrize(
     ("images", "train", "calibration", "rate"),
     [
-        (1000, 800, 200, 0.01),  # a fifth, as the recipe says
-        (995, 796, 199, 0.01),  # the fewest with which 1 % does not hang on a single image
-        (990, 792, 198, 2 / 199),  # a fifth, and what two of them allow
-        (500, 400, 100, 2 / 101),
-        (240, 192, 48, 2 / 49),
-        (100, 61, 39, 0.05),  # a fifth would be 20
-        (60, 30, 30, 2 / 31),  # half at most
+        (1000, 800, 200, 0.01),  # a fifth
+        (500, 301, 199, 0.01),  # as many as 1 % needs, so that no single image is the threshold
+        (397, 198, 199, 0.01),  # half at most
+        (396, 198, 198, 2 / 199),  # 1 % would hang on one image: half of them, and what two allow
+        (240, 120, 120, 2 / 121),
+        (60, 30, 30, 2 / 31),
         (20, 10, 10, 2 / 11),
     ],
 )
@@ -35,7 +34,7 @@ def test_splits_by_hand(images: int, train: int, calibration: int, rate: float) 
     split = plan_split(recipe(), images, None)
     assert (split.train, split.calibration) == (train, calibration)
     assert split.rate == pytest.approx(rate)
-    assert (f"{DEFAULT_RATE:g} needs 199 held out" in split.words) == (rate != 0.01)
+    assert (f"{DEFAULT_RATE:g} would need 397 good images" in split.words) == (rate != 0.01)
     assert f"{train} images to learn from, {calibration} held out" in split.words
 
 
@@ -76,13 +75,7 @@ def test_every_split_keeps_its_promise_or_says_which_it_could(
 
 @pytest.mark.parametrize(
     ("parts", "train", "calibration", "rate"),
-    [
-        (1000, 800, 200, 0.01),
-        (250, 200, 50, 2 / 51),
-        (179, 140, 39, 0.05),
-        (35, 17, 18, 2 / 19),
-        (4, 2, 2, 2 / 3),
-    ],
+    [(1000, 800, 200, 0.01), (179, 89, 90, 2 / 91), (35, 17, 18, 2 / 19), (4, 2, 2, 2 / 3)],
 )
 def test_parts_are_counted_where_they_are_named(
     parts: int, train: int, calibration: int, rate: float
