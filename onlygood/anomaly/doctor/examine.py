@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from onlygood.anomaly.data.attention import Attention
 from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.doctor.files import examine_files
 from onlygood.anomaly.doctor.findings import Finding, Level, Material
@@ -20,17 +21,23 @@ from onlygood.runtime.images.reader import Header, read_header
 from onlygood.runtime.model.calibration import minimum_n
 
 
-def gather_material(recipe: Recipe, good: Dataset, *, progress: bool = False) -> Material:
-    """Read what `fit` would read.
+def gather_material(
+    recipe: Recipe, good: Dataset, *, attention: Attention | None = None, progress: bool = False
+) -> Material:
+    """Read what `fit` would read, and blank what ``attention`` leaves out.
 
     Raises:
-        OnlygoodError: no image can be read.
+        OnlygoodError: no image can be read, or a mask does not fit.
     """
     paths = [sample.path for sample in good.samples]
     tile, stride = recipe.grid()
-    spec, words = plan_input(recipe.input, survey_images(paths, progress=progress), tile=tile, stride=stride)
+    survey = survey_images(paths, progress=progress)
+    spec, words = plan_input(recipe.input, survey, tile=tile, stride=stride)
+    inside = (attention or Attention()).inside(spec, survey.median_width, survey.median_height)
     headers = {path: header for path in paths if (header := _header(path)) is not None}
-    return Material(good, recipe, headers, ImageStore.build(paths, spec, progress=progress), words)
+    store = ImageStore.build(paths, spec, progress=progress)
+    store.look_at(inside)
+    return Material(good, recipe, headers, store, words)
 
 
 def _header(path: Path) -> Header | None:

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.anomaly.doctor.findings import Finding, Material
+from onlygood.pretrain.tasks.turning import tells_turns
 
 _FEWEST = 20
 _BLIND = 0.4  # accuracy of telling four turns below which they can hardly be told; guessing gives 0.25
 _HALF = 0.65  # likewise, of two half turns; guessing gives 0.5
 _IMAGES = 400
-_TURNING = {"rotation", "geometric", "multi-head-rotation", "csi", "rotation-decoupling", "s4l", "goad"}
 _ALIGNED = 0.8  # median correlation with the median image, from which on parts are aligned
 _FAR, _LEAST = 3.0, 0.1  # a misfit is so many times the usual one, and at least so large
 _EXPLAINED = 0.5  # of the misfit, at least, is gone when the picture is moved, turned or mirrored
@@ -33,7 +33,8 @@ def _turns(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Finding]
     blind = told < _BLIND
     turns = "quarter turns" if blind else "half turns"
     accuracy, guess = (told, 0.25) if blind else (half, 0.5)
-    uses = material.recipe.task.name in _TURNING
+    task = material.recipe.task
+    uses = tells_turns(task.name, task.options)
     yield Finding(
         "symmetry",
         "warning" if uses else "note",
@@ -42,7 +43,7 @@ def _turns(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Finding]
         "chance, and the detector knows nothing"
         if uses
         else "tasks that ask which way an image was turned would learn nothing from them",
-        f"take another recipe than one on {material.recipe.task.name}: surfaces or maps"
+        f"take another recipe than one on {task.name}: surfaces or maps"
         if uses
         else "nothing: this recipe does not ask; keep away from recipes of rotations (objects)",
     )

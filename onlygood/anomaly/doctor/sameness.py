@@ -9,6 +9,7 @@ from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.doctor.findings import Finding, Material
 from onlygood.pretrain.tasks.base import Task
 from onlygood.runtime.errors import ImageError
+from onlygood.runtime.images.area import blanked
 from onlygood.runtime.images.reader import load_image
 
 _FILES = 8
@@ -21,7 +22,7 @@ def examine_sameness(material: Material, task: Task, detector: Detector) -> Iter
     other = []
     for i in ids:
         try:
-            pixels = load_image(store.paths[i], store.spec).pixels
+            pixels = blanked(load_image(store.paths[i], store.spec).pixels, store.inside)
         except ImageError:
             pixels = np.empty(0, np.uint8)
         if not np.array_equal(pixels, store.batch(np.array([i]))[0]):

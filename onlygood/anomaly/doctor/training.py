@@ -23,7 +23,7 @@ def examine_training(material: Material, found: Judged) -> Iterator[Finding]:
     chosen = recipe.input.model_copy(update={"standardize": start.standardize or "image"})
     recipe = recipe.model_copy(update={"input": chosen})
     task = build_task(recipe, store.spec.channels, len(store), start)
-    detector = create_detector(recipe, task, store.spec.height, store.spec.width)
+    detector = create_detector(recipe, task, store.spec.height, store.spec.width, store.inside)
     yield from examine_sameness(material, task, detector)
     if not task.trains or recipe.training.steps == 0:
         return

@@ -43,6 +43,18 @@ def weight_files(weights: str | None) -> list[Path]:
     return [] if weights in (None, DOWNLOAD) else [Path(str(weights))]
 
 
+def recipe_changes(
+    seed: int, overrides: list[str] | None, encoder: str | None, weights: str | None
+) -> dict[str, Any]:
+    """What the command line changes of a recipe; options of their own win over ``--set``."""
+    changes: dict[str, Any] = {"training.seed": seed, **parse_overrides(overrides or [])}
+    if encoder is not None:
+        changes["encoder"] = encoder
+    if weights is not None:
+        changes["encoder_weights"] = weights
+    return changes
+
+
 def fill_sections(sections: dict[str, dict[str, Any]], overrides: list[str] | None) -> None:
     """Set ``SECTION.KEY=VALUE`` of ``--set`` in these sections.
 

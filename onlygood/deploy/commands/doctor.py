@@ -5,16 +5,23 @@ from textwrap import indent, wrap
 
 import typer
 
+from onlygood.anomaly.data.attention import Attention
+from onlygood.anomaly.data.excluded import excluding
 from onlygood.anomaly.data.groups import grouped
 from onlygood.anomaly.doctor.examine import examine_data, gather_material
 from onlygood.anomaly.doctor.findings import LEVELS, Finding, Material, worst
 from onlygood.anomaly.recipe import load_recipe
-from onlygood.deploy.commands.common import DEFAULT_RECIPE, calm_openmp, good_images
+from onlygood.deploy.commands.common import (
+    DEFAULT_RECIPE,
+    calm_openmp,
+    good_images,
+    recipe_changes,
+    weight_files,
+)
 from onlygood.deploy.destination import check_output
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.training import DoctorOptions
 from onlygood.deploy.sources import at_hand
-from onlygood.pretrain.overrides import parse_overrides
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import printable
@@ -29,16 +36,23 @@ def run(options: DoctorOptions) -> int:
     say = speaker(quiet=options.quiet)
     if options.sheet is not None and options.data_only:
         raise OnlygoodError("--sheet needs the network that --data-only leaves out: give one of them")
-    changes = {"training.seed": options.seed, **parse_overrides(options.overrides or [])}
+    changes = recipe_changes(options.seed, options.overrides, options.encoder, options.encoder_weights)
     recipe = load_recipe(options.recipe or DEFAULT_RECIPE, changes)
     good = good_images(at_hand(options.good_dir, say), all_good=options.all_good)
+    attention = Attention(options.roi, options.ignore)
     if options.sheet is not None:
-        check_output(options.sheet, inputs=[sample.path for sample in good.samples])
+        read = [sample.path for sample in good.samples] + weight_files(recipe.encoder_weights)
+        read += attention.files() + [path for path in (options.exclude,) if path]
+        check_output(options.sheet, inputs=read)
+    if options.exclude is not None:
+        good = excluding(good, options.exclude)
     if options.groups is not None:
         good = grouped(good, options.groups)
     say(f"found {good.description}")
-    material = gather_material(recipe, good, progress=not options.quiet)
+    material = gather_material(recipe, good, attention=attention, progress=not options.quiet)
     say(material.words)
+    if material.store.inside is not None:
+        say(f"{material.store.inside.mean():.0%} of each image is looked at")
     findings = list(examine_data(material, options.max_false_alarms))
     if not options.data_only:
         findings += _with_network(material, options)

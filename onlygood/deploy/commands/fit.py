@@ -12,13 +12,18 @@ from onlygood.anomaly.data.excluded import excluding
 from onlygood.anomaly.data.groups import grouped, propose, relative
 from onlygood.anomaly.recipe import load_recipe
 from onlygood.deploy.clock import source_date
-from onlygood.deploy.commands.common import DEFAULT_RECIPE, calm_openmp, good_images, weight_files
+from onlygood.deploy.commands.common import (
+    DEFAULT_RECIPE,
+    calm_openmp,
+    good_images,
+    recipe_changes,
+    weight_files,
+)
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.training import FitOptions
 from onlygood.deploy.sources import at_hand
 from onlygood.deploy.suspicion import suspicion
-from onlygood.pretrain.overrides import parse_overrides
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.images.files import mark_output
 from onlygood.runtime.model.calibration import achieved_interval, threshold
@@ -125,12 +130,8 @@ def _promised(held_out: Calibration) -> str:
 
 
 def _changes(options: FitOptions) -> dict[str, Any]:
-    """What the command line changes of the recipe; options of their own win over ``--set``."""
-    changes: dict[str, Any] = {"training.seed": options.seed, **parse_overrides(options.overrides or [])}
-    if options.encoder is not None:
-        changes["encoder"] = options.encoder
-    if options.encoder_weights is not None:
-        changes["encoder_weights"] = options.encoder_weights
+    """What the command line changes of the recipe."""
+    changes = recipe_changes(options.seed, options.overrides, options.encoder, options.encoder_weights)
     if options.minutes is not None:
         changes |= {"training.minutes": options.minutes, "training.steps": options.steps}
     elif options.steps is not None:

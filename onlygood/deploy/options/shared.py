@@ -129,6 +129,24 @@ EncoderWeights = Annotated[
 Seed = Annotated[
     int, Option("--seed", min=0, max=LARGEST_SEED, help="Same seed, same machine, same numbers.")
 ]
+EncoderName = Annotated[
+    str | None, Option("--encoder", help="Encoder by name, or timm:NAME. Default: the recipe's.")
+]
+Roi = Annotated[
+    Path | None,
+    Option("--roi", metavar="FILE", help="Look only here: a mask (white counts), or polygons in JSON."),
+]
+Ignore = Annotated[
+    Path | None, Option("--ignore", metavar="FILE", help="Do not look here: a mask or polygons.")
+]
+ExcludeList = Annotated[
+    Path | None,
+    Option(
+        "--exclude",
+        metavar="LIST",
+        help="Leave out images that this list (path,label) calls bad, such as the marks of a report.",
+    ),
+]
 ResumeTraining = Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")]
 Overrides = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; repeatable.")

@@ -8,9 +8,12 @@ from typer import Argument, Option
 
 from onlygood.deploy.options.shared import (
     AllGood,
+    EncoderName,
     EncoderWeights,
+    ExcludeList,
     GoodDir,
     Groups,
+    Ignore,
     Json,
     Minutes,
     Options,
@@ -19,6 +22,7 @@ from onlygood.deploy.options.shared import (
     Rate,
     Recipe,
     ResumeTraining,
+    Roi,
     Seed,
     Steps,
 )
@@ -31,9 +35,7 @@ class FitOptions(Options):
     good_dir: GoodDir
     output: Annotated[Path, Option("-o", "--output", help="Model file to write.")] = Path("model.onnx")
     recipe: Recipe = None
-    encoder: Annotated[
-        str | None, Option("--encoder", help="Encoder by name, or timm:NAME. Default: the recipe's.")
-    ] = None
+    encoder: EncoderName = None
     encoder_weights: EncoderWeights = None
     minutes: Minutes = None
     steps: Steps = None
@@ -46,21 +48,9 @@ class FitOptions(Options):
     overrides: Overrides = None
     all_good: AllGood = False
     groups: Groups = None
-    roi: Annotated[
-        Path | None,
-        Option("--roi", metavar="FILE", help="Look only here: a mask (white counts), or polygons in JSON."),
-    ] = None
-    ignore: Annotated[
-        Path | None, Option("--ignore", metavar="FILE", help="Do not look here: a mask or polygons.")
-    ] = None
-    exclude: Annotated[
-        Path | None,
-        Option(
-            "--exclude",
-            metavar="LIST",
-            help="Leave out images that this list (path,label) calls bad, such as the marks of a report.",
-        ),
-    ] = None
+    roi: Roi = None
+    ignore: Ignore = None
+    exclude: ExcludeList = None
     drop_suspicious: Annotated[
         bool, Option("--drop-suspicious", help="Learn nothing from images that look out of place.")
     ] = False
@@ -73,6 +63,8 @@ class DoctorOptions(Options):
 
     good_dir: GoodDir
     recipe: Recipe = None
+    encoder: EncoderName = None
+    encoder_weights: EncoderWeights = None
     max_false_alarms: Rate = None
     data_only: Annotated[bool, Option("--data-only", help="Examine the images alone.")] = False
     sheet: Annotated[
@@ -82,6 +74,9 @@ class DoctorOptions(Options):
     overrides: Overrides = None
     all_good: AllGood = False
     groups: Groups = None
+    roi: Roi = None
+    ignore: Ignore = None
+    exclude: ExcludeList = None
     seed: Seed = 0
     json: Json = False
     quiet: Quiet = False

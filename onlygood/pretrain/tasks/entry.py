@@ -37,6 +37,9 @@ class TaskEntry(Entry):
     cost: float | None = None
     needs: str = ""  # beyond images, in words
     takes: Takes = Takes.IMAGES
+    # Whether it must tell an image from its quarter or half turns, if no option `turns` says otherwise: what
+    # looks the same turned has nothing for it to learn.
+    turns: bool = False
 
     def config(self) -> type[Strict]:
         """The class of its options."""

@@ -27,22 +27,26 @@ _OWN = {
         "RotNet, Gidaris et al. 2018",
         "objects with an upright pose",
         cost=1.0,
+        turns=True,
     ),
     "geometric": TaskEntry(
         f"{_HERE}.geometric:Geometric",
         "GEOM, Golan & El-Yaniv 2018",
         "small images of one object; 72 transforms by default",
         cost=2.2,
+        turns=True,
     ),
     "multi-head-rotation": TaskEntry(
         f"{_HERE}.multi_head_rotation:MultiHeadRotation",
         "Hendrycks et al. 2019",
         "as geometric, with a small head for turns and one for each direction of shifts",
+        turns=True,
     ),
     "goad": TaskEntry(
         f"{_HERE}.goad:GOAD",
         "GOAD, Bergman & Hoshen 2020",
         "as geometric, with the copies of one transform gathered around a center",
+        turns=True,
     ),
     "relative-location": TaskEntry(
         f"{_HERE}.relative_location:RelativeLocation",
@@ -129,11 +133,13 @@ _OWN = {
         f"{_HERE}.contrastive_da:ContrastiveDA",
         "DROC, Sohn et al. 2021",
         "one-class features of objects with an upright pose",
+        turns=True,
     ),
     "csi": TaskEntry(
         f"{_HERE}.csi:CSI",
         "CSI, Tack et al. 2020",
         "one-class features of objects with an upright pose",
+        turns=True,
     ),
     "moco": TaskEntry(
         f"{_HERE}.moco:MoCo",
@@ -192,6 +198,7 @@ _OWN = {
         "images of several kinds with an upright pose",
         cost=1.0,
         takes=Takes.COUNT,
+        turns=True,
     ),
     "jule": TaskEntry(
         f"{_HERE}.jule:JULE",
@@ -244,6 +251,7 @@ _OWN = {
         "objects of which some have an upright pose and some look the same turned",
         cost=1.1,
         takes=Takes.COUNT,
+        turns=True,
     ),
     "s4l": TaskEntry(
         f"{_HERE}.s4l:S4L",
@@ -252,6 +260,7 @@ _OWN = {
         cost=2.2,
         needs="some labelled images (--labelled)",
         takes=Takes.LABELS,
+        turns=True,
     ),
     "video-triplet": TaskEntry(
         f"{_HERE}.video_triplet:VideoTriplet",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,29 @@ def squares(folder: Path) -> None:
         save(folder / f"{i:03}.png", rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8))
 
 
+def harsh(folder: Path) -> None:
+    """Dark and light halves whose mean is the others', of three times their contrast, nothing clipped."""
+    share = (part(0).mean() - 20) / 220
+    pixels = np.full((SIDE, SIDE), 20, np.uint8)
+    pixels[: round(share * SIDE)] = 240
+    save(first(folder), pixels)
+
+
+def noisy(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    save(first(folder), rng.normal(part(0).mean(), part(0).std(), (SIDE, SIDE)).clip(0, 255).astype(np.uint8))
+
+
+def every(change: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> Plant:
+    """Each image changed, so that nothing in the folder tells what is wrong."""
+
+    def plant(folder: Path) -> None:
+        for i in range(COUNT):
+            save(folder / f"{i:03}.png", change(part(i)).astype(np.uint8))
+
+    return plant
+
+
 FAULTS: dict[str, Plant] = {
     "unreadable": lambda folder: first(folder).write_bytes(b"no image") and None,
     "copies": copied,
@@ -114,6 +138,11 @@ FAULTS: dict[str, Plant] = {
     "frames: too dark": lambda folder: save(first(folder), (part(0) * 0.6).astype(np.uint8)),
     "frames: too bright": lambda folder: save(first(folder), (128 + part(0) // 2).astype(np.uint8)),
     "frames: out of focus": blurred,
+    "frames: too much contrast": harsh,
+    "frames: noise": noisy,
+    "nothing to see": every(lambda pixels: 120 + pixels // 40),
+    "exposure": every(lambda pixels: pixels * 0.1),
+    "clipping": every(lambda pixels: np.where(pixels > 130, 255, 0)),
     "sequence": repeated,
     "few looks": repeated,
     "parts": named,

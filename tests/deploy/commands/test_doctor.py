@@ -43,3 +43,29 @@ def test_a_sheet_needs_the_network(call: Call, good: Path, tmp_path: Path) -> No
     result = call("doctor", good, "--data-only", "--sheet", tmp_path / "odd.png")
     assert result.exit_code == 2
     assert "--sheet needs the network" in result.stderr
+
+
+def test_what_fit_leaves_out_is_left_out_here(call: Call, good: Path, tmp_path: Path) -> None:
+    """Images of a list of marks, and what lies outside a mask."""
+    odd = sorted(good.iterdir())[3]
+    save_noise(odd, 1, (10, 60, 3))  # of another shape
+    marks, roi = tmp_path / "marks.csv", tmp_path / "roi.json"
+    marks.write_text(f"path,label\n{odd},bad\n")
+    roi.write_text('{"width": 30, "height": 20, "polygons": [[[0, 0], [14, 0], [14, 20], [0, 20]]]}')
+
+    def found(*more: object) -> set[str]:
+        said = call("doctor", good, "--data-only", "--json", *more)
+        assert said.exit_code == 0, said.stderr
+        return {finding["check"] for finding in json.loads(said.stdout)["findings"]}
+
+    assert "sizes" in found()
+    assert "sizes" not in found("--exclude", marks)
+    said = call("doctor", good, "--data-only", "--roi", roi)
+    assert said.exit_code == 0
+    assert "50% of each image is looked at" in said.stderr
+
+
+def test_the_encoder_is_the_one_that_fit_would_train(call: Call, good: Path) -> None:
+    result = call("doctor", good, "--encoder", "smal")
+    assert result.exit_code == 2
+    assert "did you mean 'small'" in result.stderr
