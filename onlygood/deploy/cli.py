@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "calibrate": (edge.CalibrateOptions, "calibrate"),
     "report": (report.ReportOptions, "report"),
     "quantize": (edge.QuantizeOptions, "quantize"),
+    "bench": (edge.BenchOptions, "bench"),
     "pretrain": (training.PretrainOptions, "pretrain"),
     "probe": (probes.ProbeOptions, "probe"),
     "compare": (probes.CompareOptions, "compare"),

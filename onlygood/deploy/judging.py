@@ -1,13 +1,58 @@
 """What the options of `score`, `check` and `watch` say about judging."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+from onlygood.deploy.options.rows import ScoreOptions
+from onlygood.deploy.options.watch import WatchOptions
+from onlygood.deploy.use import Use
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.files import printable
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model import calibration
 from onlygood.runtime.model.detector import Detector
+from onlygood.runtime.model.modelfile import ModelFile, load_model
+from onlygood.runtime.model.rewrite import graph_sha256
 from onlygood.runtime.rows.drift import Monitor
 from onlygood.runtime.rows.parts import Parts
+from onlygood.runtime.threads import available_cpus
+
+
+def open_model(options: ScoreOptions | WatchOptions, say: Callable[[str], None]) -> tuple[Detector, Use]:
+    """The model, and how it is run: as was typed, else as ``--tuned`` found best, else plainly.
+
+    ``say`` is told where that was found on another machine.
+
+    Raises:
+        OnlygoodError: the model is refused, or what was found was not found with it.
+    """
+    file = load_model(options.model, options.sha256)
+    best = Use(workers=available_cpus()) if options.tuned is None else _best(options.tuned, file, say)
+    use = Use(
+        workers=options.workers or best.workers,
+        threads=options.threads or best.threads,
+        provider=options.provider or best.provider,
+    )
+    return Detector(file, threads=use.threads, provider=use.provider), use
+
+
+def _best(path: Path, file: ModelFile, say: Callable[[str], None]) -> Use:
+    """What `bench` found best for a model."""
+    from onlygood.deploy.machine import Machine  # noqa: PLC0415 - nothing without --tuned
+    from onlygood.deploy.tuned import Tuned  # noqa: PLC0415 - nothing without --tuned
+
+    tuned = Tuned.read(path)
+    if tuned.model.graph_sha256 != graph_sha256(file.data):
+        raise OnlygoodError(
+            f"--tuned: {printable(path)} was made with another model ({tuned.model.name!r}), and what is best"
+            " for that need not be for this one: make one with `onlygood bench MODEL -o FILE`"
+        )
+    if differences := tuned.machine.differences(Machine.here()):
+        say(
+            f"--tuned was measured on another machine ({printable(differences)}): what is best there need not"
+            " be here; `onlygood bench` tells"
+        )
+    return tuned.use
 
 
 def chosen_threshold(detector: Detector, threshold: float | None, rate: float | None) -> float:

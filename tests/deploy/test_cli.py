@@ -45,6 +45,7 @@ def modules_after(*arguments: object) -> tuple[int, set[str]]:
         "main()\n"
     )
     result = python(code, *arguments)
+    sys.stderr.write(result.stderr)  # shown where the test fails
     return result.returncode, set(result.stdout.rpartition("@")[2].split())
 
 
@@ -71,6 +72,13 @@ def test_calibrating_needs_nothing_of_training(tiny: Path, gray: Gray) -> None:
     assert code == 0
     assert "onnxruntime" in modules
     assert not modules & (HEAVY | {"yaml"}) - {"numpy", "PIL", "onnxruntime"}
+
+
+def test_measuring_needs_nothing_of_training(tiny: Path, gray: Gray) -> None:
+    only = ("-j", 1, "--threads", 1, "--seconds", 0.003)
+    code, modules = modules_after("bench", tiny, gray("x.png", 51), *only)
+    assert code == 0
+    assert not modules & (HEAVY | {"yaml", "rich"}) - {"numpy", "PIL", "onnxruntime"}
 
 
 def test_listing_the_tasks_imports_none_of_them() -> None:

@@ -47,7 +47,7 @@ def run(options: CalibrateOptions) -> int:
     output = options.output or options.model
     check_output(output, inputs=[path for path in (options.feedback, options.good_dir) if path is not None])
     detector = Detector.load(
-        options.model, threads=options.threads, sha256=options.sha256, provider=options.provider
+        options.model, threads=options.threads or 1, sha256=options.sha256, provider=options.provider
     )
     good, feedback = _found(options)
     for found in (good, feedback):

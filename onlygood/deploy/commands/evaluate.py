@@ -43,7 +43,7 @@ def run(options: EvaluateOptions) -> int:
             options.model,
             dataset,
             output=options.output,
-            threads=options.threads,
+            threads=options.threads or 1,
             seed=options.seed,
             progress=bar.move,
             reader=ReadOptions(memory=Budget.of(options.max_memory)),

@@ -24,7 +24,7 @@ from onlygood.runtime.threads import available_cpus
 def run(options: ReportOptions) -> int:
     """Write the page; as of `score`, 2 says that an image could not be read or judged."""
     say = speaker(quiet=options.quiet)
-    detector = Detector.load(options.model, threads=options.threads, sha256=options.sha256)
+    detector = Detector.load(options.model, threads=options.threads or 1, sha256=options.sha256)
     rate = options.max_false_alarms
     if rate is None:
         rate = detector.metadata.calibration.max_false_alarms

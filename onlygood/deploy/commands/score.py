@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from onlygood.deploy.copies import Copies
 from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.heatmaps import SIDE, Boxes, Heatmaps
-from onlygood.deploy.judging import chosen_parts, chosen_threshold, drift_monitor, input_spec
+from onlygood.deploy.judging import chosen_parts, chosen_threshold, drift_monitor, input_spec, open_model
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
 from onlygood.deploy.tiling import chosen_limits, chosen_tiling
@@ -34,7 +34,6 @@ from onlygood.runtime.rows.verdicts import (
     exit_code,
     make_writer,
 )
-from onlygood.runtime.threads import available_cpus
 
 _STDIN = Path("-")
 _FLAGGED = (Status.ANOMALOUS, Status.UNUSABLE)
@@ -44,9 +43,12 @@ _FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "text"}
 def run(options: ScoreOptions) -> int:
     """Score or check; returns the exit code."""
     format = _format(options)
-    detector = Detector.load(
-        options.model, threads=options.threads, sha256=options.sha256, provider=options.provider
+    say = Messages(
+        quiet=options.quiet,
+        verbose=options.verbose,
+        rows_on_terminal=options.output is None and sys.stdout.isatty(),
     )
+    detector, use = open_model(options, say.note)
     spec = input_spec(detector, options.bit_depth)
     tiling = chosen_tiling(detector, options)
     threshold = chosen_threshold(detector, options.threshold, options.max_false_alarms)
@@ -57,16 +59,10 @@ def run(options: ScoreOptions) -> int:
         spec.bit_depth,
         options.any_frame,
     )
-    workers = options.workers or available_cpus()
     reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
-    say = Messages(
-        quiet=options.quiet,
-        verbose=options.verbose,
-        rows_on_terminal=options.output is None and sys.stdout.isatty(),
-    )
     say.detail(
-        f"model {settings.model}, threshold {settings.threshold:.6g}, {options.provider}, {workers} images at"
-        f" once with {options.threads} threads each"
+        f"model {settings.model}, threshold {settings.threshold:.6g}, {use.provider}, {use.workers} images at"
+        f" once with {use.threads} threads each"
     )
     if options.output is not None:
         read = [path for path in (options.model, options.files_from) if path is not None]
@@ -91,7 +87,7 @@ def run(options: ScoreOptions) -> int:
         how: dict[str, Any] = {
             "spec": spec,
             "options": reader,
-            "workers": workers,
+            "workers": use.workers,
             "any_frame": options.any_frame,
             "also": [look for look in (boxes, heatmaps, look_at if monitor else None) if look is not None],
             "preview": SIDE if heatmaps else 0,

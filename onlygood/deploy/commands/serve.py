@@ -27,8 +27,8 @@ def run(options: ServeOptions) -> int:
             f"`onlygood serve` needs the package {error.name!r}: pip install 'onlygood[serve]'"
         ) from None
     load = models.loader(
-        threads=options.threads,
-        provider=options.provider,
+        threads=options.threads or 1,
+        provider=options.provider or "cpu",
         rate=options.max_false_alarms,
         bit_depth=options.bit_depth,
         any_frame=options.any_frame,

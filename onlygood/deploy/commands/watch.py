@@ -10,18 +10,16 @@ from types import FrameType
 from typing import Any
 
 from onlygood.deploy.destination import check_output
-from onlygood.deploy.judging import chosen_threshold, drift_monitor, input_spec
+from onlygood.deploy.judging import chosen_threshold, drift_monitor, input_spec, open_model
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.watch import Send, WatchOptions
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display, printable
 from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
-from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.drift import look_at
 from onlygood.runtime.rows.stream import score_images
 from onlygood.runtime.rows.verdicts import Row, Settings, Status
-from onlygood.runtime.threads import available_cpus
 from onlygood.runtime.watch.command import Command
 from onlygood.runtime.watch.courier import Courier, Receiver
 from onlygood.runtime.watch.drifting import Drift
@@ -44,14 +42,11 @@ def run(options: WatchOptions) -> int:
     """Watch until a signal comes, or with ``--once`` until all is judged; returns the exit code."""
     _check(options)
     speak = speaker(quiet=options.quiet)
-    detector = Detector.load(
-        options.model, threads=options.threads, sha256=options.sha256, provider=options.provider
-    )
+    detector, use = open_model(options, speak)
     threshold = chosen_threshold(detector, options.threshold, options.max_false_alarms)
     spec = input_spec(detector, options.bit_depth)
     settings = Settings(detector.file.sha256[:12], threshold, spec.bit_depth, options.any_frame)
     reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
-    workers = options.workers or available_cpus()
 
     def say(words: str) -> None:
         speak(printable(words))  # names of files may hold anything
@@ -63,7 +58,7 @@ def run(options: WatchOptions) -> int:
             threshold,
             spec=spec,
             options=reader,
-            workers=workers,
+            workers=use.workers,
             any_frame=options.any_frame,
             also=[look_at] if options.drift else [],
         )

@@ -11,8 +11,10 @@ from onlygood.deploy.options.shared import (
     Groups,
     Json,
     MaxMemory,
+    MaxPixels,
     Model,
     Options,
+    Provider,
     Quiet,
     Rate,
     Seed,
@@ -56,7 +58,7 @@ class CalibrateOptions(Options):
     ] = False
     max_memory: MaxMemory = None
     workers: Workers = None
-    threads: Threads = 1
+    threads: Threads = None
     provider: Annotated[
         str, Option("--provider", help="onnxruntime execution provider that will score, too.")
     ] = "cpu"
@@ -113,6 +115,37 @@ class QuantizeOptions(Options):
     max_memory: MaxMemory = None
     workers: Workers = None
     seed: Seed = 0
+    sha256: Sha256 = None
+    json: Json = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(Options):
+    """Measure how fast a model is on this device, and say how to run it."""
+
+    model: Model
+    paths: Annotated[
+        list[Path] | None,
+        Argument(metavar="PATH", help="Images and folders to measure with. Default: pictures made for it."),
+    ] = None
+    output: Annotated[
+        Path | None,
+        Option("-o", "--output", metavar="FILE", help="Write what was found here, as JSON, for --tuned."),
+    ] = None
+    seconds: Annotated[
+        float,
+        Option(
+            "--seconds",
+            callback=number(above=0, most=3600),
+            help="How long each way to run the model is tried.",
+        ),
+    ] = 3.0
+    workers: Workers = None
+    threads: Threads = None
+    provider: Provider = None
+    max_pixels: MaxPixels = None
+    max_memory: MaxMemory = None
     sha256: Sha256 = None
     json: Json = False
     quiet: Quiet = False

@@ -53,7 +53,7 @@ class EvaluateOptions(Options):
         Path | None,
         Option("-o", "--output", metavar="DIR", help="Put pictures, scores.csv and metrics.json here."),
     ] = None
-    threads: Threads = 1
+    threads: Threads = None
     max_memory: MaxMemory = None
     seed: Seed = 0
     quiet: Quiet = False

@@ -33,7 +33,7 @@ class ReportOptions(Options):
     )
     max_false_alarms: Rate = None
     workers: Workers = None
-    threads: Threads = 1
+    threads: Threads = None
     max_memory: MaxMemory = None
     sha256: Sha256 = None
     seed: Seed = 0

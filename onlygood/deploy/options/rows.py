@@ -24,6 +24,7 @@ from onlygood.deploy.options.shared import (
     Sha256,
     Threads,
     Threshold,
+    Tuned,
     Workers,
     number,
 )
@@ -101,8 +102,9 @@ class ScoreOptions(Options):
         OnError, Option("--on-error", help="Whether an unreadable image makes the exit code 2.")
     ] = OnError.FAIL
     workers: Workers = None
-    threads: Threads = 1
-    provider: Provider = "cpu"
+    threads: Threads = None
+    provider: Provider = None
+    tuned: Tuned = None
     any_frame: AnyFrame = False
     drift: Drift = False
     drift_flagged: DriftFlagged = 0.1

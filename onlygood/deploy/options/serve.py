@@ -81,7 +81,7 @@ class ServeOptions(Options):
     max_pixels: MaxPixels = None
     max_memory: MaxMemory = None
     bit_depth: BitDepth = None
-    threads: Threads = 1
-    provider: Provider = "cpu"
+    threads: Threads = None
+    provider: Provider = None
     any_frame: AnyFrame = False
     quiet: Quiet = False

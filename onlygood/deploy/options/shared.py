@@ -79,7 +79,10 @@ Rate = Annotated[
 Sha256 = Annotated[
     str | None, Option("--sha256", metavar="HEX", help="Refuse the model unless its SHA-256 is this.")
 ]
-Threads = Annotated[int, Option("--threads", min=1, max=MOST_THREADS, help="Threads of one inference.")]
+Threads = Annotated[
+    int | None,
+    Option("--threads", min=1, max=MOST_THREADS, help="Threads of one inference. Default: 1."),
+]
 Groups = Annotated[
     str | None,
     Option(
@@ -175,7 +178,18 @@ BitDepth = Annotated[
         help="Depth of 16-bit images that do not say their own. Default: the model's.",
     ),
 ]
-Provider = Annotated[str, Option("--provider", help="onnxruntime execution provider; `info` lists yours.")]
+Provider = Annotated[
+    str | None,
+    Option("--provider", help="onnxruntime execution provider; `info` lists yours. Default: cpu."),
+]
+Tuned = Annotated[
+    Path | None,
+    Option(
+        "--tuned",
+        metavar="FILE",
+        help="Run as `onlygood bench -o FILE` found best; -j, --threads and --provider go before it.",
+    ),
+]
 Drift = Annotated[
     bool,
     Option("--drift", help="Test whether images are still like those of the calibration, and say if not."),

@@ -24,6 +24,7 @@ from onlygood.deploy.options.shared import (
     Sha256,
     Threads,
     Threshold,
+    Tuned,
     Workers,
     number,
 )
@@ -121,8 +122,9 @@ class WatchOptions(Options):
     max_memory: MaxMemory = None
     bit_depth: BitDepth = None
     workers: Workers = None
-    threads: Threads = 1
-    provider: Provider = "cpu"
+    threads: Threads = None
+    provider: Provider = None
+    tuned: Tuned = None
     any_frame: AnyFrame = False
     drift: Drift = False
     drift_flagged: DriftFlagged = 0.1

@@ -1,5 +1,7 @@
 """The same graph under other metadata: what a device does to a model file without the onnx package."""
 
+import hashlib
+
 from onlygood.runtime.errors import ModelError
 from onlygood.runtime.model.metadata import Metadata
 from onlygood.runtime.model.modelfile import LARGEST, UNSEALED, read_metadata, seal
@@ -16,10 +18,7 @@ def with_metadata(data: bytes, metadata: Metadata) -> bytes:
     Raises:
         ModelError: the file is not one that can be changed so, or would be too large to be read.
     """
-    start, end = scan(data).entry
-    begin = start - len(_head(_PROPERTY, end - start))
-    if begin < 0 or data[begin:start] != _head(_PROPERTY, end - start):
-        raise ModelError("the metadata of the file are packed as no writer of ONNX does it; export it again")
+    begin, end = _entry(data)
     key, value = METADATA_KEY.encode(), metadata.model_copy(update={"seal": UNSEALED}).model_dump_json()
     entry = _field(1, key) + _field(2, value.encode())
     size = begin + len(data) - end + len(entry) + len(_head(_PROPERTY, len(entry)))
@@ -29,6 +28,27 @@ def with_metadata(data: bytes, metadata: Metadata) -> bytes:
     if read_metadata(changed, scan(changed)).model_copy(update={"seal": metadata.seal}) != metadata:
         raise ModelError("the changed metadata do not read back as they were written")
     return changed
+
+
+def graph_sha256(data: bytes) -> str:
+    """SHA-256 of everything in the model file but our metadata: the same after `with_metadata`.
+
+    Raises:
+        ModelError: the file is not one of ours.
+    """
+    begin, end = _entry(data)
+    digest = hashlib.sha256(memoryview(data)[:begin])
+    digest.update(memoryview(data)[end:])
+    return digest.hexdigest()
+
+
+def _entry(data: bytes) -> tuple[int, int]:
+    """Where our entry begins, with its tag and length, and where it ends."""
+    start, end = scan(data).entry
+    begin = start - len(_head(_PROPERTY, end - start))
+    if begin < 0 or data[begin:start] != _head(_PROPERTY, end - start):
+        raise ModelError("the metadata of the file are packed as no writer of ONNX does it; export it again")
+    return begin, end
 
 
 def _field(number: int, content: bytes) -> bytes:
