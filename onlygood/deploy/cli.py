@@ -16,7 +16,7 @@ import typer
 
 from onlygood import __version__
 from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
-from onlygood.deploy.options import demo, edge, models, probes, report, rows, serve, training, watch
+from onlygood.deploy.options import demo, edge, models, probes, report, rows, serve, signing, training, watch
 from onlygood.deploy.options.shared import Options
 from onlygood.deploy.signature import typed
 from onlygood.runtime.errors import Interrupted, OnlygoodError
@@ -33,6 +33,8 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "serve": (serve.ServeOptions, "serve"),
     "info": (models.InfoOptions, "info"),
     "verify": (models.VerifyOptions, "verify"),
+    "sign": (signing.SignOptions, "sign"),
+    "keygen": (signing.KeygenOptions, "keygen"),
     "evaluate": (models.EvaluateOptions, "evaluate"),
     "calibrate": (edge.CalibrateOptions, "calibrate"),
     "report": (report.ReportOptions, "report"),

@@ -26,7 +26,7 @@ def open_model(options: ScoreOptions | WatchOptions, say: Callable[[str], None])
     Raises:
         OnlygoodError: the model is refused, or what was found was not found with it.
     """
-    file = load_model(options.model, options.sha256)
+    file = load_model(options.model, options.sha256, options.key)
     best = Use(workers=available_cpus()) if options.tuned is None else _best(options.tuned, file, say)
     use = Use(
         workers=options.workers or best.workers,

@@ -30,6 +30,7 @@ from onlygood.runtime.model.modelfile import check_sha256, read
 from onlygood.runtime.model.recalibrate import doubts, promise, recalibrated
 from onlygood.runtime.model.rewrite import with_metadata
 from onlygood.runtime.model.selftest import generated_image, replay
+from onlygood.runtime.model.signed import signature_path
 from onlygood.runtime.threads import available_cpus
 
 _FEEDBACK_ALONE = (
@@ -80,6 +81,8 @@ def run(options: CalibrateOptions) -> int:
         _check_unchanged(options.model, detector.file.sha256)
     write_atomically(output.resolve(), data)
     warnings = [_FEEDBACK_ALONE] if options.good_dir is None else []
+    if signature_path(output).exists():
+        warnings.append(f"{display(signature_path(output))} is of the file as it was: sign it again")
     warnings += doubts(before.calibration, new, append=options.append)
     facts = _facts(output, data, after, intake) | {"warnings": warnings}
     if options.json:

@@ -32,6 +32,7 @@ def run(options: ServeOptions) -> int:
         rate=options.max_false_alarms,
         bit_depth=options.bit_depth,
         any_frame=options.any_frame,
+        key=options.key,
     )
     served = models.Models(options.models, load)
     written = log.Log(quiet=options.quiet)

@@ -9,7 +9,7 @@ from onlygood.runtime.model.verify import verify
 def run(options: VerifyOptions) -> int:
     """Print each check; 0 if all passed, else 2."""
     passed = True
-    for check in verify(options.model, sha256=options.sha256, golden=options.golden):
+    for check in verify(options.model, sha256=options.sha256, key=options.key, golden=options.golden):
         typer.echo(f"{'ok' if check.passed else 'FAILED':<6}  {check.name:<9}  {check.detail}")
         passed &= check.passed
     return 0 if passed else 2

@@ -8,6 +8,7 @@ from typer import Argument, Option
 
 from onlygood.deploy.options.shared import (
     Json,
+    Key,
     MaxMemory,
     MetricsFormat,
     MetricsRows,
@@ -36,6 +37,7 @@ class VerifyOptions(Options):
 
     model: Model
     sha256: Sha256 = None
+    key: Key = None
     golden: Annotated[
         Path | None,
         Option("--golden", metavar="DIR", help="Folder of images with the scores.csv that they must get."),

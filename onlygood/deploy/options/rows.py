@@ -13,6 +13,7 @@ from onlygood.deploy.options.shared import (
     Drift,
     DriftFlagged,
     Exclude,
+    Key,
     MaxMemory,
     MaxPixels,
     Model,
@@ -132,6 +133,7 @@ class ScoreOptions(Options):
         Option("--overlap", callback=number(most=0.9), help="Share of a side that neighboring tiles share."),
     ] = 0.25
     sha256: Sha256 = None
+    key: Key = None
     color: Annotated[Color, Option("--color", help="Color of text; auto honors NO_COLOR.")] = Color.AUTO
     quiet: Quiet = False
     verbose: Annotated[

@@ -9,6 +9,7 @@ from typer import Argument, Option
 from onlygood.deploy.options.shared import (
     AnyFrame,
     BitDepth,
+    Key,
     MaxMemory,
     MaxPixels,
     Options,
@@ -84,4 +85,5 @@ class ServeOptions(Options):
     threads: Threads = None
     provider: Provider = None
     any_frame: AnyFrame = False
+    key: Key = None
     quiet: Quiet = False

@@ -79,6 +79,14 @@ Rate = Annotated[
 Sha256 = Annotated[
     str | None, Option("--sha256", metavar="HEX", help="Refuse the model unless its SHA-256 is this.")
 ]
+Key = Annotated[
+    str | None,
+    Option(
+        "--key",
+        metavar="KEY|FILE",
+        help="Refuse the model unless MODEL.minisig is its signature by this public key (minisign).",
+    ),
+]
 Threads = Annotated[
     int | None,
     Option("--threads", min=1, max=MOST_THREADS, help="Threads of one inference. Default: 1."),

@@ -13,6 +13,7 @@ from onlygood.deploy.options.shared import (
     Drift,
     DriftFlagged,
     Exclude,
+    Key,
     MaxMemory,
     MaxPixels,
     Model,
@@ -129,4 +130,5 @@ class WatchOptions(Options):
     drift: Drift = False
     drift_flagged: DriftFlagged = 0.1
     sha256: Sha256 = None
+    key: Key = None
     quiet: Quiet = False

@@ -1,5 +1,6 @@
 """The models that are served, and how a changed file takes the place of the old one."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
+from onlygood.runtime.model.signed import signature_path
 from onlygood.runtime.rows.verdicts import Settings
 
-_Stamp = tuple[int, int, int]
+_Stamp = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +36,9 @@ class Served:
 class Models:
     """Models by name, which is that of their file without its ending.
 
-    A file is read anew once it has changed and then stayed the same from one look to the next. What cannot be
-    loaded, such as half a file, leaves the old model in place, and is tried again when it changes.
+    A file is read anew once it, or its signature, has changed and then stayed the same from one look to the
+    next. What cannot be loaded, such as half a file, leaves the old model in place, and is tried again when
+    it changes.
 
     Raises:
         OnlygoodError: two files have one name, or one cannot be loaded.
@@ -87,12 +90,18 @@ class Models:
 
 
 def loader(
-    *, threads: int, provider: str, rate: float | None, bit_depth: int | None, any_frame: bool
+    *,
+    threads: int,
+    provider: str,
+    rate: float | None,
+    bit_depth: int | None,
+    any_frame: bool,
+    key: str | None = None,
 ) -> Callable[[Path, str], Served]:
     """A function that loads a file as these options want it."""
 
     def load(path: Path, name: str) -> Served:
-        detector = Detector.load(path, threads=threads, provider=provider)
+        detector = Detector.load(path, threads=threads, key=key, provider=provider)
         spec = input_spec(detector, bit_depth)
         settings = Settings(detector.file.sha256[:12], detector.threshold(rate), spec.bit_depth, any_frame)
         return Served(name, detector, settings, spec, time.time())
@@ -101,8 +110,12 @@ def loader(
 
 
 def _stamp(path: Path) -> _Stamp | None:
+    """What changes when the file or its signature does, which may come later; None where there is no file."""
     try:
         stat = path.stat()
     except OSError:
         return None  # between the old file and the new one
+    with contextlib.suppress(OSError):
+        beside = signature_path(path).stat()
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns, beside.st_ino, beside.st_mtime_ns
     return stat.st_ino, stat.st_size, stat.st_mtime_ns

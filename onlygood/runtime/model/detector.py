@@ -59,7 +59,13 @@ class Detector:
 
     @classmethod
     def load(
-        cls, path: Path | str, *, threads: int = 1, sha256: str | None = None, provider: str = "cpu"
+        cls,
+        path: Path | str,
+        *,
+        threads: int = 1,
+        sha256: str | None = None,
+        key: Path | str | None = None,
+        provider: str = "cpu",
     ) -> Self:
         """Check and load a model file; the bytes that run are the bytes that were checked.
 
@@ -67,12 +73,14 @@ class Detector:
             path: the model file.
             threads: of onnxruntime.
             sha256: the hash that the file must have, as 64 hexadecimal digits.
+            key: the public key, or the file that holds it, that must have signed the file (minisign).
             provider: short name of an onnxruntime execution provider, such as "cpu" or "cuda".
 
         Raises:
             ModelError: the file is refused, or there is no such provider; there is no silent fall-back.
+            OnlygoodError: the key cannot be used.
         """
-        return cls(load_model(path, sha256), threads=threads, provider=provider)
+        return cls(load_model(path, sha256, key), threads=threads, provider=provider)
 
     @property
     def metadata(self) -> Metadata:

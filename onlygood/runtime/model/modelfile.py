@@ -16,6 +16,7 @@ from onlygood.runtime import jsontext
 from onlygood.runtime.errors import ModelError, OnlygoodError
 from onlygood.runtime.model.metadata import SCHEMA_VERSION, Metadata, upgrade
 from onlygood.runtime.model.onnxscan import Structure, scan
+from onlygood.runtime.model.signed import check_signature
 
 MOST_VALUES = 4_000_000  # in the metadata: each costs some hundred bytes while they are checked
 LARGEST = 2**31 - 1  # bytes: protobuf reads no more
@@ -37,17 +38,21 @@ class ModelFile:
     opset: int
 
 
-def load_model(path: Path | str, sha256: str | None = None) -> ModelFile:
+def load_model(path: Path | str, sha256: str | None = None, key: Path | str | None = None) -> ModelFile:
     """Read, hash, scan and check the file.
 
-    ``sha256`` (64 hexadecimal digits), if given, must be the hash of the whole file.
+    ``sha256`` (64 hexadecimal digits), if given, must be the hash of the whole file; ``key``, a public key or
+    the file that holds it, must have signed it.
 
     Raises:
         ModelError: one of the checks failed; the message says which.
+        OnlygoodError: the key cannot be used.
     """
     try:
         data = read(path)
         digest = check_sha256(data, sha256)
+        if key is not None:
+            check_signature(path, data, key)
         structure = scan(data)
         metadata = read_metadata(data, structure)
         if not check_seal(data):

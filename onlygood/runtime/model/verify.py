@@ -23,6 +23,7 @@ from onlygood.runtime.model.modelfile import (
 )
 from onlygood.runtime.model.onnxscan import scan
 from onlygood.runtime.model.selftest import generated_image, replay
+from onlygood.runtime.model.signed import check_signature
 
 _TABLE = "scores.csv"
 
@@ -36,9 +37,12 @@ class Check:
     detail: str
 
 
-def verify(path: Path, *, sha256: str | None = None, golden: Path | None = None) -> Iterator[Check]:
+def verify(
+    path: Path, *, sha256: str | None = None, key: str | None = None, golden: Path | None = None
+) -> Iterator[Check]:
     """Yield the checks as they are made; the first failure ends them, since each relies on those before.
 
+    ``key`` is the public key that must have signed the file, or the file that holds it.
     ``golden`` is a folder of images with the ``scores.csv`` (columns path and score) that `onlygood score`
     wrote on the machine that made the model. It tests the image decoder of this device as well. The table
     holds paths of that machine: of each, the longest ending that names a file in the folder is used.
@@ -50,6 +54,10 @@ def verify(path: Path, *, sha256: str | None = None, golden: Path | None = None)
         name = "sha256"
         digest = check_sha256(data, sha256)
         yield Check(name, True, f"{digest}{'' if sha256 is None else ', as asked for'}")
+        if key is not None:
+            name = "signature"
+            signed = check_signature(path, data, key)
+            yield Check(name, True, f"by the key {signed.key}, who says: {printable(signed.comment)}")
         name = "structure"
         structure = scan(data)
         yield Check(name, True, f"one file, {len(structure.operators)} kinds of operators, all allowed")
