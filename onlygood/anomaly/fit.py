@@ -15,6 +15,7 @@ from onlygood.anomaly.detector import Detector, create_detector
 from onlygood.anomaly.gather import gather
 from onlygood.anomaly.heads.footing import unseen_scores
 from onlygood.anomaly.heads.registry import HeadConfig
+from onlygood.anomaly.looks import Likeness, spread, thumbnails
 from onlygood.anomaly.parts import Parts, choose_parts
 from onlygood.anomaly.plan import FEWEST
 from onlygood.anomaly.recipe import FeaturesConfig, Recipe
@@ -36,6 +37,11 @@ from onlygood.runtime.threads import available_cpus
 NOTHING_LEARNED = (
     "the encoder is random: nothing was trained, and no weights were given (--encoder-weights FILE)"
 )
+REPEATS = (
+    "the promise may hold only for parts like those seen; name what belongs together (--groups), or leave "
+    "repeats out; onlygood doctor tells more"
+)
+_TORN = 0.02  # of the images, at least: a few alike by chance harm nobody
 
 Say = Callable[[str], None]
 
@@ -108,6 +114,7 @@ def fit(
     for line in counted(note for _, note in store.notes):
         say(line)
     parts = choose_parts(recipe, good, store, work, rate=rate, resume=resume, say=say)
+    doubts = [] if parts.grouped else repeats(store, parts)
     torch.set_num_threads(recipe.training.threads or available_cpus())
     judged = judge(recipe, store, parts, Processes().device)
     if drop_suspicious:
@@ -119,7 +126,8 @@ def fit(
         learn, judges = set_aside(parts, recipe.choose.share, config.seed)
     training = train(task, store, config, work, ids=learn, resume=resume, progress=progress)
     if config.steps == 0 and recipe.encoder_weights is None:
-        training = replace(training, warnings=[*training.warnings, NOTHING_LEARNED])
+        doubts.append(NOTHING_LEARNED)
+    training = replace(training, warnings=[*training.warnings, *doubts])
     if recipe.choose and judges is not None:
         candidates = fit_head(recipe, task, store, learn, progress=progress)
         branches = choose(
@@ -186,6 +194,24 @@ def fit_head(
             branch.footing.fit(branch.pool(unseen_scores(branch.head, outputs)))
         branch.head.fit(outputs)
     return detector.eval()
+
+
+def repeats(store: ImageStore, parts: Parts) -> list[str]:
+    """Warnings where images look like repeats of few parts that nobody has named."""
+    sides = parts.sides()
+    ids = spread(np.sort(np.array(list(sides))))
+    likeness = Likeness.of(thumbnails(store, ids))
+    if likeness is None:
+        return []
+    seen = []
+    if likeness.repeated:
+        seen.append(f"{len(ids)} images show only {likeness.looks} different looks")
+    if likeness.sequence:
+        seen.append(f"of {likeness.in_turn:.0%} of the images the most similar one is next to them by name")
+    torn = [i for places in likeness.several() if len({sides[i] for i in ids[places]}) > 1 for i in places]
+    if len(torn) >= _TORN * len(ids):
+        seen.append(f"{len(torn)} images have near-copies on the other side of the split")
+    return [f"{words}: {REPEATS}" for words in seen]
 
 
 def judge(recipe: Recipe, store: ImageStore, parts: Parts, device: torch.device) -> Judged:

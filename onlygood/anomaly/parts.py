@@ -36,6 +36,10 @@ class Parts:
     ]  # group or content hash of each image; all images of one name lie on the same side
     grouped: bool = False  # whether parts are named: then the promise is for new parts
 
+    def sides(self) -> dict[int, str]:
+        """``train`` or ``calibration`` for each image that is used."""
+        return {int(i): side for side in ("train", "calibration") for i in getattr(self, side)}
+
     def groups(self) -> list[int] | None:
         """The number of the part that each image to calibrate on shows; None if no part is named."""
         if not self.grouped:

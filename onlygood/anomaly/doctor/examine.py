@@ -73,8 +73,8 @@ def _split(material: Material, rate: float | None) -> tuple[dict[int, str], list
             )
     except OnlygoodError as error:
         return {}, [_too_few("problem", str(error))]
-    sides = {int(i): side for side in ("train", "calibration") for i in getattr(parts, side)}
-    target, held_out = wish or DEFAULT_RATE, parts.groups()
+    sides, held_out = parts.sides(), parts.groups()
+    target = wish or DEFAULT_RATE
     count = len(parts.calibration) if held_out is None else len(set(held_out))
     unit = "images" if held_out is None else "parts"
     if parts.rate > target:

@@ -10,18 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.anomaly.data.samples import Dataset
+from onlygood.anomaly.looks import spread, thumbnails
 from onlygood.anomaly.recipe import Recipe
 from onlygood.pretrain.data.store import ImageStore
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.reader import Header
-from onlygood.runtime.images.resize import resize
-from onlygood.runtime.images.spec import InputSpec
 
 Level = Literal["problem", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("problem", "warning", "note")  # the gravest first
 
-THUMB = 48  # px, the side of the pictures by which images are compared with each other
-MOST = 2000  # images that are compared with each other, or looked at one by one
 _NAMED = 20  # files that a finding names
 
 
@@ -63,18 +60,13 @@ class Material:
 
     @cached_property
     def looked_at(self) -> NDArray[np.int64]:
-        """Those of ``unique`` that are compared with each other: all, or `MOST` spread over them."""
-        if len(self.unique) <= MOST:
-            return self.unique
-        spread = np.linspace(0, len(self.unique) - 1, MOST).astype(int)
-        return np.asarray(self.unique[spread])
+        """Those of ``unique`` that are compared with each other: all, or many spread over them."""
+        return spread(self.unique)
 
     @cached_property
     def thumbs(self) -> NDArray[np.float32]:
-        """Small gray pictures of ``looked_at``, ``(n, THUMB, THUMB)``, 0 to 255."""
-        spec = InputSpec(height=THUMB, width=THUMB, channels=1)
-        small = [resize(self.store.batch(np.array([i]))[0], spec)[..., 0] for i in self.looked_at]
-        return np.stack(small).astype(np.float32)
+        """Small gray pictures of ``looked_at``: see `thumbnails`."""
+        return thumbnails(self.store, self.looked_at)
 
     def names(self, ids: Sequence[int] | NDArray[np.int64]) -> tuple[str, ...]:
         """The names of the first few images ``ids`` of the store."""

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.anomaly.doctor.findings import Finding, Material
+from onlygood.anomaly.looks import ALIGNED, fit_to_median, tell_turns
 from onlygood.pretrain.tasks.turning import tells_turns
 
 _FEWEST = 20
 _BLIND = 0.4  # accuracy of telling four turns below which they can hardly be told; guessing gives 0.25
 _HALF = 0.65  # likewise, of two half turns; guessing gives 0.5
 _IMAGES = 400
-_ALIGNED = 0.8  # median correlation with the median image, from which on parts are aligned
 _FAR, _LEAST = 3.0, 0.1  # a misfit is so many times the usual one, and at least so large
 _EXPLAINED = 0.5  # of the misfit, at least, is gone when the picture is moved, turned or mirrored
 
@@ -49,49 +49,10 @@ def _turns(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Finding]
     )
 
 
-def tell_turns(thumbs: NDArray[np.float32]) -> tuple[float, float]:
-    """How often four quarter turns, and two half turns, of pictures ``(n, s, s)`` can be told apart.
-
-    A linear classifier over coarse brightness and signed gradients in a 4×4 grid, by two-fold
-    cross-validation over images. It is weaker than a network, and what it tells a network can tell.
-    """
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
-    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
-
-    turned = [np.stack([_describe(np.rot90(thumb, k)) for thumb in thumbs]) for k in range(4)]
-    fold = np.arange(len(thumbs)) % 2
-    scores = []
-    for kinds in ((0, 1, 2, 3), (0, 2)):
-        right = []
-        for side in (0, 1):
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200))
-            labels = np.repeat(np.arange(len(kinds)), int(np.sum(fold == side)))
-            model.fit(np.concatenate([turned[k][fold == side] for k in kinds]), labels)
-            others = np.repeat(np.arange(len(kinds)), int(np.sum(fold != side)))
-            right.append(model.score(np.concatenate([turned[k][fold != side] for k in kinds]), others))
-        scores.append(float(np.mean(right)))
-    return scores[0], scores[1]
-
-
-def _describe(thumb: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Coarse brightness ``8×8``, and means of rising and falling gradients of a 4×4 grid, of one picture."""
-    plain = thumb - thumb.mean()
-    plain = plain / (plain.std() + 1)
-    down, across = np.gradient(plain)
-    parts = [np.maximum(g, 0) for g in (down, -down, across, -across)]
-    return np.concatenate([_blocks(plain, 8), *(_blocks(part, 4) for part in parts)])
-
-
-def _blocks(plane: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    side = plane.shape[0] // count
-    return np.asarray(plane.reshape(count, side, count, side).mean(axis=(1, 3)).ravel())
-
-
 def _alignment(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Finding]:
     likeness = fit_to_median(thumbs)
     usual = float(np.median(likeness))
-    if usual < _ALIGNED:
+    if usual < ALIGNED:
         yield Finding(
             "alignment",
             "note",
@@ -116,15 +77,6 @@ def _alignment(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Find
             material.names(material.looked_at[moved]),
             len(moved),
         )
-
-
-def fit_to_median(thumbs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Correlation ``(n,)`` of each picture ``(n, s, s)`` with the median of all."""
-    flat = thumbs.reshape(len(thumbs), -1).astype(np.float64)
-    flat -= flat.mean(axis=1, keepdims=True)
-    flat /= np.linalg.norm(flat, axis=1, keepdims=True) + 1e-9
-    middle = np.median(flat, axis=0)
-    return np.asarray(flat @ (middle / (np.linalg.norm(middle) + 1e-9)))
 
 
 def _shifted(thumb: NDArray[np.float32], middle: NDArray[np.float32]) -> bool:

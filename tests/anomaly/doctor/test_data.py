@@ -12,8 +12,7 @@ from PIL import Image, ImageFilter
 from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.doctor.examine import examine_data, gather_material
 from onlygood.anomaly.doctor.findings import Finding
-from onlygood.anomaly.doctor.likeness import clusters, distances
-from onlygood.anomaly.doctor.pose import fit_to_median, tell_turns
+from onlygood.anomaly.looks import clusters, distances, fit_to_median, tell_turns
 from onlygood.anomaly.recipe import load_recipe
 
 COUNT, SIDE = 60, 64
