@@ -49,5 +49,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "onlygood needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[train,timm,mqtt,sign,serve,cloud,dev]'
+	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[train,timm,mqtt,sign,serve,cloud,ray,dev]'
 	touch $@

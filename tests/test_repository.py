@@ -112,7 +112,7 @@ def test_every_dependency_has_one_pin_that_it_allows(python: str, machine: str) 
         if pin.marker is None or pin.marker.evaluate(place):
             chosen.setdefault(pin.name, []).append(pin)
     assert {name: pinned for name, pinned in chosen.items() if len(pinned) > 1} == {}
-    for requirement in requirements("base", "train", "timm", "mqtt", "sign", "serve", "cloud", "dev"):
+    for requirement in requirements("base", "train", "timm", "mqtt", "sign", "serve", "cloud", "ray", "dev"):
         (pin,) = chosen[requirement.name]
         assert str(pin.specifier).removeprefix("==") in requirement.specifier, requirement
 
@@ -129,7 +129,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     def modules(*parts: str) -> set[str]:
         return {IMPORTED_AS.get(item.name, item.name.replace("-", "_")) for item in requirements(*parts)}
 
-    declared = modules("base", "train", "timm", "heif", "mqtt", "sign", "serve", "cloud")
+    declared = modules("base", "train", "timm", "heif", "mqtt", "sign", "serve", "cloud", "ray")
     others = IMPORTED_BY_TORCH | IMPORTED_BY_STARLETTE | IMPORTED_BY_FSSPEC
     assert imported(ROOT / "onlygood") == declared - others
     assert imported(ROOT / "onlygood/runtime") <= modules("base", "heif", "mqtt", "sign", "cloud")

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain
@@ -14,8 +14,9 @@ from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.heatmaps import SIDE, Boxes, Heatmaps
 from onlygood.deploy.judging import chosen_parts, chosen_threshold, drift_monitor, input_spec, open_model
 from onlygood.deploy.messages import Messages
-from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
+from onlygood.deploy.options.rows import CheckOptions, Color, Engine, OnError, RowFormat, ScoreOptions
 from onlygood.deploy.tiling import chosen_limits, chosen_tiling
+from onlygood.deploy.use import Use
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, as_on_disk, find_images, read_list
 from onlygood.runtime.images.memory import Budget
@@ -25,7 +26,7 @@ from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.rows.drift import Monitor, look_at, watched
 from onlygood.runtime.rows.ledger import Ledger
 from onlygood.runtime.rows.stream import score_images
-from onlygood.runtime.rows.tiles import score_tiled
+from onlygood.runtime.rows.tiles import Tiling, score_tiled
 from onlygood.runtime.rows.verdicts import (
     Counts,
     Row,
@@ -59,10 +60,10 @@ def run(options: ScoreOptions) -> int:
         spec.bit_depth,
         options.any_frame,
     )
-    reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
+    at_once = f"{use.workers} images at once" if options.engine is Engine.LOCAL else "workers of Ray"
     say.detail(
-        f"model {settings.model}, threshold {settings.threshold:.6g}, {use.provider}, {use.workers} images at"
-        f" once with {use.threads} threads each"
+        f"model {settings.model}, threshold {settings.threshold:.6g}, {use.provider}, {at_once} with"
+        f" {use.threads} threads each"
     )
     if options.output is not None:
         read = [path for path in (options.model, options.files_from) if path is not None]
@@ -84,18 +85,16 @@ def run(options: ScoreOptions) -> int:
     found = passed_on(_at_least_one(_paths(options, findings)), options.output)
     with _rows_file(options, format, settings) as (stream, ledger):
         paths = _not_done(found, ledger, counts, copies, heatmaps)
-        how: dict[str, Any] = {
+        how = {
             "spec": spec,
-            "options": reader,
-            "workers": use.workers,
             "any_frame": options.any_frame,
             "also": [look for look in (boxes, heatmaps, look_at if monitor else None) if look is not None],
             "preview": SIDE if heatmaps else 0,
         }
         rows = (
-            score_images(detector, paths, threshold, **how)
-            if tiling is None
-            else score_tiled(detector, paths, chosen_limits(detector, options), tiling=tiling, **how)
+            _on_ray(detector, paths, options, use, threshold=threshold, say=say, how=how)
+            if options.engine is Engine.RAY
+            else _here(detector, paths, options, use, threshold=threshold, tiling=tiling, how=how)
         )
         writer = make_writer(
             format,
@@ -129,6 +128,57 @@ def run(options: ScoreOptions) -> int:
         exit_zero=isinstance(options, CheckOptions) and options.exit_zero,
     )
     return 2 if findings.empty else code  # a mistyped folder beside others must not pass a gate
+
+
+def _here(
+    detector: Detector,
+    paths: Iterable[Place],
+    options: ScoreOptions,
+    use: Use,
+    *,
+    threshold: float,
+    tiling: Tiling | None,
+    how: dict[str, Any],
+) -> Generator[Row, None, None]:
+    """The rows, by threads of this process."""
+    reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
+    here: dict[str, Any] = {"options": reader, "workers": use.workers}
+    if tiling is None:
+        return score_images(detector, paths, threshold, **how, **here)
+    return score_tiled(detector, paths, chosen_limits(detector, options), tiling=tiling, **how, **here)
+
+
+def _on_ray(
+    detector: Detector,
+    paths: Iterable[Place],
+    options: ScoreOptions,
+    use: Use,
+    *,
+    threshold: float,
+    say: Messages,
+    how: dict[str, Any],
+) -> Generator[Row, None, None]:
+    """The same rows, by workers of Ray."""
+    from onlygood.deploy.cluster import connected  # noqa: PLC0415 - nothing for one machine
+    from onlygood.deploy.ray import Work, score_on_ray  # noqa: PLC0415 - nothing for one machine
+
+    work = Work(
+        detector.file,
+        threshold,
+        max_pixels=options.max_pixels or DEFAULT_MAX_PIXELS,
+        max_memory=options.max_memory,
+        threads=use.threads,
+        provider=use.provider,
+        folder=str(Path.cwd()),
+        writes=options.heatmaps,
+        **how,
+    )
+    cpus = None if options.workers is None else options.workers * use.threads
+    with (
+        connected(options.ray_address, cpus) as ray,
+        closing(score_on_ray(ray, work, paths, workers=options.workers, say=say.note)) as rows,
+    ):
+        yield from rows
 
 
 def _said(rows: Iterable[Row], say: Messages) -> Iterator[Row]:
@@ -184,6 +234,10 @@ def _format(options: ScoreOptions) -> str:
         raise OnlygoodError(
             "--parts judges a part when all its images are known: not with --resume or --tile"
         )
+    if options.tile is not None and options.engine is Engine.RAY:
+        raise OnlygoodError("--tile and --engine ray do not go together: workers judge whole images")
+    if options.ray_address is not None and options.engine is not Engine.RAY:
+        raise OnlygoodError("--ray-address says where --engine ray works: give that too")
     format = _chosen_format(options)
     if options.boxes and format not in ("json", "jsonl"):
         raise OnlygoodError("--boxes are written in JSON: give -f jsonl, or -o with a name that ends so")

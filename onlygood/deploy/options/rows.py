@@ -48,6 +48,13 @@ class OnError(StrEnum):
     SKIP = "skip"
 
 
+class Engine(StrEnum):
+    """Who does the work: threads of this process, or workers of Ray."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class Color(StrEnum):
     """When text is colored."""
 
@@ -106,6 +113,17 @@ class ScoreOptions(Options):
     threads: Threads = None
     provider: Provider = None
     tuned: Tuned = None
+    engine: Annotated[
+        Engine, Option("--engine", help="ray: by workers of Ray, here or on many machines (onlygood[ray]).")
+    ] = Engine.LOCAL
+    ray_address: Annotated[
+        str | None,
+        Option(
+            "--ray-address",
+            metavar="ADDRESS",
+            help="Ray's cluster. Default: RAY_ADDRESS, else this machine alone.",
+        ),
+    ] = None
     any_frame: AnyFrame = False
     drift: Drift = False
     drift_flagged: DriftFlagged = 0.1

@@ -1,0 +1,218 @@
+"""Scoring by workers of Ray: the rows of one process, whatever dies on the way. One cluster for all tests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from onlygood.deploy.cluster import _reachable, connected
+from onlygood.deploy.ray import (
+    Columns,
+    Scorer,
+    Work,
+    _batches,
+    score_dataset,
+    score_on_ray,
+)
+from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.files import mark_output
+from onlygood.runtime.images.remote import Remote
+from onlygood.runtime.model.detector import Detector
+from onlygood.runtime.rows.stream import Look
+from onlygood.runtime.rows.verdicts import Status
+
+Call = Callable[..., Result]
+Gray = Callable[[str, int], Path]
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    if find_spec("ray") is None:  # not imported: `connected` says what it finds when it is
+        pytest.skip("the extra ray is not installed")
+    before = dict(os.environ)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    os.environ.pop("RAY_ADDRESS", None)
+    with connected(None, 2) as ray:
+        yield ray
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def work(tiny: Path) -> Work:
+    detector = Detector.load(tiny)
+    return Work(detector.file, detector.threshold(), detector.metadata.input, 10**8, None)
+
+
+def rows(text: str | bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) | {"ms": None} for line in text.splitlines()]
+
+
+def test_workers_send_nothing_home_and_keep_what_they_compile(ray: Any) -> None:
+    names = ("PYTHONDONTWRITEBYTECODE", "RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE")
+    seen = ray.get(ray.remote(lambda: [os.environ.get(name) for name in names]).remote())
+    assert seen == [None, "0", "token"]
+    assert "auth_token" not in [path.name for path in (Path.home() / ".ray").rglob("*")]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # not Ray's, which ends the process at once
+
+
+@pytest.mark.parametrize("command", ["score", "check"])
+def test_the_rows_are_those_of_one_process(
+    ray: Any, call: Call, tiny: Path, parts: Path, command: str
+) -> None:
+    arguments = (command, tiny, parts, "-f", "jsonl", "--boxes")
+    here = call(*arguments)
+    there = call(*arguments, "--engine", "ray", "-j", "2")
+    assert rows(there.stdout) == rows(here.stdout)
+    assert len(rows(here.stdout)) == {"score": 4, "check": 2}[command]
+    assert there.exit_code == here.exit_code == 2
+    assert "c.png: text, no picture" in there.stderr
+
+
+def test_the_order_is_that_of_the_images_and_relative_paths_stay(
+    ray: Any, call: Call, tiny: Path, gray: Gray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [gray(f"in/{number:03}.png", number) for number in range(150)]
+    monkeypatch.chdir(tiny.parent)
+    found = rows(call("score", tiny, "in", "-f", "jsonl", "--engine", "ray", "-j", "2").stdout)
+    assert [row["path"] for row in found] == [str(path.relative_to(tiny.parent)) for path in paths]
+    assert [row["score"] for row in found] == [pytest.approx(number / 255) for number in range(150)]
+
+
+def test_an_image_that_kills_its_worker_is_a_row(ray: Any, work: Work, gray: Gray) -> None:
+    paths = [gray(f"in/{number:03}.png", 51) for number in range(40)]
+
+    def deadly(look: Look) -> dict[str, Any]:
+        if str(look.path).endswith("007.png"):
+            os._exit(1)
+        return {}
+
+    work = replace(work, also=(deadly,))
+    found = list(score_on_ray(ray, work, paths, workers=1, say=print))
+    assert [row.path for row in found] == paths
+    assert [row.path.stem for row in found if row.status is not Status.NORMAL] == ["007"]
+    assert "the worker that read it died" in found[7].error
+    assert found[7].stamp.size == paths[7].stat().st_size
+
+
+def test_the_error_of_a_worker_names_it(ray: Any, work: Work, gray: Gray) -> None:
+    def full(_: Look) -> dict[str, Any]:
+        raise OnlygoodError("disk full")
+
+    image = gray("x.png", 51)
+    with pytest.raises(OnlygoodError, match=r"worker \d+ on .+: disk full"):
+        list(score_on_ray(ray, replace(work, also=(full,)), [image], workers=1, say=print))
+    with pytest.raises(OnlygoodError, match=r"worker \d+ on .+: no execution provider 'none'"):
+        list(score_on_ray(ray, replace(work, provider="none"), [image], workers=1, say=print))
+
+
+def test_it_says_what_it_waits_for(ray: Any, work: Work, gray: Gray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlygood.deploy.ray._PATIENCE", 0.1)
+
+    def say(words: str) -> None:
+        raise InterruptedError(words)
+
+    with pytest.raises(InterruptedError, match=r"each wants 64 CPUs, and Ray has \d to give"):
+        list(score_on_ray(ray, replace(work, threads=64), [gray("x.png", 51)], workers=1, say=say))
+
+
+def test_a_driver_that_was_killed_is_resumed(
+    ray: Any, call: Call, tiny: Path, gray: Gray, tmp_path: Path
+) -> None:
+    for number in range(2000):
+        gray(f"in/{number:04}.png", number % 256)
+    here, out = tmp_path / "here.jsonl", tmp_path / "rows.jsonl"
+    call("score", tiny, tmp_path / "in", "-o", here)
+    arguments = ["score", tiny, tmp_path / "in", "-o", out, "--resume", "--engine", "ray", "-j", "1"]
+    command = [sys.executable, "-m", "onlygood", *map(str, arguments)]
+    address = ["--ray-address", ray.get_runtime_context().gcs_address]
+    with subprocess.Popen([*command, *address], stderr=subprocess.DEVNULL) as run:  # noqa: S603
+        while run.poll() is None and (not out.exists() or not out.stat().st_size):
+            time.sleep(0.01)
+        run.kill()
+    assert 0 < len(out.read_bytes().splitlines()) < 2000
+    resumed = call(*arguments)
+    assert "of these images were scored by an earlier run" in resumed.stderr
+    assert rows(out.read_bytes()) == rows(here.read_bytes())
+
+
+def test_a_data_set_of_ray_gets_the_columns(ray: Any, call: Call, tiny: Path, parts: Path) -> None:
+    expected = [
+        row | {"lot": lot} for lot, row in enumerate(rows(call("score", tiny, parts, "-f", "jsonl").stdout))
+    ]
+    there = [{"path": row["path"], "lot": row["lot"], "bytes": None} for row in expected]
+    whole = [row | {"bytes": Path(row["path"]).read_bytes(), "lot": 10 + row["lot"]} for row in there]
+    expected += [row | {"lot": 10 + row["lot"], "mtime_ns": None} for row in expected]
+    data = ray.data.from_items(there + whole)
+    found = score_dataset(data, tiny, workers=1, boxes=True).take_all()
+    for row in found:
+        assert row.keys().isdisjoint({"bytes"})
+        assert ("regions" in json.loads(row.pop("extras") or "{}")) == (row["score"] is not None)
+    assert sorted((row | {"ms": None} for row in found), key=itemgetter("lot")) == expected
+
+
+def test_a_data_set_without_images_is_refused(work: Work) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="the extra ray is not installed")
+    for column, said in (
+        ("id", "no column 'bytes' or 'path' says what the images are; there are id: read them with"),
+        ("score", "the columns score are those of verdicts: rename them"),
+    ):
+        images = pyarrow.table({column: [1]} | ({"path": ["x"]} if column == "score" else {}))
+        with pytest.raises(OnlygoodError, match=said):
+            Columns(work)(images)
+
+
+def test_heatmaps_are_not_lost_on_a_machine_without_their_folder(work: Work, tmp_path: Path) -> None:
+    heat = tmp_path / "heat"
+    with pytest.raises(OnlygoodError, match=r"heat is not here, .*: name one that all machines share"):
+        Scorer(replace(work, writes=heat))
+    mark_output(heat, "heatmaps")
+    Scorer(replace(work, writes=heat))
+
+
+def test_batches_are_bounded_by_number_and_by_bytes() -> None:
+    paths = [Path(str(number)) for number in range(70)]
+    assert [len(batch) for batch in _batches(iter(paths))] == [32, 32, 6]
+    large = [Remote(f"x{number}", content=bytes(9 * 10**6)) for number in range(5)]
+    assert [len(batch) for batch in _batches(large)] == [2, 2, 1]
+    assert [place for batch in _batches(paths) for place in batch] == paths
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "there is no Ray at 127.0.0.1:1: .*refused; start one with `ray start --head`"),
+        ("ray://head:10001", "work on a machine of the cluster, and give HOST:6379 or auto"),
+    ],
+)
+def test_an_address_without_a_cluster_is_refused_at_once(address: str, said: str) -> None:
+    with pytest.raises(OnlygoodError, match=said):
+        _reachable(address)
+
+
+def test_options_that_do_not_go_together_and_what_is_missing(
+    call: Call, tiny: Path, gray: Gray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = gray("x.png", 51)
+    for words, said in (
+        (("--engine", "ray", "--tile", "8"), "--tile and --engine ray do not go together"),
+        (("--ray-address", "auto"), "--ray-address says where --engine ray works"),
+    ):
+        result = call("score", tiny, image, *words)
+        assert (result.exit_code, said in result.stderr) == (2, True)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    result = call("score", tiny, image, "--engine", "ray")
+    assert result.exit_code == 2
+    assert "--engine ray needs the package 'ray': pip install 'onlygood[ray]'" in result.stderr
