@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format page constraints clean
+.PHONY: help install demo test lint format page examples constraints clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ format: $(INSTALLED) ## format the code and mend what ruff can mend
 
 page: ## build the program of `onlygood report` from web/report; needs npm, and its result is committed
 	cd web && npm ci --no-audit --no-fund && npm run build
+
+examples: ## install what the program in examples/javascript needs, for its tests; needs npm
+	cd examples/javascript && npm ci --ignore-scripts --no-audit --no-fund
 
 constraints: $(INSTALLED) ## pin the newest versions that pyproject.toml allows, for every platform
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate \
