@@ -32,8 +32,9 @@ format: $(INSTALLED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-page: ## build the program of `onlygood report` from web/report; needs npm, and its result is committed
+page: $(INSTALLED) ## build what `onlygood report` and `onlygood page` ship, from web; needs npm; the results are committed
 	cd web && npm ci --no-audit --no-fund && npm run build
+	$(BIN)/python web/pack.py
 
 examples: ## install what the program in examples/javascript needs, for its tests; needs npm
 	cd examples/javascript && npm ci --ignore-scripts --no-audit --no-fund

@@ -11,7 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any, Self
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
@@ -41,13 +45,13 @@ os.execv(sys.argv[3], sys.argv[3:])
 class Browser:
     """One page in a browser of its own, which ends with the block."""
 
-    def __init__(self, width: int = 1200, height: int = 900) -> None:
+    def __init__(self, width: int = 1200, height: int = 900, *options: str) -> None:
         assert CHROMIUM is not None
         self._home = tempfile.TemporaryDirectory()
         in_read, self._in = os.pipe()
         self._out, out_write = os.pipe()
 
-        command = [CHROMIUM, *_OPTIONS, f"--user-data-dir={self._home.name}", "about:blank"]
+        command = [CHROMIUM, *_OPTIONS, *options, f"--user-data-dir={self._home.name}", "about:blank"]
         self._process = subprocess.Popen(
             [sys.executable, "-IS", "-c", _LAUNCH, str(in_read), str(out_write), *command],
             pass_fds=(in_read, out_write),
@@ -80,12 +84,15 @@ class Browser:
 
     # --- what tests do
 
-    def open(self, page: Path) -> None:
-        """Open a file and wait until it is loaded and its program has run."""
+    def open(self, page: Path | str) -> None:
+        """Open a file or an address, and wait until it is loaded and its program has run."""
         self.events.clear()
-        self._call("Page.navigate", url=page.absolute().as_uri())
+        url = page if isinstance(page, str) else page.absolute().as_uri()
+        self._call("Page.navigate", url=url)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._answer())
+        if isinstance(page, str):  # its program is a module, which may wait for more
+            self.wait("document.documentElement?.dataset.ready === 'true'")
         assert self.do("document.documentElement.dataset.ready") == "true", self.errors()
 
     def do(self, script: str) -> Any:
@@ -95,10 +102,11 @@ class Browser:
         return found["result"].get("value")
 
     def wait(self, script: str) -> None:
-        """Wait until the script is true."""
-        patient = f"""new Promise((resolve) => {{
-            const look = () => {{ if (({script})) resolve(true); else setTimeout(look, 20); }}; look(); }})"""
-        assert self.do(patient)
+        """Wait until the script is true, also if another page is loaded meanwhile."""
+        until = time.monotonic() + PATIENCE
+        while not self.do(script):
+            assert time.monotonic() < until, script
+            time.sleep(0.02)
 
     def settle(self) -> None:
         """Let two frames pass, so that what waits for one is drawn."""
@@ -177,6 +185,12 @@ class Browser:
         found = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         return base64.b64decode(found["data"])
 
+    def give(self, selector: str, *files: Path) -> None:
+        """Choose files in a file input."""
+        root = self._call("DOM.getDocument")["root"]["nodeId"]
+        found = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self._call("DOM.setFileInputFiles", nodeId=found, files=[str(file.absolute()) for file in files])
+
     def downloads_to(self, folder: Path) -> None:
         """Where files go that the page gives."""
         self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
@@ -225,3 +239,23 @@ class Browser:
         line, _, self._rest = self._rest.partition(b"\0")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+class Site:
+    """A folder at an address of its own, until it is closed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+        self._server.daemon_threads = True
+        self.url = f"http://localhost:{self._server.server_port}/"
+        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def close(self) -> None:
+        """End it; once more does nothing."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""

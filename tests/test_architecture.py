@@ -42,6 +42,7 @@ LADDER = (
     "deploy.options",
     "deploy",
     "deploy.report",
+    "deploy.page",
     "deploy.serve",
     "deploy.commands",
 )

@@ -16,7 +16,19 @@ import typer
 
 from onlygood import __version__
 from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
-from onlygood.deploy.options import demo, edge, models, probes, report, rows, serve, signing, training, watch
+from onlygood.deploy.options import (
+    demo,
+    edge,
+    models,
+    page,
+    probes,
+    report,
+    rows,
+    serve,
+    signing,
+    training,
+    watch,
+)
 from onlygood.deploy.options.shared import Options
 from onlygood.deploy.signature import typed
 from onlygood.runtime.errors import Interrupted, OnlygoodError
@@ -38,6 +50,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "evaluate": (models.EvaluateOptions, "evaluate"),
     "calibrate": (edge.CalibrateOptions, "calibrate"),
     "report": (report.ReportOptions, "report"),
+    "page": (page.PageOptions, "page"),
     "quantize": (edge.QuantizeOptions, "quantize"),
     "bench": (edge.BenchOptions, "bench"),
     "pretrain": (training.PretrainOptions, "pretrain"),

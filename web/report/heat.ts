@@ -12,7 +12,7 @@ const INFERNO = [
 ] as const;
 
 /** Red, green, blue and opacity of each gray level; level 0 is clear. */
-const COLORS = Uint8ClampedArray.from(
+export const COLORS = Uint8ClampedArray.from(
   Array.from({ length: 256 }, (_, level) => {
     const strength = level / 255;
     const at = (0.3 + 0.65 * strength) * (INFERNO.length - 1);

@@ -1,4 +1,4 @@
-// built by `make page` from web/report, sha256 e02daa4b99deaaf4a41ae39f31ec0ecef5241d5e241778e244305b82fcdb9d89
+// built by `make page` from web/report, sha256 6fe7ed8c5117d46e669318c98d0760a8401244756c74becdaa0d3b2aa7ef4bc2
 "use strict";
 (() => {
   // report/data.ts

@@ -1,0 +1,1 @@
+"""A static folder that judges images in the browser."""
