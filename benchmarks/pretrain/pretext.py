@@ -53,6 +53,7 @@ OPTIONS: dict[str, dict[str, Any]] = {  # for images of 32 px; everything else i
     "damaged-jigsaw": {"grid": 2},
     "pirl": {"grid": 2},
     "exemplar-triplet": {"crops": 4},
+    "patch-svdd": {"views": {"crop": 8}},
 }
 TRAINING: dict[str, dict[str, Any]] = {
     "mae": {"optimizer": "adamw"},
