@@ -7,6 +7,7 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.model.calibration import minimum_n, smallest_alpha
 
 DEFAULT_RATE = 0.01
+_LOOSER = 0.05  # a rate for which far fewer must be held out
 FEWEST = 10  # good images to train on
 _FEWEST_PARTS = 2  # of which they are: one judges the other
 
@@ -49,6 +50,8 @@ def plan_split(recipe: Recipe, images: int, rate: float | None, parts: int | Non
     elif wish is None:
         count, target = most, smallest_alpha(most, 2)
         note = f"; {DEFAULT_RATE:g} would need {2 * two - 1} good {unit}s"
+        if (fewer := max(share, minimum_n(_LOOSER, 2))) < count:
+            note += f", and --max-false-alarms {_LOOSER:g} would learn from {units - fewer}"
     elif one <= most:
         count = min(most, max(share, one))
         note = (

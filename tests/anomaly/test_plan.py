@@ -38,6 +38,23 @@ def test_splits_by_hand(images: int, train: int, calibration: int, rate: float) 
     assert f"{train} images to learn from, {calibration} held out" in split.words
 
 
+@pytest.mark.parametrize(
+    ("images", "more"),
+    [
+        (240, 192),  # a fifth held out: more than the 39 that 5 % needs
+        (100, 61),  # 39 held out
+        (78, None),  # half is 39 already
+        (500, None),  # 1 % is promised
+    ],
+)
+def test_what_a_higher_rate_would_leave_to_learn_from(images: int, more: int | None) -> None:
+    words = plan_split(recipe(), images, None).words
+    assert ("--max-false-alarms 0.05 would learn from" in words) == (more is not None)
+    if more is not None:
+        assert f"would learn from {more}" in words
+        assert plan_split(recipe(), images, 0.05).train == more
+
+
 @given(st.integers(2 * FEWEST, 3000), st.floats(0.05, 0.9), st.none() | st.floats(0.001, 0.5))
 def test_a_threshold_hangs_on_one_image_only_where_a_wish_forces_it(
     images: int, fraction: float, wish: float | None
