@@ -169,11 +169,13 @@ def kills(model: Path, images: Path, number: int, rounds: int, work: Path) -> di
     folder, out, here = many(images, number, work / "many"), work / "rows.jsonl", work / "here.jsonl"
     timed(command("local", model, folder, here))
     words = [*command("ray", model, folder, out), "--resume"]
-    rng, kept = random.Random(0), [0]
+    rng, kept, gone = random.Random(0), [0], list[float]()
     for index in range(rounds):
         wanted = rng.randrange(kept[-1], (index + 1) * number // (rounds + 1))  # rows, and then some
-        child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while child.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") <= wanted):
+        child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while not out.exists() or out.read_bytes().count(b"\n") <= wanted:
+            if child.poll() is not None:
+                sys.exit(f"it ended by itself, with {child.returncode}: {child.communicate()[1].decode()}")
             time.sleep(0.02)
         time.sleep(rng.random() / 10)
         tree = descendants(child.pid)[1:]
@@ -181,11 +183,12 @@ def kills(model: Path, images: Path, number: int, rounds: int, work: Path) -> di
         child.wait()
         kept.append(out.read_bytes().count(b"\n"))
         print(f"killed at {kept[-1]} rows", flush=True)
-        deadline = time.monotonic() + 60
-        while alive(tree):
-            if time.monotonic() > deadline:
-                sys.exit(f"left behind after kill -9: {alive(tree)}")
+        since = time.monotonic()
+        while left := alive(tree):
+            if time.monotonic() - since > 300:
+                sys.exit(f"left behind after kill -9: {[name_of(pid) for pid in left]}")
             time.sleep(0.1)
+        gone.append(round(time.monotonic() - since, 1))
     if subprocess.run(words, stderr=subprocess.DEVNULL, check=False).returncode not in (0, 2):
         sys.exit("the last run failed")
 
@@ -197,12 +200,18 @@ def kills(model: Path, images: Path, number: int, rounds: int, work: Path) -> di
         "part": "kills",
         "images": number,
         "killed_at_rows": kept[1:],
+        "seconds_until_rays_processes_are_gone": gone,
         "rows": len(found),
         "lost": len(known(here).keys() - known(out).keys()),
         "twice": len(found) - len(known(out)),
         "same_rows_in_order": [row | {"ms": None} for row in found]
         == [row | {"ms": None} for row in rows_of(here)],
     }
+
+
+def name_of(pid: int) -> str:
+    """The command line of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:300]
 
 
 def alive(processes: list[int]) -> list[int]:

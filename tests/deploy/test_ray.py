@@ -25,6 +25,7 @@ from onlygood.deploy.ray import (
     score_dataset,
     score_on_ray,
 )
+from onlygood.deploy.trainings import OnRay
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import mark_output
 from onlygood.runtime.images.remote import Remote
@@ -179,6 +180,19 @@ def test_heatmaps_are_not_lost_on_a_machine_without_their_folder(work: Work, tmp
         Scorer(replace(work, writes=heat))
     mark_output(heat, "heatmaps")
     Scorer(replace(work, writes=heat))
+
+
+def test_a_command_on_ray_has_its_exit_code_and_its_words(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trainings = OnRay(ray, 1)
+    assert trainings.run(["fit", "--", "nothing"], Path("log")) == 2
+    assert "onlygood: nothing" in (tmp_path / "log").read_text()
+    with pytest.raises(OnlygoodError, match=r"a worker of Ray: .*No such file"):
+        trainings.run(["fit", "--", "nothing"], tmp_path / "none" / "log")
+    trainings.end()
+    assert trainings.run(["recipes"], tmp_path / "log") == 130
 
 
 def test_batches_are_bounded_by_number_and_by_bytes() -> None:

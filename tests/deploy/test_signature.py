@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from onlygood.deploy.options.shared import Options, Quiet
-from onlygood.deploy.signature import typed
+from onlygood.deploy.signature import typed, words_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +57,11 @@ def test_limits_and_missing_arguments_are_usage_errors() -> None:
     for arguments in (["door", "--coats", "0"], []):
         taken, result = call(Paint, *arguments)
         assert (taken, result.exit_code) == ([], 2)
+
+
+def test_options_are_typed_as_they_were() -> None:
+    given = Varnish(wall=Path("-door"), coats=3, quiet=True, gloss=["dull", "-x=y z"])
+    words = words_of(given)
+    assert words == ["--coats=3", "--quiet", "--gloss=dull", "--gloss=-x=y z", "--", "-door"]
+    assert call(Varnish, *words)[0] == [given]
+    assert words_of(Paint(wall=Path("door"))) == ["--", "door"]

@@ -1,5 +1,6 @@
 """`onlygood fit`: a folder of good images in, one model file out."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,31 @@ from onlygood.deploy.commands.common import (
 )
 from onlygood.deploy.destination import work_folder
 from onlygood.deploy.messages import speaker
+from onlygood.deploy.options.shared import Engine
 from onlygood.deploy.options.training import FitOptions
 from onlygood.deploy.sources import at_hand
 from onlygood.deploy.suspicion import suspicion
 from onlygood.runtime.atomic import write_atomically
+from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import mark_output
 from onlygood.runtime.model.calibration import achieved_interval, threshold
 from onlygood.runtime.model.metadata import Calibration
 
 
 def run(options: FitOptions) -> int:
+    """Fit one model, or with --each one for each folder."""
+    say = speaker(quiet=options.quiet)
+    options = replace(options, good_dir=at_hand(options.good_dir, say))
+    if options.each:
+        from onlygood.deploy.each import fit_each  # noqa: PLC0415 - nothing for one model
+
+        return fit_each(options, say)
+    if options.jobs or options.ray_address or options.engine is not Engine.LOCAL:
+        raise OnlygoodError("--jobs, --engine and --ray-address say how --each works: give that too")
+    return _fit(options, options.output or Path("model.onnx"), say)
+
+
+def _fit(options: FitOptions, output: Path, say: Callable[[str], None]) -> int:
     """Fit, export and say what came out.
 
     The work folder keeps the log, the recipe as resolved, the encoder, the whole trained task (other heads
@@ -38,9 +54,7 @@ def run(options: FitOptions) -> int:
     """
     calm_openmp()
     source_date()  # a wrong one is told before training, and before anything stumbles over it
-    say = speaker(quiet=options.quiet)
-    options = replace(options, good_dir=at_hand(options.good_dir, say))
-    name, output = options.recipe or DEFAULT_RECIPE, options.output
+    name = options.recipe or DEFAULT_RECIPE
     resolved = load_recipe(name, _changes(options))
     good = good_images(options.good_dir, all_good=options.all_good)
     read = [options.good_dir, *(sample.path for sample in good.samples), Path(name)]

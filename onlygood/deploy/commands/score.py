@@ -14,7 +14,8 @@ from onlygood.deploy.destination import check_output, destination, passed_on
 from onlygood.deploy.heatmaps import SIDE, Boxes, Heatmaps
 from onlygood.deploy.judging import chosen_parts, chosen_threshold, drift_monitor, input_spec, open_model
 from onlygood.deploy.messages import Messages
-from onlygood.deploy.options.rows import CheckOptions, Color, Engine, OnError, RowFormat, ScoreOptions
+from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
+from onlygood.deploy.options.shared import Engine
 from onlygood.deploy.tiling import chosen_limits, chosen_tiling
 from onlygood.deploy.use import Use
 from onlygood.runtime.errors import OnlygoodError

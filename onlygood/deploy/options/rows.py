@@ -12,6 +12,8 @@ from onlygood.deploy.options.shared import (
     BitDepth,
     Drift,
     DriftFlagged,
+    Engine,
+    EngineName,
     Exclude,
     Key,
     MaxMemory,
@@ -22,6 +24,7 @@ from onlygood.deploy.options.shared import (
     Provider,
     Quiet,
     Rate,
+    RayAddress,
     Sha256,
     Threads,
     Threshold,
@@ -46,13 +49,6 @@ class OnError(StrEnum):
 
     FAIL = "fail"
     SKIP = "skip"
-
-
-class Engine(StrEnum):
-    """Who does the work: threads of this process, or workers of Ray."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 class Color(StrEnum):
@@ -113,17 +109,8 @@ class ScoreOptions(Options):
     threads: Threads = None
     provider: Provider = None
     tuned: Tuned = None
-    engine: Annotated[
-        Engine, Option("--engine", help="ray: by workers of Ray, here or on many machines (onlygood[ray]).")
-    ] = Engine.LOCAL
-    ray_address: Annotated[
-        str | None,
-        Option(
-            "--ray-address",
-            metavar="ADDRESS",
-            help="Ray's cluster. Default: RAY_ADDRESS, else this machine alone.",
-        ),
-    ] = None
+    engine: EngineName = Engine.LOCAL
+    ray_address: RayAddress = None
     any_frame: AnyFrame = False
     drift: Drift = False
     drift_flagged: DriftFlagged = 0.1

@@ -61,6 +61,13 @@ class MetricsFormat(StrEnum):
     JSON = "json"
 
 
+class Engine(StrEnum):
+    """Who does the work: threads of this process, or workers of Ray."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 Model = Annotated[Path, Argument(metavar="MODEL", help="Model file (.onnx) that `onlygood fit` wrote.")]
 GoodDir = Annotated[Path, Argument(metavar="GOOD_DIR", help="Folder of good images.")]
 Recipe = Annotated[
@@ -105,6 +112,17 @@ AllGood = Annotated[
 Workers = Annotated[
     int | None,
     Option("-j", "--workers", min=1, max=MOST_THREADS, help="Images at work at once. Default: the CPUs."),
+]
+EngineName = Annotated[
+    Engine, Option("--engine", help="ray: by workers of Ray, here or on many machines (onlygood[ray]).")
+]
+RayAddress = Annotated[
+    str | None,
+    Option(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="Ray's cluster. Default: RAY_ADDRESS, else this machine alone.",
+    ),
 ]
 MaxMemory = Annotated[
     int | None,

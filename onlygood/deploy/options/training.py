@@ -10,6 +10,8 @@ from onlygood.deploy.options.shared import (
     AllGood,
     EncoderName,
     EncoderWeights,
+    Engine,
+    EngineName,
     ExcludeList,
     GoodDir,
     Groups,
@@ -20,12 +22,14 @@ from onlygood.deploy.options.shared import (
     Overrides,
     Quiet,
     Rate,
+    RayAddress,
     Recipe,
     ResumeTraining,
     Roi,
     Seed,
     Steps,
 )
+from onlygood.runtime.limits import MOST_THREADS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,26 @@ class FitOptions(Options):
     """Learn from a folder of good images and write one model file."""
 
     good_dir: GoodDir
-    output: Annotated[Path, Option("-o", "--output", help="Model file to write.")] = Path("model.onnx")
+    output: Annotated[
+        Path | None,
+        Option(
+            "-o", "--output", help="Model file to write. Default: model.onnx; with --each the folder models."
+        ),
+    ] = None
+    each: Annotated[
+        bool, Option("--each", help="A model for each folder in GOOD_DIR, written into the folder of -o.")
+    ] = False
+    jobs: Annotated[
+        int | None,
+        Option(
+            "--jobs",
+            min=1,
+            max=MOST_THREADS,
+            help="--each: models at once. Default: 1, on Ray as many as have a CPU.",
+        ),
+    ] = None
+    engine: EngineName = Engine.LOCAL
+    ray_address: RayAddress = None
     recipe: Recipe = None
     encoder: EncoderName = None
     encoder_weights: EncoderWeights = None
