@@ -67,7 +67,7 @@ class Browser:
         (target,) = (t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         attached = self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
+        for domain in ("Page", "Runtime", "Network", "Log", "Performance"):
             self._call(f"{domain}.enable")
         self.size(width, height)
 
@@ -201,6 +201,11 @@ class Browser:
         bad = [e["params"] for e in self.events if e.get("method") == "Runtime.exceptionThrown"]
         logged = [e["params"]["entry"] for e in self.events if e.get("method") == "Log.entryAdded"]
         return bad + [entry for entry in logged if entry["level"] in ("error", "warning")]
+
+    def cpu_seconds(self) -> float:
+        """What the page's process has taken of processors so far."""
+        found = self._call("Performance.getMetrics")["metrics"]
+        return next(float(metric["value"]) for metric in found if metric["name"] == "ProcessTime")
 
     def requests(self) -> list[str]:
         """Addresses that the page asked for since it was opened, without those that hold their data."""
