@@ -48,8 +48,15 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
     local: dict[str, Any] = {"num_cpus": cpus or available_cpus(), "include_dashboard": False}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(local if here else {}))
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise _nobody(address, " ".join(str(error).split())[:300]) from None
+    except Exception as error:  # what Ray raises here shares no base
+        ray.shutdown()
+        reason = " ".join(str(error).split())[:300]
+        if here:
+            raise OnlygoodError(
+                f"Ray did not start on this machine: {reason} Where it is busy, try again, or leave --engine"
+                " ray out"
+            ) from error
+        raise _nobody(address, reason) from None
     try:
         if signal.getsignal(signal.SIGTERM) is not heard:
             signal.signal(signal.SIGTERM, heard)  # Ray's ends the process with 1 at most

@@ -11,6 +11,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from operator import itemgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -213,6 +214,20 @@ def test_batches_are_bounded_by_number_and_by_bytes() -> None:
 def test_an_address_without_a_cluster_is_refused_at_once(address: str, said: str) -> None:
     with pytest.raises(OnlygoodError, match=said):
         _reachable(address)
+
+
+def test_a_ray_that_does_not_start_is_no_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(*_: Any, **__: Any) -> None:
+        raise Exception("The current node timed out.")
+
+    ended: list[bool] = []
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    ray = SimpleNamespace(is_initialized=lambda: False, init=init, shutdown=lambda: ended.append(True))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    for address, said in (("local", "did not start on this machine: The"), ("auto", "no Ray at auto: The")):
+        with pytest.raises(OnlygoodError, match=f"{said} current node timed out"), connected(address):
+            pass
+    assert ended == [True, True]
 
 
 def test_options_that_do_not_go_together_and_what_is_missing(

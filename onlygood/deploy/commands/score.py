@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain
@@ -11,27 +11,19 @@ from typing import Any, TextIO
 
 from onlygood.deploy.copies import Copies
 from onlygood.deploy.destination import check_output, destination, passed_on
-from onlygood.deploy.heatmaps import SIDE, Boxes, Heatmaps
-from onlygood.deploy.judging import chosen_parts, chosen_threshold, drift_monitor, input_spec, open_model
+from onlygood.deploy.judges import Judges, one_model
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
 from onlygood.deploy.options.shared import Engine
-from onlygood.deploy.tiling import chosen_limits, chosen_tiling
-from onlygood.deploy.use import Use
+from onlygood.deploy.routing import check_routable, routed
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, as_on_disk, find_images, read_list
-from onlygood.runtime.images.memory import Budget
-from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
 from onlygood.runtime.images.remote import Place, Remote, looks_far
-from onlygood.runtime.model.detector import Detector
-from onlygood.runtime.rows.drift import Monitor, look_at, watched
+from onlygood.runtime.rows.drift import Monitor, watched
 from onlygood.runtime.rows.ledger import Ledger
-from onlygood.runtime.rows.stream import score_images
-from onlygood.runtime.rows.tiles import Tiling, score_tiled
 from onlygood.runtime.rows.verdicts import (
     Counts,
     Row,
-    Settings,
     Status,
     exit_code,
     make_writer,
@@ -50,57 +42,20 @@ def run(options: ScoreOptions) -> int:
         verbose=options.verbose,
         rows_on_terminal=options.output is None and sys.stdout.isatty(),
     )
-    detector, use = open_model(options, say.note)
-    spec = input_spec(detector, options.bit_depth)
-    tiling = chosen_tiling(detector, options)
-    threshold = chosen_threshold(detector, options.threshold, options.max_false_alarms)
-    parts = chosen_parts(detector, options.parts, options.threshold, options.max_false_alarms)
-    settings = Settings(
-        detector.file.sha256[:12],
-        threshold if parts is None else parts.threshold,
-        spec.bit_depth,
-        options.any_frame,
-    )
-    at_once = f"{use.workers} images at once" if options.engine is Engine.LOCAL else "workers of Ray"
-    say.detail(
-        f"model {settings.model}, threshold {settings.threshold:.6g}, {use.provider}, {at_once} with"
-        f" {use.threads} threads each"
-    )
     if options.output is not None:
         read = [path for path in (options.model, options.files_from) if path is not None]
         check_output(options.output, inputs=read, device=not options.resume)
+    judges = one_model(options, say) if options.route is None else routed(options, say)
     copies = None if options.copy_flagged is None else Copies(options.copy_flagged)
-    heatmaps = _heatmaps(detector, options)
-    boxes = Boxes(_heat_threshold(detector, options), detector.inside) if options.boxes else None
-    if (heatmaps or boxes) and detector.metadata.peaks is None:
-        say.note(
-            "the model file holds no peaks of heatmaps: nothing is promised of how often good images show"
-            " a region; fit it again for that"
-        )
-    monitor = None
-    if options.drift:
-        if tiling is not None:
-            raise OnlygoodError("--drift and --tile do not go together: calibration images were seen whole")
-        monitor = drift_monitor(detector, threshold, options.drift_flagged, say.note)
+    parts, monitor = judges.parts, judges.monitor
     counts, findings = Counts(unit="image" if parts is None else "part"), Findings()
     found = passed_on(_at_least_one(_paths(options, findings)), options.output)
-    with _rows_file(options, format, settings) as (stream, ledger):
-        paths = _not_done(found, ledger, counts, copies, heatmaps)
-        how = {
-            "spec": spec,
-            "any_frame": options.any_frame,
-            "also": [look for look in (boxes, heatmaps, look_at if monitor else None) if look is not None],
-            "preview": SIDE if heatmaps else 0,
-        }
-        rows = (
-            _on_ray(detector, paths, options, use, threshold=threshold, say=say, how=how)
-            if options.engine is Engine.RAY
-            else _here(detector, paths, options, use, threshold=threshold, tiling=tiling, how=how)
-        )
+    with _rows_file(options, format, judges) as (stream, ledger):
+        rows = judges.rows(_not_done(found, ledger, counts, copies, judges))
         writer = make_writer(
             format,
             stream,
-            settings,
+            judges.settings,
             color=_colored(options.color, stream),
             spreadsheet_safe=options.spreadsheet_safe,
         )
@@ -131,57 +86,6 @@ def run(options: ScoreOptions) -> int:
     return 2 if findings.empty else code  # a mistyped folder beside others must not pass a gate
 
 
-def _here(
-    detector: Detector,
-    paths: Iterable[Place],
-    options: ScoreOptions,
-    use: Use,
-    *,
-    threshold: float,
-    tiling: Tiling | None,
-    how: dict[str, Any],
-) -> Generator[Row, None, None]:
-    """The rows, by threads of this process."""
-    reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
-    here: dict[str, Any] = {"options": reader, "workers": use.workers}
-    if tiling is None:
-        return score_images(detector, paths, threshold, **how, **here)
-    return score_tiled(detector, paths, chosen_limits(detector, options), tiling=tiling, **how, **here)
-
-
-def _on_ray(
-    detector: Detector,
-    paths: Iterable[Place],
-    options: ScoreOptions,
-    use: Use,
-    *,
-    threshold: float,
-    say: Messages,
-    how: dict[str, Any],
-) -> Generator[Row, None, None]:
-    """The same rows, by workers of Ray."""
-    from onlygood.deploy.cluster import connected  # noqa: PLC0415 - nothing for one machine
-    from onlygood.deploy.ray import Work, score_on_ray  # noqa: PLC0415 - nothing for one machine
-
-    work = Work(
-        detector.file,
-        threshold,
-        max_pixels=options.max_pixels or DEFAULT_MAX_PIXELS,
-        max_memory=options.max_memory,
-        threads=use.threads,
-        provider=use.provider,
-        folder=str(Path.cwd()),
-        writes=options.heatmaps,
-        **how,
-    )
-    cpus = None if options.workers is None else options.workers * use.threads
-    with (
-        connected(options.ray_address, cpus) as ray,
-        closing(score_on_ray(ray, work, paths, workers=options.workers, say=say.note)) as rows,
-    ):
-        yield from rows
-
-
 def _said(rows: Iterable[Row], say: Messages) -> Iterator[Row]:
     """The rows, of which is said what is wrong with each image, before parts are made of them."""
     images = Counts()
@@ -201,12 +105,10 @@ def _drifting(rows: Iterable[Row], monitor: Monitor, say: Messages) -> Iterator[
 
 
 @contextmanager
-def _rows_file(
-    options: ScoreOptions, format: str, settings: Settings
-) -> Iterator[tuple[TextIO, Ledger | None]]:
+def _rows_file(options: ScoreOptions, format: str, judges: Judges) -> Iterator[tuple[TextIO, Ledger | None]]:
     """Where rows go, and with --resume what is known already."""
     if options.resume and options.output is not None:
-        with Ledger(options.output, settings) as ledger:
+        with Ledger(options.output, judges.settings) as ledger:
             yield ledger.stream, ledger
         return
     with destination(options.output, format) as stream:
@@ -216,7 +118,7 @@ def _rows_file(
 def _wanted(row: Row, options: ScoreOptions, ledger: Ledger | None) -> bool:
     """Whether the row is written: `check` leaves out the normal ones, a ledger what it has already."""
     if ledger is not None:
-        return ledger.find(row.path) is not row.status
+        return ledger.find(row.path, row.settings) is not row.status
     return not options.judge or row.status is not Status.NORMAL
 
 
@@ -237,6 +139,8 @@ def _format(options: ScoreOptions) -> str:
         )
     if options.tile is not None and options.engine is Engine.RAY:
         raise OnlygoodError("--tile and --engine ray do not go together: workers judge whole images")
+    if options.route is not None:
+        check_routable(options)
     if options.ray_address is not None and options.engine is not Engine.RAY:
         raise OnlygoodError("--ray-address says where --engine ray works: give that too")
     format = _chosen_format(options)
@@ -253,23 +157,6 @@ def _chosen_format(options: ScoreOptions) -> str:
     if options.output is not None:
         return _FORMATS.get(options.output.suffix.lower(), "csv")
     return "text" if sys.stdout.isatty() else "csv"
-
-
-def _heat_threshold(detector: Detector, options: ScoreOptions) -> float:
-    """The limit of regions: at the rate asked for, whatever --threshold says of scores."""
-    return detector.heat_threshold(options.max_false_alarms)
-
-
-def _heatmaps(detector: Detector, options: ScoreOptions) -> Heatmaps | None:
-    if options.heatmaps is None:
-        return None
-    return Heatmaps(
-        options.heatmaps,
-        detector.heat_range(options.max_false_alarms),
-        _heat_threshold(detector, options),
-        inside=detector.inside,
-        flagged_only=options.judge,
-    )
 
 
 def _paths(options: ScoreOptions, findings: Findings) -> Iterator[Place]:
@@ -323,15 +210,15 @@ def _not_done(
     ledger: Ledger | None,
     counts: Counts,
     copies: Copies | None,
-    heatmaps: Heatmaps | None,
+    judges: Judges,
 ) -> Iterator[Place]:
     """Paths that no earlier run has a verdict on, or none that stands, or whose heatmap is missing.
 
     The others are counted; of these, the flagged ones get a copy where an earlier run did not finish it.
     """
     for path in paths:
-        status = None if ledger is None else ledger.find(path)
-        if status in (None, Status.ERROR, Status.UNUSABLE) or (heatmaps and heatmaps.missing(path, status)):
+        status = None if ledger is None else ledger.find(path, judges.settings_of(path))
+        if status in (None, Status.ERROR, Status.UNUSABLE) or judges.lacks_heatmap(path, status):
             yield path
             continue
         counts.add(status, earlier=True)

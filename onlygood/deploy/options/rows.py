@@ -129,6 +129,14 @@ class ScoreOptions(Options):
         str | None,
         Option("--parts", metavar="REGEX", help="One verdict a part: what in an image's path names it."),
     ] = None
+    route: Annotated[
+        str | None,
+        Option(
+            "--route",
+            metavar="folder|CSV",
+            help="MODEL is a folder of models: the image's folder names its own, or a list (path,model).",
+        ),
+    ] = None
     tile: Annotated[
         str | None,
         Option("--tile", metavar="PX|model", help="Judge tiles this wide; model: the size of its input."),

@@ -18,6 +18,7 @@ from onlygood.runtime.rows.verdicts import Settings, Stamp, Status, rounded
 _LONGEST = 1 << 20  # bytes of a row, far beyond what a path can be
 _PATH = re.compile(rb'\{"path": "(?:[^"\\]|\\.)*(?:\\$)?', re.DOTALL)
 _NEXT = b'", "status": "'
+_NOBODY = (None, None, None, False)  # instead of settings, of an image for which there is no model
 
 
 class Ledger:
@@ -33,7 +34,7 @@ class Ledger:
 
     _IDENTITY = ("path", "size", "mtime_ns", *Settings._fields)
 
-    def __init__(self, path: Path, settings: Settings) -> None:
+    def __init__(self, path: Path, settings: Settings | None) -> None:
         self._settings = settings
         self._done: dict[bytes, Status] = {}  # keys of 16 bytes, not names
         name = printable(path)
@@ -57,10 +58,14 @@ class Ledger:
     ) -> None:
         self.stream.close()
 
-    def find(self, path: Place) -> Status | None:
-        """The outcome of an earlier run for the image, if the file is unchanged."""
+    def find(self, path: Place, settings: Settings | None = None) -> Status | None:
+        """The outcome of an earlier run for the image, if the file is unchanged.
+
+        ``settings`` are the image's own, where several models are at work; else the ledger's.
+        """
         stamp = Stamp.of(path)
-        return self._done.get(_key(str(path), stamp.size, stamp.mtime_ns, *self._settings))
+        decided = settings or self._settings or _NOBODY
+        return self._done.get(_key(str(path), stamp.size, stamp.mtime_ns, *decided))
 
     def _read(self, file: io.BufferedReader, name: str) -> int:
         """Read the rows; returns the length of the complete ones in bytes."""

@@ -49,7 +49,7 @@ class Row:
 
     path: Place
     status: Status
-    threshold: float
+    threshold: float | None  # None only where there is no model for the image
     score: float | None = None
     p_value: float | None = None
     width: int | None = None  # of the file, pixels
@@ -59,6 +59,7 @@ class Row:
     notes: tuple[str, ...] = ()
     stamp: Stamp = Stamp()
     extras: Mapping[str, Any] = field(default_factory=dict)  # what JSON has besides, as JSON values
+    settings: "Settings | None" = None  # where several models are at work, those of its own
 
 
 class Settings(NamedTuple):
@@ -119,7 +120,12 @@ class Writer(Protocol):
 
 
 def make_writer(
-    format: str, stream: TextIO, settings: Settings, *, color: bool = False, spreadsheet_safe: bool = False
+    format: str,
+    stream: TextIO,
+    settings: Settings | None,
+    *,
+    color: bool = False,
+    spreadsheet_safe: bool = False,
 ) -> Writer:
     """A writer of "text", "csv", "jsonl" or "json"."""
     match format:
@@ -185,7 +191,7 @@ class CsvWriter:
 class JsonlWriter:
     """One JSON object on each line, in ASCII; it also has what `Ledger` needs to resume."""
 
-    def __init__(self, stream: TextIO, settings: Settings) -> None:
+    def __init__(self, stream: TextIO, settings: Settings | None) -> None:
         self._stream = stream
         self._settings = settings
 
@@ -200,7 +206,7 @@ class JsonlWriter:
 class JsonWriter:
     """One JSON array of the objects that `JsonlWriter` writes, each written at once."""
 
-    def __init__(self, stream: TextIO, settings: Settings) -> None:
+    def __init__(self, stream: TextIO, settings: Settings | None) -> None:
         self._stream = stream
         self._settings = settings
         self._before = "[\n"
@@ -231,16 +237,17 @@ def _record(row: Row) -> dict[str, Any]:
     }
 
 
-def as_json(row: Row, settings: Settings) -> dict[str, Any]:
-    """All that a JSON row says of an image, as JSON values."""
+def as_json(row: Row, settings: Settings | None) -> dict[str, Any]:
+    """All that a JSON row says of an image, as JSON values; ``settings`` are of rows that have none."""
+    decided = row.settings or settings
     return (
         _record(row)
         | {
             "size": row.stamp.size,
             "mtime_ns": row.stamp.mtime_ns,
-            "bit_depth": settings.bit_depth,
-            "any_frame": settings.any_frame,
-            "model": settings.model,
+            "bit_depth": decided.bit_depth if decided else None,
+            "any_frame": decided.any_frame if decided else False,
+            "model": decided.model if decided else None,
             "notes": list(row.notes),
             "schema": SCHEMA,
         }
