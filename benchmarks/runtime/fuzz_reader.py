@@ -11,18 +11,13 @@ Exits with 1 if there was any.
 
 import argparse
 import json
-import multiprocessing
-import os
 import platform
 import re
-import resource
 import struct
 import sys
-import tempfile
 import time
 import zlib
 from collections import Counter
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +27,7 @@ from PIL import features
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 import pictures
 
+from benchmarks.runtime.fuzzing import BATCH, Make, Say, answers
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images import formats
 from onlygood.runtime.images.reader import ReadOptions, load_image
@@ -41,7 +37,6 @@ from onlygood.runtime.images.spec import InputSpec
 SECONDS = 3.0  # CPU time that an input may take
 MEGABYTES = 700  # that the process may hold at its peak
 MAX_PIXELS = 1_000_000
-BATCH = 2000  # inputs that a child decodes
 SPECS = (
     InputSpec(height=16, width=24, channels=3),
     InputSpec(height=32, width=32, channels=1, bit_depth=12, resize="pad"),
@@ -137,25 +132,11 @@ def seeds(more: list[Path]) -> dict[str, bytes]:
     return pictures.seeds() | {path.name: path.read_bytes() for path in more}
 
 
-def decode(first: int, last: int, seed: int, more: list[Path], link: Connection) -> None:
-    """Answer for inputs of a range; sends (number, seed, answer, CPU seconds, peak MB) of each."""
+def prepare(seed: int, more: list[Path]) -> tuple[Make, Say]:
+    """What makes an input and what answers for it."""
     silence_decoders()
     pool = list(seeds(more).values())
-    with tempfile.TemporaryFile() as errors:
-        os.dup2(errors.fileno(), 2)
-        printed = 0
-        for number in range(first, last):
-            which, data = mutated(number, seed, pool)
-            link.send((number, which, None, 0.0, 0))
-            start = time.process_time()
-            said = answer(data, number)
-            seconds = time.process_time() - start
-            size = os.fstat(errors.fileno()).st_size
-            if size > printed:
-                said, printed = f"FAILURE: printed {os.pread(errors.fileno(), 200, printed)!r}", size
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
-            link.send((number, which, said, seconds, peak))
-    link.close()
+    return (lambda number: mutated(number, seed, pool)), answer
 
 
 def general(said: str) -> str:
@@ -171,56 +152,36 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     names = list(seeds(arguments.more))
-    answers: Counter[str] = Counter()
+    said: Counter[str] = Counter()
     images: Counter[str] = Counter()
     failures: list[dict[str, Any]] = []
     slowest: list[tuple[float, int, str]] = []
-    peak, begin = 0, time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    number = 0
-    while number < arguments.inputs:
-        ours, theirs = context.Pipe(duplex=False)
-        last = min(number + BATCH, arguments.inputs)
-        child = context.Process(target=decode, args=(number, last, arguments.seed, arguments.more, theirs))
-        child.start()
-        theirs.close()
-        which = 0
-        while number < last:
-            try:
-                if not ours.poll(20 * SECONDS):
-                    raise EOFError("it hangs")
-                _, which, said, seconds, memory = ours.recv()
-            except EOFError as error:
-                child.kill()
-                said, seconds, memory = f"FAILURE: the process died: {error}", 0.0, 0
-            if said is None:
-                continue
-            peak = max(peak, memory)
-            if not said.startswith("FAILURE") and (seconds > SECONDS or memory > MEGABYTES):
-                said = f"FAILURE: took {seconds:.1f} s, {memory} MB"
-            if said.startswith("FAILURE"):
-                failures.append({"input": number, "seed": names[which], "what": said})
-                print(failures[-1], flush=True)
-            answers[general(said)] += 1
-            images[names[which]] += said == "image"
-            slowest = sorted([*slowest, (round(seconds, 3), number, names[which])], reverse=True)[:5]
-            number += 1
-            if "died" in said:
-                break
-        child.join(30)
-        print(f"{number} inputs, {answers['image']} images, {len(failures)} failures", flush=True)
+    peak, number, begin = 0, 0, time.monotonic()
+    limits = {"seconds": SECONDS, "megabytes": MEGABYTES}
+    for found in answers(
+        prepare, inputs=arguments.inputs, seed=arguments.seed, more=arguments.more, **limits
+    ):
+        name, number, peak = names[found.which], found.number + 1, max(peak, found.megabytes)
+        if found.said.startswith("FAILURE"):
+            failures.append({"input": found.number, "seed": name, "what": found.said})
+            print(failures[-1], flush=True)
+        said[general(found.said)] += 1
+        images[name] += found.said == "image"
+        slowest = sorted([*slowest, (round(found.seconds, 3), found.number, name)], reverse=True)[:5]
+        if number % BATCH == 0:
+            print(f"{number} inputs, {said['image']} images, {len(failures)} failures", flush=True)
     result = {
         "command": "python -m benchmarks.runtime.fuzz_reader"
         f" --inputs {arguments.inputs} --seed {arguments.seed}",
         "inputs": number,
-        "images": answers.pop("image", 0),
+        "images": said.pop("image", 0),
         "failures": failures,
         "largest_cpu_seconds": slowest,
         "peak_megabytes": peak,
         "minutes": round((time.monotonic() - begin) / 60, 1),
         "python": platform.python_version(),
         "libraries": {name: features.version(name) for name in features.get_supported()},
-        "reasons": dict(answers.most_common()),
+        "reasons": dict(said.most_common()),
         "images_by_seed": dict(sorted(images.items())),
     }
     if arguments.output is not None:

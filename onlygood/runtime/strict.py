@@ -16,6 +16,7 @@ def _whole(value: Any) -> Any:
 
 WHOLE = BeforeValidator(_whole)  # for Literal, which takes True for 1 and 2.0 for 2
 _MOST_PROBLEMS = 5  # that one message lists
+_SHOWN = 80  # characters of a key, which may be of any length
 
 
 class Strict(BaseModel):
@@ -58,12 +59,16 @@ class Strict(BaseModel):
 
 def _explain(model: type[BaseModel], problem: Any) -> str:
     """One sentence for one pydantic problem."""
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(_shortened(str(part)) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         reason = str(problem["msg"]).removeprefix("Value error, ")  # pydantic's word for our own errors
         return f"{where}: {reason}" if where else reason
     known = _fields_at(model, problem["loc"][:-1])
-    return f"unknown key {where!r}; {nearest(str(problem['loc'][-1]), known, likeness=0.5)}"
+    return f"unknown key {where!r}; {nearest(_shortened(str(problem['loc'][-1])), known, likeness=0.5)}"
+
+
+def _shortened(key: str) -> str:
+    return key if len(key) <= _SHOWN else f"{key[:_SHOWN]}…"
 
 
 def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

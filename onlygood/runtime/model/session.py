@@ -102,7 +102,8 @@ def open_session(data: bytes, *, threads: int = 1, provider: str = "cpu", optimi
     # It computes constants in memory without a limit. Our models score the same and as fast without it.
     options.add_session_config_entry("optimization.disable_specified_optimizers", "ConstantFolding")
     try:
-        session = ort.InferenceSession(data, options, providers=[wanted])
+        # Its fall-back prints on stdout, among the rows, and tries the same again.
+        session = ort.InferenceSession(data, options, providers=[wanted], enable_fallback=0)
     except Exception as error:  # onnxruntime's classes share no base but this
         raise ModelError(f"onnxruntime cannot load the model: {in_words(error)}") from error
     if (active := session.get_providers()[0]) != wanted:
@@ -119,10 +120,13 @@ def check_signature(session: Any, metadata: Metadata) -> None:
     spec = metadata.input
     images = ("images", "tensor(uint8)", [spec.height, spec.width, spec.channels])
     outputs = [("score", "tensor(float)", []), ("heatmap", "tensor(float)", list(metadata.heatmap))]
-    if _signature(session.get_inputs()) != [images] or _signature(session.get_outputs()) != outputs:
+    try:
+        takes, gives = _signature(session.get_inputs()), _signature(session.get_outputs())
+    except UnicodeDecodeError:
+        raise ModelError("the graph has inputs or outputs whose names are no text in UTF-8") from None
+    if takes != [images] or gives != outputs:
         raise ModelError(
-            f"the graph maps {_signature(session.get_inputs())} to {_signature(session.get_outputs())}"
-            f" where the metadata promise {[images]} to {outputs}"
+            f"the graph maps {takes} to {gives} where the metadata promise {[images]} to {outputs}"
         )
 
 
