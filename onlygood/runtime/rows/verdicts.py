@@ -11,7 +11,7 @@ from onlygood.runtime.images.files import printable
 from onlygood.runtime.images.remote import Place, Remote
 
 SCHEMA = 1
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # each begins a formula in some spreadsheet
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # each begins a formula in some spreadsheet, wide ones in Asian ones
 COLUMNS = ("path", "status", "score", "threshold", "anomalous", "p_value", "width", "height", "ms", "error")
 
 
