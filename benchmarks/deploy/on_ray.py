@@ -37,7 +37,7 @@ from benchmarks.harness import (
 )
 
 WORKERS = "2"
-os.environ["RAY_worker_niceness"] = "0"  # not 15, with which workers on a shared machine only wait
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - not 15, with which workers on a shared machine only wait
 WAYS = ("local", "ray", "script")
 
 
