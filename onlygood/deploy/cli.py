@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "check": (rows.CheckOptions, "score"),
     "watch": (watch.WatchOptions, "watch"),
     "serve": (serve.ServeOptions, "serve"),
+    "triton": (models.TritonOptions, "triton"),
     "info": (models.InfoOptions, "info"),
     "verify": (models.VerifyOptions, "verify"),
     "sign": (signing.SignOptions, "sign"),

@@ -13,6 +13,7 @@ from onlygood.deploy.options.shared import (
     MetricsFormat,
     MetricsRows,
     Model,
+    Models,
     Options,
     Quiet,
     Rate,
@@ -42,6 +43,19 @@ class VerifyOptions(Options):
         Path | None,
         Option("--golden", metavar="DIR", help="Folder of images with the scores.csv that they must get."),
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TritonOptions(Options):
+    """Lay out models for Triton Inference Server or KServe: versions, and config.pbtxt."""
+
+    models: Models
+    output: Annotated[
+        Path, Option("-o", "--output", metavar="DIR", help="The model repository, which may hold others.")
+    ]
+    max_batch: Annotated[int, Option("--max-batch", min=1, max=1024, help="Most images in a request.")] = 8
+    max_false_alarms: Rate = None
+    key: Key = None
 
 
 @dataclass(frozen=True, kw_only=True)

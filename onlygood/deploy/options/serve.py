@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from onlygood.deploy.options.shared import (
     AnyFrame,
@@ -12,6 +12,7 @@ from onlygood.deploy.options.shared import (
     Key,
     MaxMemory,
     MaxPixels,
+    Models,
     Options,
     Provider,
     Quiet,
@@ -26,10 +27,7 @@ from onlygood.deploy.options.shared import (
 class ServeOptions(Options):
     """Answer HTTP: images are posted to /score, and their verdicts come back."""
 
-    models: Annotated[
-        list[Path],
-        Argument(metavar="MODEL...", help="Model files; each is asked for by its name without .onnx."),
-    ]
+    models: Models
     host: Annotated[str, Option("--host", help="Address to listen on; 0.0.0.0 lets other machines in.")] = (
         "127.0.0.1"
     )

@@ -69,6 +69,10 @@ class Engine(StrEnum):
 
 
 Model = Annotated[Path, Argument(metavar="MODEL", help="Model file (.onnx) that `onlygood fit` wrote.")]
+Models = Annotated[
+    list[Path],
+    Argument(metavar="MODEL...", help="Model files; each is asked for by its name without .onnx."),
+]
 GoodDir = Annotated[Path, Argument(metavar="GOOD_DIR", help="Folder of good images.")]
 Recipe = Annotated[
     str | None,
