@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.anomaly.one_class_methods import DEVELOPMENT
+
 SPLITS = {
+    **DEVELOPMENT,  # the class that is good
     "magnetic-tile": ("random", "grouped"),
     "kolektor": ("grouped",),
     "bottle": ("given",),
@@ -19,6 +22,7 @@ SPLITS = {
 }
 TRAIN_SHARE = 0.8
 KOLEKTOR_TRAIN_ITEMS = 35
+ONE_CLASS = (3000, 500, 1000)  # images to train, good ones and others to test
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ def make_split(root: Path, dataset: str, split: str, seed: int) -> Lists:
         "kolektor": _kolektor,
         "casting": _folders,
         "brick": _folders,
+        **dict.fromkeys(DEVELOPMENT, _one_class),
     }
     train, test = makers.get(dataset, _mvtec)(root, split, random.Random(seed))
     if not train or not any(item.defect != "good" for item in test):
@@ -128,6 +133,21 @@ def _folders(root: Path, split: str, rng: random.Random) -> Lists:
     rng.shuffle(good)
     train = good[: round(TRAIN_SHARE * len(good))]
     return train, [item for item in items if item not in train]
+
+
+def _one_class(root: Path, split: str, rng: random.Random) -> Lists:
+    """Some training images of the class ``split``; of the test images some of it and some of the others."""
+    train, test = root / "train" / split, root / "test"
+    good = [Item(path) for path in sorted(train.iterdir())]
+    same = [Item(path) for path in sorted((test / split).iterdir())]
+    others = [
+        Item(path, folder.name)
+        for folder in sorted(test.iterdir())
+        if folder.name != split
+        for path in sorted(folder.iterdir())
+    ]
+    some = [rng.sample(items, count) for items, count in zip((good, same, others), ONE_CLASS, strict=True)]
+    return some[0], some[1] + some[2]
 
 
 def _mvtec(root: Path, split: str, rng: random.Random) -> Lists:

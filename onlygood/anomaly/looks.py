@@ -12,6 +12,8 @@ from onlygood.runtime.images.spec import InputSpec
 THUMB = 48  # px, the side of the pictures by which images are compared with each other
 MOST = 2000  # images that are compared with each other
 ALIGNED = 0.8  # median correlation with the median image, from which on parts are aligned
+BLIND = 0.4  # accuracy of telling four turns below which they can hardly be told; guessing gives 0.25
+HALF = 0.65  # likewise, of two half turns; guessing gives 0.5
 FEW_LOOKS = 2.0  # images of a look, at the mean, from which on looks repeat
 _FEWEST = 8
 _SHARE = 0.3  # of the usual distance to the nearest other image; nearer ones are near-duplicates
@@ -23,11 +25,11 @@ _SEQUENCE = 0.4  # of the images, at least, have their nearest so near among the
 Thumbs = NDArray[np.float32]
 
 
-def spread(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """All of ``ids`` ``(n,)``, or `MOST` spread over them."""
-    if len(ids) <= MOST:
+def spread(ids: NDArray[np.int64], most: int = MOST) -> NDArray[np.int64]:
+    """All of ``ids`` ``(n,)``, or ``most`` spread over them."""
+    if len(ids) <= most:
         return ids
-    return np.asarray(ids[np.linspace(0, len(ids) - 1, MOST).astype(int)])
+    return np.asarray(ids[np.linspace(0, len(ids) - 1, most).astype(int)])
 
 
 def thumbnails(store: ImageStore, ids: NDArray[np.int64]) -> Thumbs:
@@ -133,6 +135,11 @@ def tell_turns(thumbs: Thumbs) -> tuple[float, float]:
             right.append(model.score(np.concatenate([turned[k][fold != side] for k in kinds]), others))
         scores.append(float(np.mean(right)))
     return scores[0], scores[1]
+
+
+def turns_are_told(quarter: float, half: float) -> bool:
+    """Whether a task that asks which way an image was turned has something to learn; see `tell_turns`."""
+    return quarter >= BLIND and half >= HALF
 
 
 def _describe(thumb: Thumbs) -> Thumbs:

@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.anomaly.doctor.findings import Finding, Material
-from onlygood.anomaly.looks import ALIGNED, fit_to_median, tell_turns
+from onlygood.anomaly.looks import ALIGNED, BLIND, fit_to_median, spread, tell_turns, turns_are_told
 from onlygood.pretrain.tasks.turning import tells_turns
 
 _FEWEST = 20
-_BLIND = 0.4  # accuracy of telling four turns below which they can hardly be told; guessing gives 0.25
-_HALF = 0.65  # likewise, of two half turns; guessing gives 0.5
 _IMAGES = 400
 _FAR, _LEAST = 3.0, 0.1  # a misfit is so many times the usual one, and at least so large
 _EXPLAINED = 0.5  # of the misfit, at least, is gone when the picture is moved, turned or mirrored
@@ -27,10 +25,10 @@ def examine_pose(material: Material) -> Iterator[Finding]:
 
 
 def _turns(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Finding]:
-    told, half = tell_turns(thumbs[np.linspace(0, len(thumbs) - 1, min(len(thumbs), _IMAGES)).astype(int)])
-    if told >= _BLIND and half >= _HALF:
+    told, half = tell_turns(thumbs[spread(np.arange(len(thumbs)), _IMAGES)])
+    if turns_are_told(told, half):
         return
-    blind = told < _BLIND
+    blind = told < BLIND
     turns = "quarter turns" if blind else "half turns"
     accuracy, guess = (told, 0.25) if blind else (half, 0.5)
     task = material.recipe.task

@@ -10,12 +10,11 @@ from onlygood.anomaly.data.excluded import excluding
 from onlygood.anomaly.data.groups import grouped
 from onlygood.anomaly.doctor.examine import examine_data, gather_material
 from onlygood.anomaly.doctor.findings import LEVELS, Finding, Material, worst
-from onlygood.anomaly.recipe import load_recipe
 from onlygood.deploy.commands.common import (
-    DEFAULT_RECIPE,
     calm_openmp,
     good_images,
     recipe_changes,
+    resolve_recipe,
     weight_files,
 )
 from onlygood.deploy.destination import check_output
@@ -36,9 +35,9 @@ def run(options: DoctorOptions) -> int:
     say = speaker(quiet=options.quiet)
     if options.sheet is not None and options.data_only:
         raise OnlygoodError("--sheet needs the network that --data-only leaves out: give one of them")
-    changes = recipe_changes(options.seed, options.overrides, options.encoder, options.encoder_weights)
-    recipe = load_recipe(options.recipe or DEFAULT_RECIPE, changes)
     good = good_images(at_hand(options.good_dir, say), all_good=options.all_good)
+    changes = recipe_changes(options.seed, options.overrides, options.encoder, options.encoder_weights)
+    recipe, choice = resolve_recipe(options.recipe, good, changes)
     attention = Attention(options.roi, options.ignore)
     if options.sheet is not None:
         read = [sample.path for sample in good.samples] + weight_files(recipe.encoder_weights)
@@ -49,6 +48,7 @@ def run(options: DoctorOptions) -> int:
     if options.groups is not None:
         good = grouped(good, options.groups)
     say(f"found {good.description}")
+    say(choice)
     material = gather_material(recipe, good, attention=attention, progress=not options.quiet)
     say(material.words)
     if material.store.inside is not None:

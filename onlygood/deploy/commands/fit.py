@@ -11,13 +11,12 @@ import typer
 from onlygood.anomaly.data.attention import Attention
 from onlygood.anomaly.data.excluded import excluding
 from onlygood.anomaly.data.groups import grouped, propose, relative
-from onlygood.anomaly.recipe import load_recipe
 from onlygood.deploy.clock import source_date
 from onlygood.deploy.commands.common import (
-    DEFAULT_RECIPE,
     calm_openmp,
     good_images,
     recipe_changes,
+    resolve_recipe,
     weight_files,
 )
 from onlygood.deploy.destination import work_folder
@@ -54,25 +53,22 @@ def _fit(options: FitOptions, output: Path, say: Callable[[str], None]) -> int:
     """
     calm_openmp()
     source_date()  # a wrong one is told before training, and before anything stumbles over it
-    name = options.recipe or DEFAULT_RECIPE
-    resolved = load_recipe(name, _changes(options))
     good = good_images(options.good_dir, all_good=options.all_good)
-    read = [options.good_dir, *(sample.path for sample in good.samples), Path(name)]
+    read = [options.good_dir, *(sample.path for sample in good.samples)]
+    read += [Path(options.recipe)] if options.recipe else []
     if options.exclude is not None:
         good = excluding(good, options.exclude)
         read.append(options.exclude)
     if options.groups is not None:
         good = grouped(good, options.groups)
+    resolved, choice = resolve_recipe(options.recipe, good, _changes(options))
     attention = Attention(options.roi, options.ignore)
     read += weight_files(resolved.encoder_weights) + attention.files()
     folder = work_folder(output, options.work, read)
     say(f"found {good.description}")
     if not any(sample.group for sample in good.samples) and (proposal := propose(relative(good))):
         say(proposal.words())
-    say(
-        f"recipe {resolved.name}: {resolved.description}"
-        + ("" if options.recipe else " (the default; --recipe changes it)")
-    )
+    say(choice)
     mark_output(folder, "work of a training")
 
     # torch only once the input is known to be good

@@ -76,7 +76,11 @@ Models = Annotated[
 GoodDir = Annotated[Path, Argument(metavar="GOOD_DIR", help="Folder of good images.")]
 Recipe = Annotated[
     str | None,
-    Option("--recipe", metavar="NAME|FILE", help="A recipe that comes along, or a YAML file."),
+    Option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="A recipe that comes along, or a YAML file. Default: auto, chosen by looking at the images.",
+    ),
 ]
 Rate = Annotated[
     float | None,
