@@ -67,7 +67,7 @@ class Browser:
         (target,) = (t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         attached = self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log", "Performance"):
+        for domain in ("Page", "Runtime", "Network", "Log"):
             self._call(f"{domain}.enable")
         self.size(width, height)
 
@@ -203,9 +203,11 @@ class Browser:
         return bad + [entry for entry in logged if entry["level"] in ("error", "warning")]
 
     def cpu_seconds(self) -> float:
-        """What the page's process has taken of processors so far."""
-        found = self._call("Performance.getMetrics")["metrics"]
-        return next(float(metric["value"]) for metric in found if metric["name"] == "ProcessTime")
+        """What all processes of the browser have taken of processors so far."""
+        session, self._session = self._session, None  # it is asked, not the page
+        found = self._call("SystemInfo.getProcessInfo")["processInfo"]
+        self._session = session
+        return sum(float(process["cpuTime"]) for process in found)
 
     def requests(self) -> list[str]:
         """Addresses that the page asked for since it was opened, without those that hold their data."""

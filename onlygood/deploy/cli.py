@@ -19,6 +19,7 @@ from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
 from onlygood.deploy.options import (
     demo,
     edge,
+    explain,
     models,
     page,
     probes,
@@ -51,6 +52,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "evaluate": (models.EvaluateOptions, "evaluate"),
     "calibrate": (edge.CalibrateOptions, "calibrate"),
     "report": (report.ReportOptions, "report"),
+    "explain": (explain.ExplainOptions, "explain"),
     "page": (page.PageOptions, "page"),
     "quantize": (edge.QuantizeOptions, "quantize"),
     "bench": (edge.BenchOptions, "bench"),

@@ -67,7 +67,7 @@ def scan(data: Data) -> Structure:
     """
     found = Structure()
     try:
-        for number, value in _fields(data, (0, len(data)), found):
+        for number, value in fields(data, (0, len(data)), found):
             match number, value:
                 case 1, int():
                     found.ir_version = value
@@ -90,7 +90,7 @@ _NOT_ONNX = "not a loadable ONNX model (empty, truncated or corrupted); copy or 
 
 
 def _scan_graph(data: Data, span: Span, found: Structure) -> None:
-    for number, value in _fields(data, span, found):
+    for number, value in fields(data, span, found):
         match number, value:
             case 1, (_, _):
                 _scan_node(data, value, found)
@@ -101,7 +101,7 @@ def _scan_graph(data: Data, span: Span, found: Structure) -> None:
 
 
 def _scan_node(data: Data, span: Span, found: Structure) -> None:
-    for number, value in _fields(data, span, found):
+    for number, value in fields(data, span, found):
         match number, value:
             case 4, (_, _):
                 operator = _name(data, value).decode()
@@ -116,7 +116,7 @@ def _scan_node(data: Data, span: Span, found: Structure) -> None:
 
 
 def _scan_attribute(data: Data, span: Span, found: Structure) -> None:
-    for number, value in _fields(data, span, found):
+    for number, value in fields(data, span, found):
         match number, value:
             case ((5 | 10), (_, _)):
                 _scan_tensor(data, value, found)
@@ -125,14 +125,14 @@ def _scan_attribute(data: Data, span: Span, found: Structure) -> None:
 
 
 def _scan_tensor(data: Data, span: Span, found: Structure) -> None:
-    for number, value in _fields(data, span, found):
+    for number, value in fields(data, span, found):
         if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0):
             raise ModelError("the model keeps weights in another file; an onlygood model is one file")
 
 
 def _scan_opset(data: Data, span: Span, found: Structure) -> None:
     domain, version = b"", 0
-    for number, value in _fields(data, span, found):
+    for number, value in fields(data, span, found):
         match number, value:
             case 1, (_, _):
                 domain = _name(data, value)
@@ -144,7 +144,7 @@ def _scan_opset(data: Data, span: Span, found: Structure) -> None:
 
 def _scan_property(data: Data, span: Span, found: Structure) -> None:
     key, content = b"", (0, 0)
-    for number, value in _fields(data, span, found):
+    for number, value in fields(data, span, found):
         match number, value:
             case 1, (start, end):
                 key = data[start : min(end, start + _LONGEST_NAME)]
@@ -158,7 +158,7 @@ def _scan_property(data: Data, span: Span, found: Structure) -> None:
         found.metadata, found.entry = content, span
 
 
-def _fields(data: Data, span: Span, found: Structure) -> Iterator[tuple[int, int | Span]]:
+def fields(data: Data, span: Span, found: Structure) -> Iterator[tuple[int, int | Span]]:
     """The fields of the message in ``span``: integers as their value, everything else as its span."""
     at, end = span
     while at < end:

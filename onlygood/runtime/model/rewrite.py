@@ -20,11 +20,11 @@ def with_metadata(data: bytes, metadata: Metadata) -> bytes:
     """
     begin, end = _entry(data)
     key, value = METADATA_KEY.encode(), metadata.model_copy(update={"seal": UNSEALED}).model_dump_json()
-    entry = _field(1, key) + _field(2, value.encode())
+    entry = packed_field(1, key) + packed_field(2, value.encode())
     size = begin + len(data) - end + len(entry) + len(_head(_PROPERTY, len(entry)))
     if size > LARGEST:
         raise ModelError(f"{size:,} bytes are more than the {LARGEST:,} that an ONNX file can have")
-    changed = seal(data[:begin] + _field(_PROPERTY, entry) + data[end:])
+    changed = seal(data[:begin] + packed_field(_PROPERTY, entry) + data[end:])
     if read_metadata(changed, scan(changed)).model_copy(update={"seal": metadata.seal}) != metadata:
         raise ModelError("the changed metadata do not read back as they were written")
     return changed
@@ -51,7 +51,7 @@ def _entry(data: bytes) -> tuple[int, int]:
     return begin, end
 
 
-def _field(number: int, content: bytes) -> bytes:
+def packed_field(number: int, content: bytes) -> bytes:
     """A field of the protobuf wire format that holds bytes."""
     return _head(number, len(content)) + content
 
