@@ -42,6 +42,11 @@ class Explanation:
         """The image's; there is a look only where there is one."""
         return 0.0 if self.row.score is None else self.row.score
 
+    @property
+    def threshold(self) -> float:
+        """The score above which images are anomalous."""
+        return self.detector.threshold(self.rate)
+
     def good_scores(self) -> dict[str, float]:
         """What good images scored that the model never saw."""
         half, most = np.quantile(self.detector.calibration, [0.5, 0.9])
@@ -59,7 +64,7 @@ class Explanation:
             "status": row.status.value,
             "reason": row.error,
             "score": rounded(row.score),
-            "threshold": rounded(row.threshold),
+            "threshold": rounded(self.threshold),
             "false_alarms": self.rate,
             "p_value": rounded(row.p_value),
             "good_images": len(self.detector.calibration),
@@ -88,9 +93,9 @@ class Explanation:
         yield f"{printable(row.path)}: {row.status.value}"
         if row.status is Status.UNUSABLE:
             yield f"  the frame cannot be judged, and its score says nothing: {row.error}"
-        side = "above" if self.score > row.threshold else "not above"
+        side = "above" if self.score > self.threshold else "not above"
         yield (
-            f"  score {self.score:.6g}, {side} the limit of {row.threshold:.6g}, which at most"
+            f"  score {self.score:.6g}, {side} the limit of {self.threshold:.6g}, which at most"
             f" {100 * self.rate:.3g} % of new good images exceed"
         )
         yield f"  {self._in_words()}"
