@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,8 @@ class Day:
         self.log = (folder / "log").open("ab")
         self.starts = self.full_seconds = 0
         self.expected: dict[str, str] = {}
-        self.halves: set[str] = set()  # files that were half-written at first
+        self.halves: dict[str, float] = {}  # files that were half-written at first: when (seconds since 1970)
+        self.whole: dict[str, float] = {}  # and when the rest came
 
     def command(self, *more: str) -> list[str]:
         """The watch."""
@@ -331,16 +333,35 @@ class Day:
             if rng.random() < 0.02:  # half of it now, the rest later
                 data = hidden.read_bytes()
                 path.write_bytes(data[: len(data) // 2])
-                self.halves.add(name)
+                self.halves[name] = time.time()
                 half.append((path, data, number + rng.randrange(1, 50)))
                 hidden.unlink()
             else:
                 hidden.rename(path)
             for late in [late for late in half if late[2] <= number]:
-                late[0].write_bytes(late[1])
+                self._complete(*late[:2])
                 half.remove(late)
         for path, data, _ in half:
-            path.write_bytes(data)
+            self._complete(path, data)
+
+    def _complete(self, path: Path, data: bytes) -> None:
+        """Write the whole of a file that was half-written."""
+        self.whole[str(path.relative_to(self.incoming))] = time.time()
+        path.write_bytes(data)
+
+    def _story(self, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """What happened to a file: its writing in seconds since it was begun, and its rows in seconds too."""
+        of_it = [row for row in rows if str(Path(row["path"]).relative_to(self.incoming)) == name]
+        told = [datetime.fromisoformat(row["time"]).timestamp() for row in of_it]
+        begun = self.halves.get(name, told[0])
+        return {
+            "file": name,
+            "whole after": round(self.whole[name] - begun, 2) if name in self.whole else None,
+            "rows": [
+                {key: row[key] for key in ("status", "size", "id", "error")} | {"after": round(at - begun, 2)}
+                for row, at in zip(of_it, told, strict=True)
+            ],
+        }
 
     def _judge(self) -> dict[str, Any]:
         """What came of it, and what of that is wrong."""
@@ -371,10 +392,12 @@ class Day:
         }
         again = {f"sent again to {name}": came.total() - len(came) for name, came in receivers.items()}
         late = {"half-written files given up first": sum(name in self.halves for name in given_up)}
+        twice = [self._story(name, rows) for name, count in paths.items() if count > 1 or name in given_up]
         return {
             "rows": len(rows),
             **late,
             **again,
+            "files with more than one row": twice,
             "wrong": {name: count for name, count in wrong.items() if count},
         }
 
