@@ -23,6 +23,7 @@ LADDER = (
     "runtime.model",
     "runtime.rows",
     "runtime.watch",
+    "runtime.camera",
     "pretrain",
     "pretrain.views",
     "pretrain.losses",

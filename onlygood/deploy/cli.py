@@ -17,6 +17,7 @@ import typer
 from onlygood import __version__
 from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
 from onlygood.deploy.options import (
+    camera,
     demo,
     edge,
     explain,
@@ -43,6 +44,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "score": (rows.ScoreOptions, "score"),
     "check": (rows.CheckOptions, "score"),
     "watch": (watch.WatchOptions, "watch"),
+    "camera": (camera.CameraOptions, "camera"),
     "serve": (serve.ServeOptions, "serve"),
     "triton": (models.TritonOptions, "triton"),
     "info": (models.InfoOptions, "info"),

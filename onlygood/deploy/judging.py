@@ -1,8 +1,9 @@
-"""What the options of `score`, `check` and `watch` say about judging."""
+"""What the options of `score`, `check`, `watch` and `camera` say about judging."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+from onlygood.deploy.options.camera import CameraOptions
 from onlygood.deploy.options.rows import ScoreOptions
 from onlygood.deploy.options.watch import WatchOptions
 from onlygood.deploy.use import Use
@@ -18,7 +19,9 @@ from onlygood.runtime.rows.parts import Parts
 from onlygood.runtime.threads import available_cpus
 
 
-def open_model(options: ScoreOptions | WatchOptions, say: Callable[[str], None]) -> tuple[Detector, Use]:
+def open_model(
+    options: ScoreOptions | WatchOptions | CameraOptions, say: Callable[[str], None]
+) -> tuple[Detector, Use]:
     """The model, and how it is run: as was typed, else as ``--tuned`` found best, else plainly.
 
     ``say`` is told where that was found on another machine.
@@ -29,7 +32,7 @@ def open_model(options: ScoreOptions | WatchOptions, say: Callable[[str], None])
     file = load_model(options.model, options.sha256, options.key)
     best = Use(workers=available_cpus()) if options.tuned is None else _best(options.tuned, file, say)
     use = Use(
-        workers=options.workers or best.workers,
+        workers=(None if isinstance(options, CameraOptions) else options.workers) or best.workers,
         threads=options.threads or best.threads,
         provider=options.provider or best.provider,
     )

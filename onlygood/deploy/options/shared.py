@@ -228,6 +228,9 @@ Drift = Annotated[
     bool,
     Option("--drift", help="Test whether images are still like those of the calibration, and say if not."),
 ]
+AppendedRows = Annotated[
+    Path | None, Option("-o", "--output", help="Append rows to this JSONL file. Default: print them.")
+]
 DriftFlagged = Annotated[
     float,
     Option(

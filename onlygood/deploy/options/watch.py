@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from onlygood.deploy.options.shared import (
     AnyFrame,
+    AppendedRows,
     BitDepth,
     Drift,
     DriftFlagged,
@@ -55,9 +56,7 @@ class WatchOptions(Options):
             help="Keep here what was judged and what is still to be sent (SQLite): each file once.",
         ),
     ] = None
-    output: Annotated[
-        Path | None, Option("-o", "--output", help="Append rows to this JSONL file. Default: print them.")
-    ] = None
+    output: AppendedRows = None
     settle: Annotated[
         float,
         Option(

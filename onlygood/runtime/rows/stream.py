@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -17,7 +17,7 @@ from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.formats import HEAD, refuse_raw
 from onlygood.runtime.images.places import Placed
-from onlygood.runtime.images.reader import ReadOptions, load_image
+from onlygood.runtime.images.reader import LoadedImage, ReadOptions, load_image
 from onlygood.runtime.images.remote import Place
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.detector import Detector
@@ -111,6 +111,20 @@ def row_of(
     except ImageError as error:
         ms = 1000 * (perf_counter() - start)
         return Row(path, Status.ERROR, threshold, ms=ms, error=str(error), stamp=stamp)
+    row = judged(path, image, detector=detector, threshold=threshold, any_frame=any_frame, also=also)
+    return replace(row, ms=1000 * (perf_counter() - start), stamp=stamp)
+
+
+def judged(
+    path: Place,
+    image: LoadedImage,
+    *,
+    detector: Detector,
+    threshold: float,
+    any_frame: bool = False,
+    also: Sequence[Also] = (),
+) -> Row:
+    """The row of an image that was read; the arguments are those of `score_images`."""
     scores, heatmaps = detector.infer(image.pixels[None])
     score = float(scores[0])
     objection = detector.objection(image.pixels)
@@ -130,10 +144,8 @@ def row_of(
         p_value=detector.p_value(score) if finite else None,
         width=image.width,
         height=image.height,
-        ms=1000 * (perf_counter() - start),
         error=reason,
         notes=(*image.notes, f"frame: {objection}") if objection and any_frame else image.notes,
-        stamp=stamp,
         extras={key: value for extra in extras for key, value in extra.items()},
     )
 

@@ -1,0 +1,1 @@
+"""Frames of cameras, streams and recordings, each judged as it comes."""
