@@ -57,9 +57,10 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
                 " ray out"
             ) from error
         raise _nobody(address, reason) from None
-    try:
+    finally:
         if signal.getsignal(signal.SIGTERM) is not heard:
             signal.signal(signal.SIGTERM, heard)  # Ray's ends the process with 1 at most
+    try:
         yield ray
     finally:
         ray.shutdown()

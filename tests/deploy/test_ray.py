@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from operator import itemgetter
@@ -45,10 +46,16 @@ def ray() -> Iterator[Any]:
     before = dict(os.environ)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     os.environ.pop("RAY_ADDRESS", None)
-    with connected(None, 2) as ray:
-        yield ray
-    os.environ.clear()
-    os.environ.update(before)
+    with ExitStack() as stack:
+        stack.callback(os.environ.update, before)
+        stack.callback(os.environ.clear)
+        for _ in range(3):  # Ray gives up after 30 seconds, which a busy machine may need
+            with suppress(OnlygoodError):
+                found = stack.enter_context(connected(None, 2))
+                break
+        else:
+            pytest.skip("Ray does not start here")
+        yield found
 
 
 @pytest.fixture
@@ -218,6 +225,7 @@ def test_an_address_without_a_cluster_is_refused_at_once(address: str, said: str
 
 def test_a_ray_that_does_not_start_is_no_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     def init(*_: Any, **__: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: None)
         raise Exception("The current node timed out.")
 
     ended: list[bool] = []
@@ -228,6 +236,7 @@ def test_a_ray_that_does_not_start_is_no_fault_of_ours(monkeypatch: pytest.Monke
         with pytest.raises(OnlygoodError, match=f"{said} current node timed out"), connected(address):
             pass
     assert ended == [True, True]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_options_that_do_not_go_together_and_what_is_missing(
