@@ -22,6 +22,7 @@ class Samples:
     values: NDArray[Any]  # (H, W) or (H, W, 3)
     white: int | None = None  # the largest value that the file declares; None: the spec's bit depth decides
     inverted: bool = False  # 0 is white
+    transparent: bool = False  # there was alpha, and it was not full everywhere
 
 
 def eight_bit(samples: Samples, bit_depth: int) -> tuple[Image.Image, tuple[str, ...]]:

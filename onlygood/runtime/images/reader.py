@@ -25,7 +25,7 @@ from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reasons import file_errors, in_words
 from onlygood.runtime.images.remote import Place, Remote
 from onlygood.runtime.images.resize import resize
-from onlygood.runtime.images.sources import SIDEWAYS, Source, open_source
+from onlygood.runtime.images.sources import SIDEWAYS, Source, open_source, transparent
 from onlygood.runtime.images.spec import InputSpec
 
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -109,12 +109,23 @@ def upright(
     with options.memory.take(found.cost + len(data)), in_words(name, "pixels"):
         stored = found.turn()  # of a TIFF, which decoding turns
         decoded, shrunk = found.decode(spec)
-        notes = found.notes
+        notes = found.notes + _color_notes(decoded)
         if isinstance(decoded, Samples):
             decoded, depth_notes = eight_bit(decoded, spec.bit_depth)
             notes += depth_notes
         turn = found.turn()
         yield Upright(decoded if turn is None else decoded.transpose(turn), shrunk, notes, turn or stored)
+
+
+def _color_notes(decoded: Image.Image | Samples) -> tuple[str, ...]:
+    """What becomes of transparent pixels, and of colors that are no RGB."""
+    clear = decoded.transparent if isinstance(decoded, Samples) else transparent(decoded)
+    notes: tuple[str, ...] = ()
+    if clear:
+        notes += ("alpha: transparent pixels are read with the color that they hide",)
+    if not isinstance(decoded, Samples) and decoded.mode in ("CMYK", "LAB"):
+        notes += (f"color kind: {decoded.mode}, turned into RGB by formula, without a profile",)
+    return notes
 
 
 def _preview_spec(size: tuple[int, int], longest: int) -> InputSpec:

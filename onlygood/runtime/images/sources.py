@@ -151,6 +151,13 @@ def _profile_note(profile: object) -> tuple[str, ...]:
     return () if known else ("color profile: the file has one other than sRGB, which is not applied",)
 
 
+def transparent(image: Image.Image) -> bool:
+    """Whether some pixels have no full alpha, or, of palettes and of a single clear color, may have none."""
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        return int(image.getchannel(len(image.getbands()) - 1).getextrema()[0]) < 255  # type: ignore[arg-type]
+    return "transparency" in image.info
+
+
 def _draft(image: ImageFile.ImageFile, spec: InputSpec) -> int:
     """Let libjpeg shrink a large JPEG while decoding, by the returned factor; this saves most of the time.
 
@@ -193,7 +200,7 @@ def _open_png(file: IO[bytes]) -> Source:
             return decoded, 1
         values = _png_values(decoded, layout, file)
         white = None if significant is None else png_white(values, significant)
-        return Samples(values, white), 1
+        return Samples(values, white, transparent=transparent(decoded)), 1
 
     png: list[Image.Image] = [image]
     bits = 16 if deep else 8

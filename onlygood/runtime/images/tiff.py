@@ -189,7 +189,10 @@ def deep_samples(data: bytes, tags: Tags, bit_depth: int) -> Samples:
     premultiplied = tags.first(EXTRA, 0) == 1 and pixels.shape[2] > tags.colors
     white = 1 if kind == 3 else tags.white or (1 << bit_depth) - 1
     values = without_alpha(pixels, tags.colors, premultiplied, white)
-    return Samples(values, tags.white if kind == 1 else None, tags.first(PHOTOMETRIC, 0) == 0)
+    alpha = tags.first(EXTRA, 0) in (1, 2) and pixels.shape[2] > tags.colors
+    transparent = alpha and bool(np.ptp(pixels[..., tags.colors]) > 0 or pixels[0, 0, tags.colors] == 0)
+    declared, inverted = tags.white if kind == 1 else None, tags.first(PHOTOMETRIC, 0) == 0
+    return Samples(values, declared, inverted, transparent)
 
 
 def _readable(tags: Tags) -> bool:

@@ -166,6 +166,11 @@ class State:
         rows = self._rows("SELECT size, mtime_ns FROM files WHERE path = ?", path)
         return rows == [(stamp.size, stamp.mtime_ns)]
 
+    def judged_as(self, path: bytes) -> int | None:
+        """The number of the last verdict of a file of this name, whatever the file was like then."""
+        rows = self._rows("SELECT number FROM files WHERE path = ?", path)
+        return rows[0][0] if rows else None
+
     def entry_id(self, number: int) -> str:
         """The id of a verdict, which no other verdict of any state has."""
         return f"{self.id}-{number}"

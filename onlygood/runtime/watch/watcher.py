@@ -237,10 +237,13 @@ class Watcher:
             row, seen, words = self.drift.add(row, number)
         if words:
             self.say(words)
+        below = self.folder.below(candidate.path)
         said = {
             "id": self.state.entry_id(number),
             "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
         } | as_json(row, self.settings)
+        if (before := self.state.judged_as(below)) is not None:
+            said["replaces"] = self.state.entry_id(before)  # the file has changed since
         bodies = {}
         if self.moves is not None and flagged:
             goal, bodies["move"] = self.moves.plan(candidate.path, candidate.stamp, number)
@@ -249,7 +252,6 @@ class Watcher:
         bodies["rows"] = text
         if flagged or row.status is Status.ERROR or not self.flagged_only:
             bodies |= {courier.name: text for courier in self.couriers}
-        below = self.folder.below(candidate.path)
         return Verdict(number, below, candidate.stamp, row.status, now, bodies, seen)
 
     def _save(self) -> None:

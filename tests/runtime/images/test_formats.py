@@ -1,8 +1,10 @@
 """Kinds of pictures: which are read, and what is said of those that are not."""
 
 import io
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +195,41 @@ def test_color_profile_other_than_srgb_is_noted() -> None:
         other = encode(SCENE, form, icc_profile=b"\0" * 40 + b"Display P3" + b"\0" * 90)
         srgb = encode(SCENE, form, icc_profile=b"\0" * 40 + "sRGB".encode("utf-16-be") + b"\0" * 90)
         assert [load_image(data, RGB).notes for data in (plain, srgb, other)] == [(), (), said]
+
+
+ALPHA = "alpha: transparent pixels are read with the color that they hide"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
+def test_alpha_is_noted_where_it_is_not_full(mode: str, form: str) -> None:
+    if (mode, form) == ("LA", "WEBP"):
+        return  # which has no such kind
+    image = Image.fromarray(SCENE).convert(mode)
+    full = encode(image, form, lossless=True)
+    image.putalpha(Image.fromarray(np.where(SCENE[..., 0] > 100, 255, 254).astype(np.uint8)))
+    said = [load_image(data, RGB).notes for data in (full, encode(image, form, lossless=True))]
+    assert said == [(), (ALPHA,)]
+
+
+def test_alpha_of_16_bits_and_of_palettes_is_noted() -> None:
+    def deep(alpha: int) -> bytes:
+        row = b"\0" + struct.pack(">8H", *[60000] * 3, 65535, *[60000] * 3, alpha)
+        head = struct.pack(">IIBBBBB", 2, 1, 16, 6, 0, 0, 0)
+        parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + parts
+
+    assert [load_image(deep(alpha), RGB).notes for alpha in (65535, 0)] == [(), (ALPHA,)]
+    palette = Image.fromarray(SCENE).quantize(4)
+    clear = encode(palette, "PNG", transparency=0)
+    assert [load_image(data, RGB).notes for data in (encode(palette, "PNG"), clear)] == [(), (ALPHA,)]
+
+
+def test_colors_that_are_no_rgb_are_noted() -> None:
+    cmyk = Image.fromarray(SCENE).convert("CMYK")
+    for form in ("JPEG", "TIFF"):
+        said = load_image(encode(cmyk, form), RGB).notes
+        assert said == ("color kind: CMYK, turned into RGB by formula, without a profile",)
 
 
 def test_notes_are_counted_by_kind() -> None:

@@ -65,6 +65,27 @@ def test_a_file_that_stalls_half_written_gets_no_verdict_before_it_is_whole(stag
         ]
 
 
+def test_a_second_row_of_a_file_says_which_it_replaces(stage: Stage, tmp_path: Path) -> None:
+    """A writer slower than ten times the settle time; and a file that is overwritten after a restart."""
+    with State(tmp_path / "s") as state:
+        scene = stage(state)
+        scene.put("slow.png", "e half")
+        scene.put("once.png", "n")
+        scene.at(25.0, lambda: scene.put("slow.png", "a whole"))
+        scene.until(40.0)
+        first = [(row["path"][-8:], row["status"], row.get("replaces")) for row in scene.sheet.rows]
+        assert first == [
+            ("once.png", "normal", None),
+            ("slow.png", "error", None),
+            ("slow.png", "anomalous", scene.sheet.rows[1]["id"]),
+        ]
+    with State(tmp_path / "s") as state:
+        again = stage(state)
+        again.put("once.png", "a, later")
+        again.watcher.run(once=True)
+        assert [row["replaces"] for row in again.sheet.rows] == [scene.sheet.rows[0]["id"]]
+
+
 def test_a_file_that_vanishes_is_said_and_gets_no_verdict(stage: Stage) -> None:
     with State(None) as state:
         scene = stage(state)
