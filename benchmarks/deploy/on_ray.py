@@ -237,7 +237,7 @@ def alive(processes: list[int]) -> list[int]:
 def table() -> str:
     rows = []
     for result in read_results("on_ray"):
-        if result["part"] != "speed":
+        if result.get("part") != "speed":
             continue
         for way, seen in result["ways"].items():
             base = result["ways"]["local"]["per_second"]
