@@ -50,7 +50,7 @@ def choose_recipe(paths: Sequence[Path]) -> Choice:
     seen = f"their quarter turns are told {told:.0%} right, half turns {half:.0%}"
     if turns_are_told(told, half):
         return Choice(WHOLE, f"{size} show whole objects, and {seen}")
-    return Choice(LOCAL, f"{size} are small, but {seen}: too few to learn from turns")
+    return Choice(LOCAL, f"{size} are small, but {seen}: too rarely to learn from turns")
 
 
 def _thumbs(paths: Sequence[Path]) -> Thumbs:

@@ -46,7 +46,10 @@ def resolve_recipe(name: str | None, good: Dataset, changes: dict[str, Any]) -> 
         return recipe, f"recipe {recipe.name}: {recipe.description}"
     choice = choose_recipe([sample.path for sample in good.samples])
     recipe = load_recipe(choice.recipe, changes)
-    return recipe, f"recipe {recipe.name} (--recipe names another), for {choice.why}: {recipe.description}"
+    return (
+        recipe,
+        f"recipe {recipe.name}: {recipe.description} (chosen: {choice.why}; --recipe names another)",
+    )
 
 
 def weight_files(weights: str | None) -> list[Path]:
