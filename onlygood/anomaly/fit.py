@@ -72,6 +72,7 @@ def fit(
     attention: Attention | None = None,
     resume: bool = False,
     progress: bool = True,
+    cache: Path | None = None,
     say: Say = lambda _: None,
 ) -> Fitted:
     """Pretrain on the good images and fit the head on the same ones, without the calibration images.
@@ -82,8 +83,8 @@ def fit(
     for new parts. With ``drop_suspicious``, training images that look out of place to an encoder that has
     learned nothing are not learned from; the promise does not hang on them, for calibration images are only
     ever dropped as `corrected_rate` says. ``work`` holds the log, and the checkpoint from which ``resume``
-    continues. Of each image only what ``attention`` leaves is looked at. ``say`` receives each choice as
-    text.
+    continues. Of each image only what ``attention`` leaves is looked at. Decoded images are kept in
+    ``cache``, or where all are. ``say`` receives each choice as text.
 
     Raises:
         OnlygoodError: the recipe and the images do not fit together; raised before the training.
@@ -105,9 +106,9 @@ def fit(
     task = build_task(recipe, spec.channels, len(paths), start)
     # What does not fit together is an error before the training, not after it.
     create_detector(recipe, task, spec.height, spec.width, inside)
-    if note := find_cache().note:
+    if cache is None and (note := find_cache().note):
         say(note)
-    store = ImageStore.build(paths, spec, progress=progress)
+    store = ImageStore.build(paths, spec, cache, progress=progress)
     store.look_at(inside)
     for path, reason in store.bad:
         say(f"skipped {path}: {reason}")
@@ -124,7 +125,7 @@ def fit(
     learn, judges = parts.train, None
     if recipe.choose and len(recipe.branches) > 1:
         learn, judges = set_aside(parts, recipe.choose.share, config.seed)
-    training = train(task, store, config, work, ids=learn, resume=resume, progress=progress)
+    training = train(task, store, config, work, ids=learn, resume=resume, progress=progress, pictured=True)
     if config.steps == 0 and recipe.encoder_weights is None:
         doubts.append(NOTHING_LEARNED)
     training = replace(training, warnings=[*training.warnings, *doubts])

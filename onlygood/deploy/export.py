@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -46,7 +46,14 @@ _SMALLEST = 1e-6  # where all scores are smaller, differences are relative to th
 Infer = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
-def export(fitted: Fitted, path: Path) -> Metadata:
+class Exported(NamedTuple):
+    """What the written file says of itself, and the scores of the images that were held out."""
+
+    metadata: Metadata
+    held_out: Judged
+
+
+def export(fitted: Fitted, path: Path) -> Exported:
     """Export, compare, calibrate, describe, seal and write ``path``.
 
     The calibration scores are those of the exported graph under onnxruntime, which are a device's numbers.
@@ -94,7 +101,7 @@ def export(fitted: Fitted, path: Path) -> Metadata:
     entry.key, entry.value = METADATA_KEY, metadata.model_dump_json()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, seal(program.SerializeToString(deterministic=True)))
-    return metadata
+    return Exported(metadata, calibration)
 
 
 def _ascending(values: NDArray[np.float64], groups: list[int] | None, rate: float) -> Calibration:

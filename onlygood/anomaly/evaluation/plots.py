@@ -1,11 +1,6 @@
-"""The report of `evaluate`: ROC, score distributions, heatmaps on images, and the numbers.
-
-Colors are those of Okabe and Ito, which color-blind people can distinguish, and color is never the only sign.
-Figures are made without pyplot, so that nothing global changes.
-"""
+"""The report of `evaluate`: ROC, score distributions, heatmaps on images, and the numbers."""
 
 import os
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,34 +17,15 @@ from PIL import Image
 from onlygood.anomaly.evaluation import metrics
 from onlygood.anomaly.evaluation.overlays import chosen, framed, heat_range, overlay_name, pair, picture
 from onlygood.anomaly.evaluation.scores import Scores
+from onlygood.pretrain.summary.style import BAD, GOOD, LINE, QUIET, STYLE, cut, save
 from onlygood.runtime import jsontext
 from onlygood.runtime.atomic import replacing
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.rows.verdicts import csv_line
 
-GOOD, BAD, LINE, QUIET = "#0072B2", "#D55E00", "#222222", "#8A8A8A"
 COLUMNS = 5  # of the contact sheet
 SHEET_WORDS = "Colour: heatmap, on one scale for all.  Blue outline: the defect as marked in the data set."
-
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": LINE,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlepad": 12,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.labelcolor": LINE,
-    "ytick.labelcolor": LINE,
-    "figure.dpi": 150,
-    "text.parse_math": False,  # a name with two dollar signs is no formula
-    "savefig.facecolor": "white",
-}
 
 
 def write_report(folder: Path, result: dict[str, Any], scores: Scores, spec: InputSpec) -> None:
@@ -65,8 +41,8 @@ def write_report(folder: Path, result: dict[str, Any], scores: Scores, spec: Inp
     if result["image_auroc"] is None:
         (folder / "roc.png").unlink(missing_ok=True)  # left by an earlier evaluation
     else:
-        _save(roc_figure(result, scores), folder / "roc.png")
-    _save(score_figure(result, scores), folder / "scores.png")
+        save(roc_figure(result, scores), folder / "roc.png")
+    save(score_figure(result, scores), folder / "scores.png")
     rows = chosen(scores, result["threshold"], COLUMNS)
     heat = heat_range(scores)
     pictures = {
@@ -74,7 +50,7 @@ def write_report(folder: Path, result: dict[str, Any], scores: Scores, spec: Inp
         for index in {index for row in rows.values() for index in row}
         if (found := picture(scores.scored[index], scores.heatmaps[index], spec, heat)) is not None
     }
-    _save(sheet_figure(rows, pictures, scores, result["threshold"]), folder / "sheet.png")
+    save(sheet_figure(rows, pictures, scores, result["threshold"]), folder / "sheet.png")
     (folder / "overlays").mkdir(exist_ok=True)
     for index, (_, overlaid) in pictures.items():
         name = overlay_name(index, scores.scored[index])
@@ -153,7 +129,7 @@ def score_figure(result: dict[str, Any], scores: Scores) -> Figure:
             textcoords="offset points",
             color=LINE,
         )
-        axes.set_yticks([-row + 0.2 for row in range(len(kinds))], [_cut(name, 26) for name, _ in kinds])
+        axes.set_yticks([-row + 0.2 for row in range(len(kinds))], [cut(name, 26) for name, _ in kinds])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set(ylim=(-len(kinds) + 0.8, 1.0))
@@ -186,8 +162,8 @@ def sheet_figure(
                 image = scores.scored[index]
                 axes.imshow(framed(pairs[index], ratio), interpolation="antialiased")
                 side = ">" if image.score > threshold else "≤"
-                text = f"{_cut(image.sample.defect, 20)}   {image.score:.3g} {side} {threshold:.3g}"
-                text += f"\n{_cut(display(image.sample.path.name), 32)}"
+                text = f"{cut(image.sample.defect, 20)}   {image.score:.3g} {side} {threshold:.3g}"
+                text += f"\n{cut(display(image.sample.path.name), 32)}"
                 axes.set_title(text, size=9, weight="normal", pad=4, color=LINE)
     return figure
 
@@ -222,7 +198,7 @@ def _roc_words(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     rows += [("", "", ""), ("AUROC by defect type", "", "")]
     shown = kinds if len(kinds) <= 10 else [*kinds[:4], *kinds[-5:]]
     for name, found in shown:
-        rows.append((_cut(name, 22), f"{found['auroc']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}"))
+        rows.append((cut(name, 22), f"{found['auroc']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}"))
     if len(shown) < len(kinds):
         rows.insert(len(rows) - 5, (f"… {len(kinds) - len(shown)} more", "", " "))
     return rows
@@ -287,19 +263,6 @@ def _strip(
     axes.bar(bins[:-1], heights, np.diff(bins), base, align="edge", color=color, alpha=0.75, lw=0)
     axes.axhline(base, color="#D8D8D8", lw=0.8, zorder=0)
     axes.vlines(values, base - 0.1, base - 0.03, color=color, lw=0.6, alpha=0.6)
-
-
-def _cut(name: str, length: int) -> str:
-    """The end of a long name, which distinguishes files more often than the beginning."""
-    return name if len(name) <= length else "…" + name[1 - length :]
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Write without creation date or version, so that equal pictures are equal files."""
-    with warnings.catch_warnings():
-        # Names may be in scripts that the font lacks.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        _write(path, lambda part: figure.savefig(part, format="png", dpi=150, metadata={"Software": None}))
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:

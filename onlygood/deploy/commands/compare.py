@@ -55,7 +55,7 @@ def write_plot(results: Sequence[ProbeResult], path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
-    from onlygood.anomaly.evaluation.plots import STYLE  # noqa: PLC0415
+    from onlygood.pretrain.summary.style import STYLE  # noqa: PLC0415
 
     found = lines(results)
     panels = list(dict.fromkeys((line.protocol, line.measure) for line in found))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
@@ -27,9 +27,13 @@ from onlygood.deploy.sources import at_hand
 from onlygood.deploy.suspicion import suspicion
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
-from onlygood.runtime.images.files import mark_output
+from onlygood.runtime.images.files import display, mark_output
 from onlygood.runtime.model.calibration import achieved_interval, threshold
 from onlygood.runtime.model.metadata import Calibration
+
+if TYPE_CHECKING:
+    from onlygood.anomaly.fit import Fitted
+    from onlygood.deploy.export import Exported
 
 
 def run(options: FitOptions) -> int:
@@ -74,8 +78,7 @@ def _fit(options: FitOptions, output: Path, say: Callable[[str], None]) -> int:
     # torch only once the input is known to be good
     from onlygood.anomaly.fit import fit  # noqa: PLC0415
     from onlygood.deploy.export import export, odd_frames  # noqa: PLC0415
-    from onlygood.pretrain.networks.weights import save_weights  # noqa: PLC0415
-    from onlygood.pretrain.training.checkpoint import FILE_NAME, save_state  # noqa: PLC0415
+    from onlygood.pretrain.training.checkpoint import FILE_NAME  # noqa: PLC0415
 
     fitted = fit(
         resolved,
@@ -98,7 +101,8 @@ def _fit(options: FitOptions, output: Path, say: Callable[[str], None]) -> int:
     )
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)  # also where the rest is quiet
-    metadata = export(fitted, output)
+    exported = export(fitted, output)
+    metadata = exported.metadata
     for path, reason in odd_frames(fitted, metadata.frames):
         say(f"look at {path}: {reason}; the model calls such a frame unusable")
     if metadata.suspects:
@@ -109,9 +113,7 @@ def _fit(options: FitOptions, output: Path, say: Callable[[str], None]) -> int:
         )
     for line in suspicion(metadata):
         say(f"  {line}")
-    save_weights(fitted.detector.encoder, folder / "encoder.safetensors", standardize=fitted.task.standardize)
-    save_state(fitted.task, folder / "task.safetensors")
-    write_atomically(folder / "recipe.json", fitted.recipe.model_dump_json(indent=2).encode())
+    _keep(folder, fitted, exported)
     (folder / FILE_NAME).unlink(missing_ok=True)  # finished: the next fit starts afresh
     if (rate := metadata.calibration.max_false_alarms) > fitted.parts.rate:
         say(
@@ -123,8 +125,21 @@ def _fit(options: FitOptions, output: Path, say: Callable[[str], None]) -> int:
     say(f"onnxruntime and torch agree to {parity.max_relative:.1g} on {parity.images} images")
     say(_promised(metadata.calibration))
     typer.echo(f"wrote {output} ({size:.1f} MB)", err=options.quiet)
+    say(f"how it learned, in pictures: {display(folder)}")
     say(f"next: onlygood check {output} NEW_IMAGES")
     return 0
+
+
+def _keep(folder: Path, fitted: "Fitted", exported: "Exported") -> None:
+    """Write what belongs into the work folder beside the log."""
+    from onlygood.deploy.summarize import write_fit_summary  # noqa: PLC0415
+    from onlygood.pretrain.networks.weights import save_weights  # noqa: PLC0415
+    from onlygood.pretrain.training.checkpoint import save_state  # noqa: PLC0415
+
+    save_weights(fitted.detector.encoder, folder / "encoder.safetensors", standardize=fitted.task.standardize)
+    save_state(fitted.task, folder / "task.safetensors")
+    write_atomically(folder / "recipe.json", fitted.recipe.model_dump_json(indent=2).encode())
+    write_fit_summary(folder, fitted, exported)
 
 
 def _promised(held_out: Calibration) -> str:

@@ -35,6 +35,7 @@ def run(options: PretrainOptions) -> int:
     frames. ``--labelled`` is for tasks that learn from a few labels too.
     """
     calm_openmp()
+    from onlygood.deploy.summarize import write_pretrain_summary  # noqa: PLC0415
     from onlygood.pretrain.data.cachedir import find_cache  # noqa: PLC0415
     from onlygood.pretrain.data.plan import InputConfig, plan_input  # noqa: PLC0415
     from onlygood.pretrain.data.store import ImageStore, survey_images  # noqa: PLC0415
@@ -90,8 +91,9 @@ def run(options: PretrainOptions) -> int:
         labelled=_read_labeled(labelled, spec, progress) if labelled is not None else None,
     )
     fitting = config.fitted_to(len(store), say=say)
-    result = train(pretext, store, fitting, work, resume=options.resume, progress=progress)
+    result = train(pretext, store, fitting, work, resume=options.resume, progress=progress, pictured=True)
     save_weights(pretext.encoder, output, standardize=pretext.standardize)
+    write_pretrain_summary(work, options.task, pretext, store, result)
     (work / FILE_NAME).unlink(missing_ok=True)
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)

@@ -29,6 +29,8 @@ from onlygood.pretrain.training.logs import FILE_NAME as LOG_NAME
 from onlygood.pretrain.training.logs import TrainLog
 from onlygood.pretrain.training.precision import Choice, Precision, autocast, choose
 from onlygood.pretrain.training.process import Processes, mix, reproducible, stop_requests
+from onlygood.pretrain.training.sheet import FILE_NAME as SHEET
+from onlygood.pretrain.training.sheet import write_views
 from onlygood.runtime.errors import Interrupted, OnlygoodError
 from onlygood.runtime.threads import available_cpus
 
@@ -68,13 +70,15 @@ def train(
     ids: NDArray[np.int64] | None = None,
     resume: bool = False,
     progress: bool = True,
+    pictured: bool = False,
 ) -> TrainResult:
     """Train ``task`` in place on images ``ids`` (default: all) of ``store``; checkpoint and log in ``out``.
 
     A batch larger than the number of images is shrunk to it, so that no image is in it twice. ``resume`` goes
     on from the checkpoint in ``out``, or starts anew if there is none yet. The task stays on the training
-    device, in evaluation mode. Sets torch's number of threads; other global state is put back. With 0 steps
-    nothing is trained, written or checked.
+    device, in evaluation mode. Sets torch's number of threads; other global state is put back. ``pictured``
+    draws what the encoder will be shown into ``out`` first. With 0 steps nothing is trained, written or
+    checked.
 
     Raises:
         Interrupted: a signal came; the checkpoint is written.
@@ -103,6 +107,7 @@ def train(
         feed = Feed(store, ids, config.batch_size, config.seed, processes)
         run = _Run(task, feed, config, processes, path=path, identity=identity, saved=saved)
         start, before = run.step, run.seconds
+        words = _pictured(task, feed, config.seed, start, out) if pictured and not processes.rank else []
         with TrainLog(out, config.batch_size, start, before, show=progress, write=processes.rank == 0) as log:
             run.loop(log, stop)
         features = run.embed(np.arange(min(len(ids), _HEALTH_IMAGES)))
@@ -119,9 +124,18 @@ def train(
         device=processes.device.type,
         threads=torch.get_num_threads(),
         metrics=dict(log.rows[-1]) if log.rows else {},
-        warnings=diagnose(log.rows, task.classes, config.batch_size, features),
+        warnings=words + diagnose(log.rows, task.classes, config.batch_size, features),
         log=log.path,
     )
+
+
+def _pictured(task: Task, feed: Feed, seed: int, step: int, out: Path) -> list[str]:
+    """Draw the sheet of views; what went wrong, in words, since no picture is worth a training."""
+    try:
+        drawn = write_views(task, feed, seed, step, out)
+    except Exception as error:  # of a task of whatever package, on five images instead of a batch
+        return [f"no {SHEET} was drawn: {error}"]
+    return [] if drawn else [f"no {SHEET} was drawn: the encoder has no convolution that is shown images"]
 
 
 def _untrained(task: Task, config: TrainConfig, out: Path, processes: Processes) -> TrainResult:

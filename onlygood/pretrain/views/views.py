@@ -101,6 +101,20 @@ def black_white(images: Tensor, standardize: Standardize) -> tuple[Tensor, Tenso
     return _absolute(0 * flat, standardize), _absolute(255 * flat, standardize)
 
 
+def from_float(x: Tensor, standardize: Standardize) -> Tensor:
+    """Pixels uint8 ``(B, C, H, W)`` to look at, of what ``to_float`` or a view of it made.
+
+    Where it took away an image's own mean and deviation, mid-gray and 50 gray levels stand for them.
+    """
+    if standardize == "imagenet":
+        deviation = torch.tensor(_IMAGENET_DEVIATION, device=x.device).view(3, 1, 1)
+        x = x * deviation + torch.tensor(_IMAGENET_MEAN, device=x.device).view(3, 1, 1)
+    else:
+        zero, one = _ZERO_ONE.get(standardize, (127.5, 50.0))
+        x = x * one + zero
+    return x.round().clamp(0, 255).to(torch.uint8)
+
+
 def as_image(x: Tensor) -> Tensor:
     """Views ``(N, C, H, W)`` in the units of "fixed", each standardized by itself, as "image" does it."""
     x = x - x.mean(dim=(1, 2, 3), keepdim=True)
