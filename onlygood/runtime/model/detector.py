@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import PIL.Image
@@ -21,22 +20,12 @@ from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model import calibration, frames
 from onlygood.runtime.model.metadata import Metadata
 from onlygood.runtime.model.modelfile import ModelFile, load_model
+from onlygood.runtime.model.result import Result, detector_html
 from onlygood.runtime.model.session import check_signature, in_words, open_session
 
 Image = Path | str | NDArray[np.uint8] | PIL.Image.Image
 # a str is itself a Sequence[str]
 Images = Sequence[Path | NDArray[np.uint8] | PIL.Image.Image] | list[str] | tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """The result for one image."""
-
-    score: float  # higher is more anomalous
-    p_value: float  # for the hypothesis that the image is good
-    anomalous: bool  # by the score alone
-    unusable: str  # why the model cannot judge the frame; "" if it can
-    heatmap: NDArray[np.float32]  # (h, w), higher is more anomalous
 
 
 class Detector:
@@ -52,6 +41,7 @@ class Detector:
 
     def __init__(self, file: ModelFile, *, threads: int = 1, provider: str = "cpu") -> None:
         self.file = file
+        self._options = (threads, provider)
         self._session = open_session(file.data, threads=threads, provider=provider)
         check_signature(self._session, file.metadata)
         # Not every provider can run a session in several threads, and none of an accelerator gains by it.
@@ -81,6 +71,14 @@ class Detector:
             OnlygoodError: the key cannot be used.
         """
         return cls(load_model(path, sha256, key), threads=threads, provider=provider)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Other processes get the file and open a session of their own."""
+        threads, provider = self._options
+        return partial(type(self), threads=threads, provider=provider), (self.file,)
+
+    def _repr_html_(self) -> str:
+        return detector_html(self.metadata, self.file.sha256, self.threshold())
 
     @property
     def metadata(self) -> Metadata:
@@ -179,13 +177,12 @@ class Detector:
             ImageError: an image cannot be read; the message says which and why.
             ModelError: the model gave a score that is not a number.
         """
-        limit = self.threshold(alpha)
         if isinstance(images, Path | str):
-            return self._judge(self._read(images, options), limit)
+            return self._judge(self._read(images, options), alpha, Path(images))
         if isinstance(images, PIL.Image.Image):
-            return self._judge(_from_pillow(images, self.metadata.input), limit)
+            return self._judge(_from_pillow(images, self.metadata.input), alpha)
         if isinstance(images, np.ndarray) and images.ndim < 4:
-            return self._judge(resize(images, self.metadata.input), limit)
+            return self._judge(resize(images, self.metadata.input), alpha)
         return [self.score(image, alpha=alpha, options=options) for image in images]
 
     def _read(self, path: Path | str, options: ReadOptions) -> NDArray[np.uint8]:
@@ -194,12 +191,22 @@ class Detector:
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
 
-    def _judge(self, pixels: NDArray[np.uint8], limit: float) -> Result:
+    def _judge(self, pixels: NDArray[np.uint8], alpha: float | None, path: Path | None = None) -> Result:
         scores, heatmaps = self.infer(pixels[None])
-        score = float(scores[0])
+        score, limit = float(scores[0]), self.threshold(alpha)
         if not np.isfinite(score):
             raise ModelError(f"the model gave the score {score}, which is no verdict")
-        return Result(score, self.p_value(score), score > limit, self.objection(pixels), heatmaps[0])
+        return Result(
+            score,
+            self.p_value(score),
+            score > limit,
+            self.objection(pixels),
+            heatmaps[0],
+            limit,
+            self.heat_range(alpha),
+            self.metadata.input,
+            path,
+        )
 
 
 def _from_pillow(image: PIL.Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
