@@ -10,12 +10,13 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from onlygood import __version__
-from onlygood.deploy.entry import BROKEN_PIPE, INTERRUPTED
+from onlygood.deploy.entry import BROKEN_PIPE, FAULT, INTERRUPTED
 from onlygood.deploy.options import (
     camera,
     demo,
@@ -33,6 +34,7 @@ from onlygood.deploy.options import (
 )
 from onlygood.deploy.options.shared import Options
 from onlygood.deploy.signature import typed
+from onlygood.deploy.welcome import welcome
 from onlygood.runtime.errors import Interrupted, OnlygoodError
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.silence import silence_decoders
@@ -64,6 +66,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {
     "tasks": (training.TasksOptions, "tasks"),
     "recipes": (training.RecipesOptions, "recipes"),
     "demo": (demo.DemoOptions, "demo"),
+    "man": (models.ManOptions, "man"),
 }
 
 app = typer.Typer(
@@ -73,8 +76,7 @@ app = typer.Typer(
     " 130 interrupted, 143 terminated.",
     rich_markup_mode=None,  # rich would double the start-up time
     pretty_exceptions_enable=False,
-    add_completion=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -102,6 +104,8 @@ def _run(name: str, module: str, options: Options) -> NoReturn:
         code = error.code
     except KeyboardInterrupt as stopped:
         code = getattr(stopped, "code", INTERRUPTED)
+    except SystemExit:  # of a library: none of its codes is one of ours
+        code = FAULT
     except OnlygoodError as error:
         _fail(str(error))
     except BrokenPipeError:
@@ -135,11 +139,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(welcome(Path()))
+        raise typer.Exit(2)  # a script whose command was left out must hear of it
 
 
 for _name, (_options, _module) in COMMANDS.items():

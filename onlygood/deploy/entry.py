@@ -50,8 +50,8 @@ def _guarded(work: Callable[[], Any]) -> int:
         return stopped.code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except SystemExit as left:  # click, when a reader of the help has left; or a library
-        return BROKEN_PIPE if isinstance(left.__context__, BrokenPipeError) else FAULT
+    except SystemExit as left:  # before a command runs: a reader of the help has left, or a shell completes
+        return BROKEN_PIPE if isinstance(left.__context__, BrokenPipeError) else _code(left)
     except OSError as error:  # of the help, which is printed before any command; those say more
         print(f"onlygood: stdout: {error.strerror or error}", file=sys.stderr)  # noqa: T201
         return FAULT
@@ -63,6 +63,10 @@ def _guarded(work: Callable[[], Any]) -> int:
             print(f"onlygood: {REPORT}", file=sys.stderr)  # noqa: T201
         return FAULT
     return code if isinstance(code, int) else 0
+
+
+def _code(left: SystemExit) -> int:
+    return left.code if isinstance(left.code, int) else FAULT
 
 
 def _settled(code: int) -> int:

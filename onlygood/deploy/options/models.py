@@ -73,3 +73,8 @@ class EvaluateOptions(Options):
     max_memory: MaxMemory = None
     seed: Seed = 0
     quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManOptions(Options):
+    """Print the man page: `onlygood man > onlygood.1`, then `man ./onlygood.1`."""
