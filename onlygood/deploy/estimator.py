@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from onlygood.anomaly.auto import AUTO, choose_recipe
 from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.data.samples import Dataset, Sample
 from onlygood.anomaly.fit import fit
@@ -39,7 +40,7 @@ class OnlyGood(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     `onlygood fit` takes.
 
     Args:
-        recipe: a recipe that comes along, or a YAML file.
+        recipe: a recipe that comes along, or a YAML file; by default the one that suits the images.
         max_false_alarms: the promise; None: the recipe's.
         steps: of training; None: the recipe's.
         random_state: seed of everything that is random.
@@ -52,7 +53,7 @@ class OnlyGood(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        recipe: str = "maps",
+        recipe: str = AUTO,
         *,
         max_false_alarms: float | None = None,
         steps: int | None = None,
@@ -76,10 +77,12 @@ class OnlyGood(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         changes: dict[str, Any] = {"training.seed": self.random_state, **(self.changes or {})}
         if self.steps is not None:
             changes |= {"training.steps": self.steps, "training.minutes": None}
-        recipe = load_recipe(self.recipe, changes)
         with tempfile.TemporaryDirectory(prefix="onlygood-") as folder:
             work = Path(folder)
             good, cache = _good(X, work / "images")
+            paths = [sample.path for sample in good.samples]
+            name = choose_recipe(paths).recipe if self.recipe == AUTO else self.recipe
+            recipe = load_recipe(name, changes)
             fitted = fit(
                 recipe,
                 good,

@@ -17,7 +17,7 @@ from sklearn.utils import estimator_checks as checks
 
 import onlygood
 from onlygood import Detector, OnlyGood
-from onlygood.deploy.commands.common import DEFAULT_RECIPE
+from onlygood.anomaly.auto import Choice
 from onlygood.runtime.errors import OnlygoodError
 
 SIDE = 64
@@ -92,8 +92,18 @@ def test_scikit_learns_checks_that_need_no_table(name: str) -> None:
     getattr(checks, name)("OnlyGood", OnlyGood())
 
 
-def test_the_default_is_the_command_lines() -> None:
-    assert OnlyGood().recipe == DEFAULT_RECIPE
+def test_the_default_is_the_command_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe that suits the images; here the images are those that the choice is told of."""
+    told: list[int] = []
+
+    def choose(paths: list[Path]) -> Choice:
+        told.append(len(paths))
+        return Choice("no-such-recipe", "because")
+
+    monkeypatch.setattr("onlygood.deploy.estimator.choose_recipe", choose)
+    with pytest.raises(OnlygoodError, match="no-such-recipe"):
+        OnlyGood().fit(textures(7))
+    assert told == [7]
     assert "OnlyGood" in onlygood.__all__
 
 

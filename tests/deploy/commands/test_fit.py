@@ -183,6 +183,12 @@ def test_the_model_verifies_scores_and_knows_where_it_comes_from(
     assert max(rows, key=lambda row: row["score"])["path"].endswith("noise.png")
 
 
+def test_the_work_folder_shows_how_it_learned(whole: Path) -> None:
+    for name in ("views.png", "summary.png"):
+        with Image.open(whole.with_suffix(".work") / name) as drawn:
+            assert drawn.width > 600
+
+
 def test_a_region_of_interest_is_all_that_counts(good: Path, tmp_path: Path) -> None:
     roi = np.zeros((SIDE, SIDE), np.uint8)
     roi[:, 24:] = 255
