@@ -12,6 +12,7 @@ interface Chunks {
   kind: number;
   interlaced: boolean;
   significant: boolean; // it says how many bits are used
+  clear: boolean; // it names a clear color, or those of a palette
   frames: number;
   exif: Uint8Array | null;
   xmp: string;
@@ -54,6 +55,9 @@ export function png(bytes: Uint8Array<ArrayBuffer>, bitDepth: number): Decoded {
   }
   const notes = said.frames > 1 ? [`frames: page 1 of ${said.frames}`] : [];
   notes.push(...profileNote(image.iccEmbeddedProfile?.profile ?? null));
+  const full = said.depth === 16 ? 0xff00 : 255;
+  const clear = channels > colors && samples.some((value, i) => i % channels === colors && value < full);
+  if (clear || said.clear) notes.push("alpha: transparent pixels are read with the color that they hide");
   const clips = said.depth === 16 && bitDepth < 16 && samples.some((value) => value >= 2 ** bitDepth);
   if (clips) notes.push(`bit depth: values beyond ${bitDepth} bits were clipped`);
   const raster: Raster = { width, height, channels: colors, data };
@@ -85,6 +89,7 @@ function chunks(bytes: Uint8Array<ArrayBuffer>): Chunks {
     kind: 0,
     interlaced: false,
     significant: false,
+    clear: false,
     frames: 1,
     exif: null,
     xmp: "",
@@ -102,6 +107,7 @@ function chunks(bytes: Uint8Array<ArrayBuffer>): Chunks {
       [found.depth, found.kind] = [body[8]!, body[9]!];
       found.interlaced = body[12] === 1;
     } else if (kind === "sBIT") found.significant = true;
+    else if (kind === "tRNS") found.clear = true;
     else if (kind === "acTL" && length >= 4) found.frames = view.getUint32(at + 8);
     else if (kind === "eXIf") found.exif = body;
     else if (kind === "iTXt" && ascii(body, 0, 17) === "XML:com.adobe.xmp") found.xmp = ascii(body, 0, length);

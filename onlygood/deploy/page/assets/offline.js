@@ -1,4 +1,4 @@
-// built by `make page` from web/page, sha256 922c11e24e7cd03349bd3492b21adacb0a13d4ed63608051c588728f2606e4a7
+// built by `make page` from web/page, sha256 241561ff205ed908f86a7ea4894c54f17abc7190d7b6943a046540e4a9a0acd2
 "use strict";
 (() => {
   // page/offline.ts
