@@ -25,9 +25,12 @@ REPORT = "this is a fault in onlygood, not in what you gave it; please report it
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP: like an interrupt it unwinds the stack, so that temporary files are removed."""
 
+    came: int | None = None  # code of the first; typer takes it for an interrupt while it reads the line
+
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
         self.code = 128 + number
+        Terminated.came = Terminated.came or self.code
 
 
 def main() -> NoReturn:
@@ -62,6 +65,8 @@ def _guarded(work: Callable[[], Any]) -> int:
             traceback.print_exc()
             print(f"onlygood: {REPORT}", file=sys.stderr)  # noqa: T201
         return FAULT
+    if code == INTERRUPTED:
+        code = Terminated.came or code
     return code if isinstance(code, int) else 0
 
 

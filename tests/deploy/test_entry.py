@@ -212,3 +212,17 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         "assert signal.getsignal(signal.SIGTERM) is entry._terminate\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
+def test_a_signal_while_the_line_is_read_keeps_its_code(name: str, code: int) -> None:
+    """typer ends with 130 then, whatever came; a service manager takes that for a failure."""
+    program = (
+        "import os, signal, sys\n"
+        "from onlygood.deploy import entry\n"
+        "from onlygood.deploy.options.models import InfoOptions\n"
+        f"InfoOptions.__init__ = lambda *_, **__: os.kill(os.getpid(), signal.{name})\n"
+        "sys.argv = ['onlygood', 'info', 'x']\n"
+        "entry.main()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == code  # noqa: S603
