@@ -127,10 +127,7 @@ _OWN = {
         takes=Takes.COUNT,
     ),
     "simclr": TaskEntry(
-        f"{_HERE}.simclr:SimCLR",
-        "SimCLR, Chen et al. 2020",
-        "general features; large batches",
-        cost=0.6,
+        f"{_HERE}.simclr:SimCLR", "SimCLR, Chen et al. 2020", "general features; large batches", cost=0.6
     ),
     "contrastive-da": TaskEntry(
         f"{_HERE}.contrastive_da:ContrastiveDA",
@@ -147,10 +144,7 @@ _OWN = {
         turns=True,
     ),
     "moco": TaskEntry(
-        f"{_HERE}.moco:MoCo",
-        "He et al. 2020, Chen et al. 2020",
-        "general features; small batches",
-        cost=0.7,
+        f"{_HERE}.moco:MoCo", "He et al. 2020, Chen et al. 2020", "general features; small batches", cost=0.7
     ),
     "pirl": TaskEntry(
         f"{_HERE}.pirl:PIRL",
@@ -160,10 +154,7 @@ _OWN = {
         takes=Takes.COUNT,
     ),
     "byol": TaskEntry(
-        f"{_HERE}.byol:BYOL",
-        "Grill et al. 2020",
-        "general features; small batches, no negatives",
-        cost=0.9,
+        f"{_HERE}.byol:BYOL", "Grill et al. 2020", "general features; small batches, no negatives", cost=0.9
     ),
     "simsiam": TaskEntry(
         f"{_HERE}.simsiam:SimSiam",
@@ -178,10 +169,7 @@ _OWN = {
         cost=0.8,
     ),
     "vicreg": TaskEntry(
-        f"{_HERE}.vicreg:VICReg",
-        "Bardes et al. 2022",
-        "general features; each term can be watched",
-        cost=0.9,
+        f"{_HERE}.vicreg:VICReg", "Bardes et al. 2022", "general features; each term can be watched", cost=0.9
     ),
     "deepcluster": TaskEntry(
         f"{_HERE}.deepcluster:DeepCluster",
@@ -220,10 +208,7 @@ _OWN = {
         takes=Takes.COUNT,
     ),
     "swav": TaskEntry(
-        f"{_HERE}.swav:SwAV",
-        "Caron et al. 2020",
-        "general features; small batches, several crops",
-        cost=1.0,
+        f"{_HERE}.swav:SwAV", "Caron et al. 2020", "general features; small batches, several crops", cost=1.0
     ),
     "pcl": TaskEntry(
         f"{_HERE}.pcl:PCL",
@@ -286,10 +271,7 @@ _OWN = {
         takes=Takes.MOTION,
     ),
     "cutpaste": TaskEntry(
-        f"{_HERE}.cutpaste:CutPaste",
-        "CutPaste, Li et al. 2021",
-        "local defects of objects",
-        cost=0.8,
+        f"{_HERE}.cutpaste:CutPaste", "CutPaste, Li et al. 2021", "local defects of objects", cost=0.8
     ),
     "defects": TaskEntry(
         f"{_HERE}.defects:Defects",
