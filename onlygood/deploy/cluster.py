@@ -32,6 +32,7 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     here = address == "local"
     if here and "ray" not in sys.modules:
+        os.environ.setdefault("RAY_worker_niceness", "0")  # with 15 they wait for all
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else one is written at home
     try:

@@ -244,7 +244,7 @@ def _asked(options: FitOptions, product: Path, listed: list[Path]) -> str:
     named = (value for value in asdict(options).values() if isinstance(value, str | Path))
     files = [_stamp(path) for path in map(Path, named) if path.is_file()]
     images = [(path.relative_to(product).as_posix(), *_stamp(path)) for path in listed if path != product]
-    return blake2b(json.dumps([words, files, images]).encode(), digest_size=16).hexdigest()
+    return blake2b(json.dumps([words, files, images], allow_nan=False).encode(), digest_size=16).hexdigest()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -38,16 +38,18 @@ def test_what_a_call_raises_is_raised_in_its_turn() -> None:
 
 
 def test_closing_waits_for_what_is_under_way_and_begins_nothing_new() -> None:
-    begun, go = [], threading.Event()
+    begun, under_way, go = [], threading.Event(), threading.Event()
 
     def work(item: int) -> int:
         begun.append(item)
         if item:
+            under_way.set()
             go.wait()
         return item
 
     results = map_ahead(work, range(10), workers=1, ahead=5)
     assert next(results) == 0
+    under_way.wait()
     threading.Timer(0.05, go.set).start()
     results.close()
     assert begun == [0, 1]

@@ -9,7 +9,6 @@ given the list of all files and a hash of their content: a browser that kept the
 import gzip
 import hashlib
 import html
-import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -174,8 +173,8 @@ def _head(content: Mapping[str, bytes], worker: bytes) -> bytes:
     digest = hashlib.sha256(worker)
     for name, data in sorted(content.items()):
         digest.update(f"{name} {len(data)} ".encode() + data)
-    names = json.dumps(["./", *sorted(content)])
-    return f"const VERSION = {json.dumps(digest.hexdigest()[:16])};\nconst FILES = {names};\n".encode()
+    names = jsontext.dumps(["./", *sorted(content)])
+    return f"const VERSION = {jsontext.dumps(digest.hexdigest()[:16])};\nconst FILES = {names};\n".encode()
 
 
 def _json(value: Any) -> bytes:
