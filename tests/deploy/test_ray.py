@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from operator import itemgetter
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,7 @@ from onlygood.deploy.ray import (
     Scorer,
     Work,
     _batches,
+    _Crew,
     score_dataset,
     score_on_ray,
 )
@@ -254,3 +257,21 @@ def test_options_that_do_not_go_together_and_what_is_missing(
     result = call("score", tiny, image, "--engine", "ray")
     assert result.exit_code == 2
     assert "--engine ray needs the package 'ray': pip install 'onlygood[ray]'" in result.stderr
+
+
+def test_a_worker_with_another_onlygood_ends_the_run() -> None:
+    """Its rows would not be those of this one."""
+    crew, version = _Crew.__new__(_Crew), Future[str]()
+    crew._idle, crew._lost = SimpleQueue(), ()
+    crew._ray = SimpleNamespace(exceptions=SimpleNamespace(RayTaskError=KeyError))
+    version.set_result("0.0.1")
+    crew._begin(object(), version)
+    for _ in range(2):  # whoever asks next
+        with pytest.raises(OnlygoodError, match=r"a worker has onlygood 0\.0\.1, and this is"):
+            crew.rows([Path("a.png")])
+
+
+def test_nothing_is_sent_home(ray: Any) -> None:
+    """Neither by this process nor by those that Ray has started."""
+    there = ray.remote(lambda: os.environ.get("RAY_USAGE_STATS_ENABLED")).options(num_cpus=0)
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == ray.get(there.remote()) == "0"
