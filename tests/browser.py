@@ -94,6 +94,7 @@ class Browser:
         if isinstance(page, str):  # its program is a module, which may wait for more
             self.wait("document.documentElement?.dataset.ready === 'true'")
         assert self.do("document.documentElement.dataset.ready") == "true", self.errors()
+        self.settle()  # keys that come before the first frame is drawn are lost
 
     def do(self, script: str) -> Any:
         """The value of a script, which may be a promise."""
