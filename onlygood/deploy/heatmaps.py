@@ -64,12 +64,13 @@ class Heatmaps:
         if self._flagged_only and look.status is Status.NORMAL:
             return {}
         overlay, raw = self._targets(look.path)
+        inside = _inside(look, self._inside)
         try:
             overlay.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OnlygoodError(f"{display(overlay.parent)}: {error.strerror or error}") from None
-        write_atomically(raw, _npy(look.placed.heatmap, self._inside), sweep=False)
-        write_atomically(overlay, self._png(look), sweep=False)
+        write_atomically(raw, _npy(look.placed.heatmap, inside), sweep=False)
+        write_atomically(overlay, self._png(look, inside), sweep=False)
         return {
             "overlay": os.fspath(overlay),
             "heatmap": os.fspath(raw),
@@ -88,7 +89,7 @@ class Heatmaps:
         place = self._folder.joinpath(*map(safe, parts))
         return place.with_name(place.name + ".png"), place.with_name(place.name + ".npy")
 
-    def _png(self, look: Look) -> bytes:
+    def _png(self, look: Look, inside: NDArray[np.bool_] | None) -> bytes:
         preview = look.preview
         if preview is None:
             raise ValueError("the image was read without a preview")
@@ -98,14 +99,13 @@ class Heatmaps:
         drawn = on_image(
             look.placed.heatmap, width, height, (left * across, upper * down, right * across, lower * down)
         )
-        if self._inside is not None:
-            drawn, preview = self._without(
-                drawn, preview, (left * across, upper * down, right * across, lower * down)
-            )
+        if inside is not None:
+            box = (left * across, upper * down, right * across, lower * down)
+            drawn, preview = _without(drawn, preview, box, inside)
         picture = Image.fromarray(blended(preview, drawn, self._heat))
         pen = ImageDraw.Draw(picture)
         size = (look.width, look.height)
-        for region in regions(look.placed, _limit(look, self._limit), size, inside=self._inside):
+        for region in regions(look.placed, _limit(look, self._limit), size, inside=inside):
             x0, y0, x1, y1 = region.box
             pen.rectangle(
                 (x0 * across, y0 * down, max(x0 * across, x1 * across - 1), max(y0 * down, y1 * down - 1)),
@@ -115,15 +115,6 @@ class Heatmaps:
         file = io.BytesIO()
         picture.save(file, "PNG", compress_level=1)
         return file.getvalue()
-
-    def _without(
-        self, drawn: NDArray[np.float32], preview: NDArray[np.uint8], box: Box
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Heat and preview without what does not count: no heat there, and dark."""
-        height, width = preview.shape[:2]
-        out = np.asarray(self._inside, np.float32) < 1
-        away = on_image(out.astype(np.float32), width, height, box) >= 0.5
-        return np.where(away, np.float32(-np.inf), drawn), np.where(away[..., None], preview // 3, preview)
 
 
 class Boxes:
@@ -135,12 +126,26 @@ class Boxes:
     def __call__(self, look: Look) -> Mapping[str, Any]:
         """The regions, the hottest first, and the limit."""
         size, limit = (look.width, look.height), _limit(look, self._limit)
-        found: list[Region] = regions(look.placed, limit, size, turn=look.turn, inside=self._inside)
+        inside = _inside(look, self._inside)
+        found: list[Region] = regions(look.placed, limit, size, turn=look.turn, inside=inside)
         return {"regions": [region.as_json() for region in found], "region_threshold": rounded(limit)}
 
 
 def _limit(look: Look, usual: float) -> float:
     return usual if look.limit is None else look.limit
+
+
+def _inside(look: Look, usual: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    return usual if look.inside is None else look.inside
+
+
+def _without(
+    drawn: NDArray[np.float32], preview: NDArray[np.uint8], box: Box, inside: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Heat and preview without what does not count: no heat there, and dark."""
+    height, width = preview.shape[:2]
+    away = on_image((~inside).astype(np.float32), width, height, box) >= 0.5
+    return np.where(away, np.float32(-np.inf), drawn), np.where(away[..., None], preview // 3, preview)
 
 
 def safe(part: str) -> str:

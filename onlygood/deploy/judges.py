@@ -11,9 +11,10 @@ from onlygood.deploy.judging import chosen_parts, chosen_threshold, drift_monito
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.options.rows import ScoreOptions
 from onlygood.deploy.options.shared import Engine
-from onlygood.deploy.tiling import chosen_limits, chosen_tiling
+from onlygood.deploy.tiling import chosen_area, chosen_limits, chosen_tiling, in_words
 from onlygood.deploy.use import Use
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.area import Area
 from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions
 from onlygood.runtime.images.remote import Place
@@ -51,7 +52,7 @@ def one_model(options: ScoreOptions, say: Messages) -> Judges:
         OnlygoodError: it is refused, or options do not go with it or with each other.
     """
     detector, use = open_model(options, say.note)
-    tiling = chosen_tiling(detector, options)
+    tiling, area = chosen_tiling(detector, options), chosen_area(options)
     threshold = chosen_threshold(detector, options.threshold, options.max_false_alarms)
     parts = chosen_parts(detector, options.parts, options.threshold, options.max_false_alarms)
     spec = input_spec(detector, options.bit_depth)
@@ -60,6 +61,7 @@ def one_model(options: ScoreOptions, say: Messages) -> Judges:
         threshold if parts is None else parts.threshold,
         spec.bit_depth,
         options.any_frame,
+        None if tiling is None else in_words(tiling, area, detector, options),
     )
     at_once = f"{use.workers} images at once" if options.engine is Engine.LOCAL else "workers of Ray"
     say.detail(
@@ -84,7 +86,7 @@ def one_model(options: ScoreOptions, say: Messages) -> Judges:
     def rows(paths: Iterable[Place]) -> Rows:
         if options.engine is Engine.RAY:
             return _on_ray(detector, paths, options, use, threshold=threshold, say=say, how=how)
-        return _here(detector, paths, options, use, threshold=threshold, tiling=tiling, how=how)
+        return _here(detector, paths, options, use, threshold=threshold, tiling=tiling, area=area, how=how)
 
     return Judges(
         rows,
@@ -127,13 +129,15 @@ def _here(
     *,
     threshold: float,
     tiling: Tiling | None,
+    area: Area | None,
     how: dict[str, Any],
 ) -> Rows:
     """The rows, by threads of this process."""
     here: dict[str, Any] = {"options": reader_of(options), "workers": use.workers}
     if tiling is None:
         return score_images(detector, paths, threshold, **how, **here)
-    return score_tiled(detector, paths, chosen_limits(detector, options), tiling=tiling, **how, **here)
+    limits = chosen_limits(detector, options)
+    return score_tiled(detector, paths, limits, tiling=tiling, area=area, **how, **here)
 
 
 def _on_ray(

@@ -40,6 +40,8 @@ def check_routable(options: ScoreOptions) -> None:
         "--tuned": options.tuned is not None,
         "--parts": options.parts is not None,
         "--tile": options.tile is not None,
+        "--roi": options.roi is not None,
+        "--ignore": options.ignore is not None,
         "--drift": options.drift,
         "--engine ray": options.engine is Engine.RAY,
     }

@@ -11,13 +11,14 @@ from PIL import Image, ImageDraw
 
 from onlygood.anomaly.data.masks import read_mask
 from onlygood.runtime.errors import ImageError, OnlygoodError
+from onlygood.runtime.images.area import SHAPE, Area
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.resize import resize
 from onlygood.runtime.images.spec import InputSpec
 
 _MOST_BYTES = 10_000_000  # of a file of polygons
 _LARGEST = 20_000  # px of a side
-_SHAPE = 1.02  # by which width over height of the images and of the file may differ
+_FINEST = 8192  # px of a side of what is drawn for large images: 64 MiB
 _LEAST = 0.01  # share of the canvas that must be left
 
 
@@ -57,11 +58,30 @@ class Attention:
             )
         return None if kept.all() else kept
 
+    def area(self) -> Area | None:
+        """What counts of images of any size, at the sides drawn or, where they are longer, at 8192 px.
+
+        Raises:
+            OnlygoodError: a file cannot be read, both have other proportions, or nothing is left.
+        """
+        files = [(path, counts) for path, counts in ((self.roi, True), (self.ignore, False)) if path]
+        if not files:
+            return None
+        drawn = [(Area.of(read_area(path, _FINEST)), counts) for path, counts in files]
+        size = max(area.drawn.size for area, _ in drawn)
+        kept = np.ones(size[::-1], bool)
+        for area, counts in drawn:
+            area.check(*size)
+            kept &= area.inside((0, 0, *area.drawn.size), size, area.drawn.size) == counts
+        if not kept.any():
+            raise OnlygoodError("--roi and --ignore leave nothing to look at: is a mask inverted?")
+        return Area.of(kept)
+
 
 def _on_canvas(path: Path, spec: InputSpec, width: int, height: int) -> NDArray[np.bool_]:
     area = read_area(path)
     ratio = area.shape[1] / area.shape[0] * height / width
-    if max(ratio, 1 / ratio) > _SHAPE:
+    if max(ratio, 1 / ratio) > SHAPE:
         raise OnlygoodError(
             f"{display(path)} is of {area.shape[1]} x {area.shape[0]} px and the images are of {width} x"
             f" {height}: draw it on one of them, or on one of the same proportions"
@@ -70,24 +90,28 @@ def _on_canvas(path: Path, spec: InputSpec, width: int, height: int) -> NDArray[
     return resize(area.astype(np.uint8) * 255, gray)[..., 0] >= 128
 
 
-def read_area(path: Path) -> NDArray[np.bool_]:
+def read_area(path: Path, longest: int = _LARGEST) -> NDArray[np.bool_]:
     """The marked pixels ``(H, W)`` of a mask in a picture, or of polygons in a file that ends in .json.
 
-    Polygons are ``{"width": …, "height": …, "polygons": [[[x, y], …], …]}``, or what labelme writes.
+    Polygons are ``{"width": …, "height": …, "polygons": [[[x, y], …], …]}``, or what labelme writes. What has
+    sides of more than ``longest`` px is made smaller.
 
     Raises:
         OnlygoodError: the file cannot be read, or marks nothing.
     """
     try:
-        area = _drawn(path) if path.suffix.lower() == ".json" else read_mask(path).defect
+        area = _drawn(path, longest) if path.suffix.lower() == ".json" else read_mask(path).defect
     except ImageError as error:
         raise OnlygoodError(str(error)) from None
     if not area.any():
         raise OnlygoodError(f"{display(path)} marks nothing; paint what is meant white on black")
-    return area
+    if max(area.shape) <= longest:
+        return area
+    rows, columns = (max(1, round(side * longest / max(area.shape))) for side in area.shape)
+    return Area.of(area).inside((0, 0, *area.shape[::-1]), (columns, rows), area.shape[::-1])
 
 
-def _drawn(path: Path) -> NDArray[np.bool_]:
+def _drawn(path: Path, longest: int) -> NDArray[np.bool_]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise OnlygoodError(f"{display(path)}: more than {_MOST_BYTES:,} bytes, which no polygons need")
@@ -100,10 +124,11 @@ def _drawn(path: Path) -> NDArray[np.bool_]:
             f"{display(path)}: not polygons ({error}); write"
             ' {"width": W, "height": H, "polygons": [[[x, y], [x, y], [x, y]]]} in pixels, or use labelme'
         ) from None
-    canvas = Image.new("L", (width, height))
+    scale = min(1.0, longest / max(width, height))
+    canvas = Image.new("L", (max(1, round(width * scale)), max(1, round(height * scale))))
     pen = ImageDraw.Draw(canvas)
     for polygon in polygons:
-        pen.polygon(polygon, fill=1)
+        pen.polygon([(x * scale, y * scale) for x, y in polygon], fill=1)
     return np.asarray(canvas) > 0
 
 

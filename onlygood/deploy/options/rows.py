@@ -15,6 +15,7 @@ from onlygood.deploy.options.shared import (
     Engine,
     EngineName,
     Exclude,
+    Ignore,
     Key,
     MaxMemory,
     MaxPixels,
@@ -25,6 +26,7 @@ from onlygood.deploy.options.shared import (
     Quiet,
     Rate,
     RayAddress,
+    Roi,
     Sha256,
     Threads,
     Threshold,
@@ -145,6 +147,8 @@ class ScoreOptions(Options):
         float,
         Option("--overlap", callback=number(most=0.9), help="Share of a side that neighboring tiles share."),
     ] = 0.25
+    roi: Roi = None
+    ignore: Ignore = None
     sha256: Sha256 = None
     key: Key = None
     color: Annotated[Color, Option("--color", help="Color of text; auto honors NO_COLOR.")] = Color.AUTO

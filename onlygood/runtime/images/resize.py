@@ -21,7 +21,7 @@ def resize(image: Image.Image | NDArray[np.uint8], spec: InputSpec) -> NDArray[n
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     box, size = placement(*image.size, spec)
-    flat = _channels(image, spec).resize(size, Image.Resampling.BILINEAR, box=box)
+    flat = with_channels(image, spec).resize(size, Image.Resampling.BILINEAR, box=box)
     pixels = np.array(flat).reshape(flat.height, flat.width, spec.channels)
     return pixels if size == (spec.width, spec.height) else _pad(pixels, spec)
 
@@ -66,7 +66,7 @@ def _pad(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
     return canvas
 
 
-def _channels(image: Image.Image, spec: InputSpec) -> Image.Image:
+def with_channels(image: Image.Image, spec: InputSpec) -> Image.Image:
     """Gray (ITU-R 601 luma) or RGB, without alpha; premultiplied colors are restored first."""
     mode = "L" if spec.channels == 1 else "RGB"
     if image.mode == mode:

@@ -18,15 +18,16 @@ from onlygood.runtime.rows.verdicts import Settings, Stamp, Status, rounded
 _LONGEST = 1 << 20  # bytes of a row, far beyond what a path can be
 _PATH = re.compile(rb'\{"path": "(?:[^"\\]|\\.)*(?:\\$)?', re.DOTALL)
 _NEXT = b'", "status": "'
-_NOBODY = (None, None, None, False)  # instead of settings, of an image for which there is no model
+_NOBODY = (None, None, None, False, None)  # instead of settings, of an image for which there is no model
 
 
 class Ledger:
     """A JSONL file that is only appended to, so that a run can continue where an earlier run stopped.
 
     An image is done if a row has its path, size, modification time, model, threshold, bit depth and
-    ``any_frame``; the last row of an image counts. A last line that a crash left incomplete is removed. This
-    is a context manager: until it ends, no other run can open the same ledger.
+    ``any_frame``; where images are cut, how they are (``tiling``) instead of the threshold, which follows
+    from it and the image. The last row of an image counts. A last line that a crash left incomplete is
+    removed. This is a context manager: until it ends, no other run can open the same ledger.
 
     Raises:
         OnlygoodError: the file holds something else (it is not changed), or another run is writing it.
@@ -76,7 +77,7 @@ class Ledger:
             if not whole and len(line) < _LONGEST and _torn(text):
                 break
             try:
-                row = {"any_frame": False} | json.loads(text)
+                row = {"any_frame": False, "tiling": None} | json.loads(text)
                 key, status = _key(*(row[column] for column in self._IDENTITY)), Status(row["status"])
             except (ValueError, TypeError, KeyError, RecursionError):
                 raise OnlygoodError(
@@ -123,5 +124,7 @@ def _torn(line: bytes) -> bool:
 
 
 def _key(path: str, size: Any, mtime_ns: Any, *settings: Any) -> bytes:
-    text = json.dumps([path, size, mtime_ns, *(rounded(value) for value in settings)], allow_nan=False)
+    model, threshold, *others, tiling = settings
+    decides = [model, rounded(threshold) if tiling is None else None, *others, tiling]
+    text = json.dumps([path, size, mtime_ns, *decides], allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=16).digest()

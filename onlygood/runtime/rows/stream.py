@@ -37,6 +37,7 @@ class Look:
     status: Status
     limit: float | None = None  # of regions, where it is the image's own
     pixels: NDArray[np.uint8] | None = None  # (H, W, C) as the model took them; None if it took tiles
+    inside: NDArray[np.bool_] | None = None  # what counts of the canvas, where it is the image's own
 
 
 Also = Callable[[Look], Mapping[str, Any]]  # what more its row says, in JSON

@@ -9,7 +9,7 @@ strictest threshold that it allows is used, and what is then promised is said.
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from math import ceil, isfinite, sqrt
+from math import ceil, isfinite
 from time import perf_counter
 from typing import Any
 
@@ -20,22 +20,22 @@ from PIL.Image import Transpose
 
 from onlygood.runtime.ahead import map_ahead
 from onlygood.runtime.errors import ImageError, OnlygoodError
-from onlygood.runtime.images.heat import on_image
+from onlygood.runtime.images.area import Area, blanked
 from onlygood.runtime.images.places import PixelBox, Placed, stored
 from onlygood.runtime.images.reader import ReadOptions
 from onlygood.runtime.images.remote import Place
-from onlygood.runtime.images.resize import paste_box, resize
+from onlygood.runtime.images.resize import paste_box, resize, with_channels
 from onlygood.runtime.images.sources import SIDEWAYS
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.images.windows import Large, open_large
 from onlygood.runtime.model import calibration
 from onlygood.runtime.model.detector import Detector
+from onlygood.runtime.rows.mosaic import Mosaic
 from onlygood.runtime.rows.stream import Also, Look
 from onlygood.runtime.rows.verdicts import Row, Stamp, Status, rounded
 
 _FEWEST = 8  # cells of a tile's side in the joint heatmap, also where the model's has fewer
 _MOST_TILES = 1_000_000
-MOST_CELLS = 10_000_000  # of a joint heatmap
 _BACK = {Transpose.ROTATE_90: Transpose.ROTATE_270, Transpose.ROTATE_270: Transpose.ROTATE_90}
 
 
@@ -52,6 +52,15 @@ class Tiling:
         """Tiles ``width`` px wide, of the proportions of the model's input; None: of its very size."""
         wide = width or spec.width
         return cls(wide, max(1, round(wide * spec.height / spec.width)), overlap)
+
+
+def spread(low: int, high: int, length: int, tile: int, overlap: float) -> list[int]:
+    """Where tiles begin that cover ``low`` to ``high`` of a side of ``length``, by one if it is longer."""
+    missing = min(tile, length) - (high - low)
+    if missing > 0:
+        low = min(max(0, low - missing // 2), length - min(tile, length))
+        high = low + min(tile, length)
+    return [low + at for at in starts(high - low, tile, overlap)]
 
 
 def starts(length: int, tile: int, overlap: float) -> list[int]:
@@ -96,49 +105,6 @@ def limits_of(detector: Detector, tiles: int, rate: float | None, threshold: flo
     )
 
 
-class Mosaic:
-    """A heatmap joined of those of tiles, which count less towards their borders: no seams."""
-
-    def __init__(self, width: int, height: int, cell: tuple[float, float]) -> None:
-        """Of an image ``width`` x ``height``, in cells of about ``cell`` (width, height) pixels.
-
-        In larger ones where they would be too many: memory stays bounded, whatever a header says.
-        """
-        larger = max(1.0, sqrt(width / cell[0] * height / cell[1] / MOST_CELLS))
-        self.columns, self.rows = (
-            max(1, round(side / each / larger)) for side, each in zip((width, height), cell, strict=True)
-        )
-        self.cell = (width / self.columns, height / self.rows)
-        self._sum = np.zeros((self.rows, self.columns), np.float32)
-        self._weight = np.zeros((self.rows, self.columns), np.float32)
-
-    def add(self, heatmap: NDArray[np.float32], tile: PixelBox, box: Sequence[float]) -> None:
-        """Add the ``heatmap`` ``(h, w)`` of ``tile``; ``box`` is where it lies, in pixels of the image."""
-        (x0, x1, across), (y0, y1, down) = (
-            _ramp(tile[axis], tile[axis + 2], self.cell[axis], (self.columns, self.rows)[axis])
-            for axis in (0, 1)
-        )
-        place = [box[i] / self.cell[i % 2] - (x0, y0)[i % 2] for i in range(4)]
-        drawn = on_image(heatmap, x1 - x0, y1 - y0, (place[0], place[1], place[2], place[3]))
-        weight = np.where(np.isfinite(drawn), down[:, None] * across, 0).astype(np.float32)
-        self._sum[y0:y1, x0:x1] += weight * np.where(weight > 0, drawn, 0)
-        self._weight[y0:y1, x0:x1] += weight
-
-    def heatmap(self) -> NDArray[np.float32]:
-        """The joint map ``(rows, columns)``; where no tile says anything, the lowest value."""
-        seen = self._weight > 0
-        values = self._sum / np.where(seen, self._weight, 1)
-        return np.where(seen, values, values[seen].min(initial=np.inf))
-
-
-def _ramp(start: int, stop: int, cell: float, count: int) -> tuple[int, int, NDArray[np.float64]]:
-    """Cells from, to, and the weight of each: high in the middle of the tile, low at its borders."""
-    first, last = int(start / cell), min(count, ceil(stop / cell))
-    centers = (np.arange(first, last) + 0.5) * cell
-    inside = np.minimum(centers - start, stop - centers) / (stop - start)
-    return first, last, np.maximum(inside, 1e-3)
-
-
 def score_tiled(
     detector: Detector,
     paths: Iterable[Place],
@@ -151,13 +117,15 @@ def score_tiled(
     any_frame: bool = False,
     also: Sequence[Also] = (),
     preview: int = 0,
+    area: Area | None = None,
 ) -> Generator[Row, None, None]:
     """Yield one row for each image, in the order of ``paths``; its tiles are scored by ``workers`` at once.
 
     An image is anomalous if a tile is. Else it is unusable if a tile cannot be judged. ``limits`` gives those
-    of a number of tiles; the other arguments are those of `score_images`.
+    of a number of tiles. Where only an ``area`` counts, tiles are judged of which half or more lies in it,
+    each blank outside. The other arguments are those of `score_images`.
     """
-    work = _Work(detector, limits, tiling, spec, options, workers, any_frame, tuple(also), preview)
+    work = _Work(detector, limits, tiling, spec, options, workers, any_frame, tuple(also), preview, area)
     for path in paths:
         start, stamp = perf_counter(), Stamp.of(path)
         try:
@@ -172,6 +140,7 @@ def score_tiled(
 class _Tile:
     box: PixelBox  # in the pixels as stored
     image: Image.Image
+    inside: NDArray[np.bool_] | None  # which of them count
 
 
 @dataclass(frozen=True)
@@ -180,6 +149,34 @@ class _Scored:
     score: float
     heatmap: NDArray[np.float32]
     objection: str
+
+
+@dataclass
+class _Tally:
+    """What the tiles of an image say together."""
+
+    count: int = 0
+    anomalous: int = 0
+    objections: int = 0
+    worst: _Scored | None = None
+    odd: _Scored | None = None  # the first that cannot be judged
+
+    def add(self, tile: _Scored, threshold: float) -> None:
+        """Count a tile."""
+        self.count += 1
+        self.anomalous += int(tile.score > threshold)
+        self.objections += bool(tile.objection)
+        if self.odd is None and tile.objection:
+            self.odd = tile
+        if self.worst is None or tile.score > self.worst.score:
+            self.worst = tile
+
+    def reason(self) -> str:
+        """Why not all of the image can be judged, or ""."""
+        if self.odd is None:
+            return ""
+        where = f"that at {self.odd.box[0]}, {self.odd.box[1]}: {self.odd.objection}"
+        return f"{self.objections} of {self.count} tiles, such as {where}"
 
 
 @dataclass(frozen=True)
@@ -195,24 +192,27 @@ class _Work:
     any_frame: bool
     also: tuple[Also, ...]
     preview: int
+    area: Area | None
 
     def row(self, path: Place, large: Large) -> Row:
         """The verdict on an image."""
         sideways = large.turn in SIDEWAYS
         size = (large.height, large.width) if sideways else (large.width, large.height)
+        if self.area is not None:
+            self.area.check(*size)
         xs, ys, (wide, high) = self._grid(size, large.turn)
-        count = len(xs) * len(ys)
-        if count > _MOST_TILES:
-            raise ImageError(f"{count:,} tiles are more than {_MOST_TILES:,}: give a larger --tile")
-        limits = self.limits(count)
+        if (all_of_them := len(xs) * len(ys)) > _MOST_TILES:
+            raise ImageError(f"{all_of_them:,} tiles are more than {_MOST_TILES:,}: give a larger --tile")
+        marks = None if self.area is None else self.area.turned(_back(large.turn))
+        boxes = _boxes(xs, ys, (wide, high), marks, (large.width, large.height))
+        count = sum(map(len, boxes))
+        limits = self.limits(max(1, count))
         rows, columns = (max(side, _FEWEST) for side in self.detector.metadata.heatmap)
         rows, columns = (columns, rows) if sideways else (rows, columns)
         mosaic = Mosaic(large.width, large.height, (wide / columns, high / rows))
         small = _Preview(large, self.preview) if self.preview else None
-        worst: _Scored | None = None
-        odd: _Scored | None = None  # the first that cannot be judged
-        anomalous = objections = 0
-        cut = self._tiles(large, xs, ys, (wide, high), small)
+        tally = _Tally()
+        cut = _tiles(large, boxes, small, marks)
         with closing(
             map_ahead(lambda tile: self._score(tile, large.turn), cut, workers=self.workers)
         ) as done:
@@ -220,32 +220,31 @@ class _Work:
                 if not isfinite(tile.score):
                     raise ImageError(f"the model gave a tile the score {tile.score}, which is no verdict")
                 mosaic.add(tile.heatmap, tile.box, self._lies(tile.box, large.turn))
-                anomalous += tile.score > limits.threshold
-                objections += bool(tile.objection)
-                if odd is None and tile.objection:
-                    odd = tile
-                if worst is None or tile.score > worst.score:
-                    worst = tile
+                tally.add(tile, limits.threshold)
+        worst = tally.worst
         if worst is None:
-            raise ImageError("an image without pixels")
-        reason = f"{objections} of {count} tiles, such as {_words(odd)}" if odd else ""
-        status = Status.ANOMALOUS if anomalous else Status.NORMAL
-        if odd and not anomalous and not self.any_frame:
+            raise ImageError("no tile lies by half or more in what counts: give a smaller --tile")
+        reason = tally.reason()
+        status = Status.ANOMALOUS if tally.anomalous else Status.NORMAL
+        if reason and not tally.anomalous and not self.any_frame:
             status = Status.UNUSABLE
         notes = (*large.notes, *([limits.note] if limits.note else []))
-        if odd and status is not Status.UNUSABLE:
+        inside = self._cells(mosaic, size, large.turn)
+        if inside is not None and (unseen := 1 - _turned(mosaic.seen, large.turn)[inside].mean()):
+            notes += (f"area: {100 * unseen:.2g} % of what counts lies in no tile and was not looked at",)
+        if reason and status is not Status.UNUSABLE:
             notes += (f"frame: {reason}",)
         heatmap = _turned(mosaic.heatmap(), large.turn)
         placed = Placed(
             heatmap, (0.0, 0.0, float(size[0]), float(size[1])), (heatmap.shape[0], heatmap.shape[1])
         )
-        seen = None if small is None else small.upright(large.turn)
-        look = Look(path, *size, large.turn, seen, placed, status, limits.heat)
+        shown = None if small is None else small.upright(large.turn)
+        look = Look(path, *size, large.turn, shown, placed, status, limits.heat, inside=inside)
         tiles = {
             "count": count,
             "size": [self.tiling.width, self.tiling.height],
             "overlap": self.tiling.overlap,
-            "anomalous": int(anomalous),
+            "anomalous": tally.anomalous,
             "worst": list(_upright(worst.box, large)),
             "false_alarms": rounded(limits.false_alarms),
         }
@@ -270,33 +269,35 @@ class _Work:
     ) -> tuple[list[int], list[int], tuple[int, int]]:
         """Where tiles begin and how large they are, as stored; laid on the upright image, of ``size``."""
         wide, high = min(self.tiling.width, size[0]), min(self.tiling.height, size[1])
-        across, down = starts(size[0], wide, self.tiling.overlap), starts(size[1], high, self.tiling.overlap)
+        left, upper, right, lower = (0, 0, *size) if self.area is None else self.area.bounds(*size)
+        across = spread(left, right, size[0], wide, self.tiling.overlap)
+        down = spread(upper, lower, size[1], high, self.tiling.overlap)
         row = [stored((x, 0, x + wide, high), *size, turn) for x in across]
         column = [stored((0, y, wide, y + high), *size, turn) for y in down]
         if turn in SIDEWAYS:
             row, column, wide, high = column, row, high, wide
         return sorted(box[0] for box in row), sorted(box[1] for box in column), (wide, high)
 
-    def _tiles(
-        self, large: Large, xs: list[int], ys: list[int], size: tuple[int, int], small: "_Preview | None"
-    ) -> Iterator[_Tile]:
-        """Tiles row by row; one row of them is in memory, and those that are under way."""
-        wide, high = size
-        for y in ys:
-            band = large.rows(y, y + high)
-            if small is not None:
-                small.add(band, y)
-            for x in xs:
-                yield _Tile((x, y, x + wide, y + high), band.crop((x, 0, x + wide, high)))
+    def _cells(
+        self, mosaic: Mosaic, size: tuple[int, int], turn: Transpose | None
+    ) -> NDArray[np.bool_] | None:
+        """Which cells of the joint heatmap, upright, count."""
+        if self.area is None:
+            return None
+        cells = (mosaic.rows, mosaic.columns) if turn in SIDEWAYS else (mosaic.columns, mosaic.rows)
+        return self.area.inside((0, 0, *size), cells, size)
 
     def _score(self, tile: _Tile, turn: Transpose | None) -> _Scored:
-        image = tile.image if turn is None else tile.image.transpose(turn)
+        image = tile.image
+        if tile.inside is not None:  # at full size: no pixel outside reaches the model, not even mixed in
+            pixels = np.asarray(with_channels(image, self.spec))
+            channels = pixels.reshape(*pixels.shape[:2], self.spec.channels)
+            image = Image.fromarray(blanked(channels, tile.inside).reshape(pixels.shape))
+        image = image if turn is None else image.transpose(turn)
         pixels = resize(image, self.spec)
         scores, heatmaps = self.detector.infer(pixels[None])
-        back = None if turn is None else _BACK.get(turn, turn)
-        return _Scored(
-            tile.box, float(scores[0]), _turned(heatmaps[0], back), self.detector.objection(pixels)
-        )
+        heatmap = _turned(heatmaps[0], _back(turn))
+        return _Scored(tile.box, float(scores[0]), heatmap, self.detector.objection(pixels))
 
     def _lies(self, box: PixelBox, turn: Transpose | None) -> tuple[float, float, float, float]:
         """Where the heatmap of a tile lies in the image as stored."""
@@ -305,6 +306,38 @@ class _Work:
             width, height = height, width
         left, upper, right, lower = stored(paste_box(width, height, self.spec), width, height, turn)
         return (box[0] + left, box[1] + upper, box[0] + right, box[1] + lower)
+
+
+def _boxes(
+    xs: list[int],
+    ys: list[int],
+    size: tuple[int, int],
+    marks: Area | None,
+    image: tuple[int, int],
+) -> list[list[PixelBox]]:
+    """The tiles of each row that are judged, in the pixels as stored; each row has one band of the image."""
+    rows = [[(x, y, x + size[0], y + size[1]) for x in xs] for y in ys]
+    if marks is None:
+        return rows
+    return [[box for box in row if marks.inside(box, size, image).mean() >= 0.5] for row in rows]
+
+
+def _tiles(
+    large: Large, boxes: list[list[PixelBox]], small: "_Preview | None", marks: Area | None
+) -> Iterator[_Tile]:
+    """Tiles row by row; one row of them is in memory, and those that are under way."""
+    image = (large.width, large.height)
+    for row in boxes:
+        if not row:
+            continue
+        (_, y, _, lower) = row[0]
+        band = large.rows(y, lower)
+        if small is not None:
+            small.add(band, y)
+        for box in row:
+            size = (box[2] - box[0], box[3] - box[1])
+            inside = None if marks is None else marks.inside(box, size, image)
+            yield _Tile(box, band.crop((box[0], 0, box[2], lower - y)), inside)
 
 
 class _Preview:
@@ -329,19 +362,18 @@ class _Preview:
         return max(1, round(length * self._scale))
 
 
-def _turned(values: NDArray[np.float32], turn: Transpose | None) -> NDArray[np.float32]:
+def _turned(values: NDArray[Any], turn: Transpose | None) -> NDArray[Any]:
     return values if turn is None else np.asarray(Image.fromarray(values).transpose(turn))
+
+
+def _back(turn: Transpose | None) -> Transpose | None:
+    """What undoes a turn."""
+    return None if turn is None else _BACK.get(turn, turn)
 
 
 def _upright(box: PixelBox, large: Large) -> PixelBox:
     """A box as stored, in the upright image: by the turn back, seen from there."""
-    if large.turn is None:
-        return box
-    return stored(box, large.width, large.height, _BACK.get(large.turn, large.turn))
-
-
-def _words(tile: _Scored) -> str:
-    return f"that at {tile.box[0]}, {tile.box[1]}: {tile.objection}"
+    return stored(box, large.width, large.height, _back(large.turn))
 
 
 def check_tileable(detector: Detector) -> None:
@@ -352,6 +384,6 @@ def check_tileable(detector: Detector) -> None:
     """
     if detector.inside is not None:
         raise OnlygoodError(
-            "the model looks at a part of the image only (--roi, --ignore), which tiles do not have: fit one"
-            " without, on tiles"
+            "the model itself looks at a part of its input only, which tiles do not have: fit one on tiles,"
+            " without --roi and --ignore, and give these to score"
         )

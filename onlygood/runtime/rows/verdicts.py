@@ -69,6 +69,7 @@ class Settings(NamedTuple):
     threshold: float
     bit_depth: int
     any_frame: bool = False
+    tiling: str | None = None  # how images are cut and limited; each then has a threshold of its own
 
 
 @dataclass
@@ -251,6 +252,7 @@ def as_json(row: Row, settings: Settings | None) -> dict[str, Any]:
             "notes": list(row.notes),
             "schema": SCHEMA,
         }
+        | ({"tiling": decided.tiling} if decided and decided.tiling else {})
         | dict(row.extras)
     )
 

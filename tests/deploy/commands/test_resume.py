@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import Result
 
 from onlygood.runtime.rows.ledger import Ledger
@@ -54,6 +55,50 @@ def test_resume_judges_again_what_has_changed(call: Call, tiny: Path, gray: Gray
     assert call(*arguments).exit_code == 1  # remembered
     assert call(*arguments, "--threshold", "0.99").exit_code == 0
     assert [row["status"] for row in without_time(out)] == ["normal", "anomalous", "normal"]
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.4, 0.9, 1.0])
+def test_a_run_by_tiles_goes_on_to_the_same_rows(
+    call: Call, tiny: Path, parts: Path, tmp_path: Path, kept: float
+) -> None:
+    """Each image has a threshold of its own: of one tile .85, of several .9."""
+    Image.new("L", (20, 20), 222).save(parts / "large.png")
+    out = tmp_path / "rows.jsonl"
+    arguments = ("score", tiny, parts, "-o", out, "--resume", "--tile", "8")
+    whole = call(*arguments)
+    expected = without_time(out)
+    assert {row["threshold"] for row in expected if row["status"] != "error"} == {0.85, 0.9}
+    out.write_bytes(out.read_bytes()[: int(kept * out.stat().st_size)])
+    resumed = call(*arguments)
+    assert without_time(out) == expected
+    assert resumed.stderr.splitlines()[-1].split(" in ")[0] == whole.stderr.splitlines()[-1].split(" in ")[0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ["--tile", "9"],
+        ["--tile", "8", "--overlap", "0.5"],
+        ["--tile", "8", "--max-false-alarms", "0.2"],
+        ["--tile", "8", "--threshold", "0.85"],
+        ["--tile", "8", "--any-frame"],
+        [],
+    ],
+)
+def test_rows_of_other_tiles_do_not_count(
+    call: Call, tiny: Path, gray: Gray, tmp_path: Path, other: list[str]
+) -> None:
+    """The image is one tile: score and threshold alone do not tell the runs apart."""
+    image, out = gray("x.png", 51), tmp_path / "rows.jsonl"
+    arguments = ("score", tiny, image, "-o", out, "--resume")
+    call(*arguments, "--tile", "8")
+    call(*arguments, "--tile", "8")
+    assert len(without_time(out)) == 1
+    assert "1 image, 0 anomalous" in call(*arguments, *other).stderr
+    (first, second) = without_time(out)
+    assert (first["score"], first.get("tiling")) != (second["score"], second.get("tiling")) or other[-1] == (
+        "--any-frame"
+    )
 
 
 def test_resume_tries_unreadable_images_again(call: Call, tiny: Path, gray: Gray, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from onlygood import Detector
 from onlygood.runtime.images.reader import ReadOptions
 from onlygood.runtime.images.windows import Large
 from onlygood.runtime.rows import tiles
+from onlygood.runtime.rows.mosaic import MOST_CELLS, Mosaic
 from onlygood.runtime.rows.stream import Look
-from onlygood.runtime.rows.tiles import MOST_CELLS, Limits, Mosaic, Tiling, limits_of, score_tiled, starts
+from onlygood.runtime.rows.tiles import Limits, Tiling, limits_of, score_tiled, starts
 from onlygood.runtime.rows.verdicts import Row, Status
 
 Call = Callable[..., Result]
@@ -255,7 +256,6 @@ def test_tiles_on_the_command_line(call: Call, make_tiny: Any, metadata_with: An
         (["--tile", "9" * 30], "8 at least"),
         (["--tile", "8", "--overlap", "1"], "overlap"),
         (["--tile", "8", "--overlap", "-1"], "from 0 to 0.9"),
-        (["--tile", "8", "--resume", "-o", "x.jsonl"], "do not go together"),
     ],
 )
 def test_what_cannot_be_cut_is_refused(
