@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from onlygood.deploy.opening import opened
 from onlygood.deploy.options.camera import CameraOptions
 from onlygood.deploy.options.rows import ScoreOptions
 from onlygood.deploy.options.watch import WatchOptions
@@ -12,7 +13,7 @@ from onlygood.runtime.images.files import printable
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model import calibration
 from onlygood.runtime.model.detector import Detector
-from onlygood.runtime.model.modelfile import ModelFile, load_model
+from onlygood.runtime.model.modelfile import ModelFile
 from onlygood.runtime.model.rewrite import graph_sha256
 from onlygood.runtime.rows.drift import Monitor
 from onlygood.runtime.rows.parts import Parts
@@ -29,7 +30,7 @@ def open_model(
     Raises:
         OnlygoodError: the model is refused, or what was found was not found with it.
     """
-    file = load_model(options.model, options.sha256, options.key)
+    file = opened(options)
     best = Use(workers=available_cpus()) if options.tuned is None else _best(options.tuned, file, say)
     use = Use(
         workers=(None if isinstance(options, CameraOptions) else options.workers) or best.workers,

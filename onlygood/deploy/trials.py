@@ -46,6 +46,7 @@ class Task:
     max_memory: int | None  # MB
     stages: bool = False  # time what an image goes through, one image at a time, in place of many
     batches: tuple[int, ...] = ()  # time inference alone of so many images, in place of either
+    sha256: str | None = None  # of the model file that was checked: no other is run
 
 
 @dataclass
@@ -103,7 +104,7 @@ def try_out(task: Task, model: Path, images: Sequence[Path]) -> Found:
         OnlygoodError: an image cannot be judged, the provider is not there, or it computes other scores.
     """
     start = perf_counter()
-    detector = Detector.load(model, threads=task.threads, provider=task.provider)
+    detector = Detector.load(model, threads=task.threads, sha256=task.sha256, provider=task.provider)
     options = ReadOptions(task.max_pixels, Budget.of(task.max_memory))
     judge(detector, images[0], options)
     found = Found(start_ms=1000 * (perf_counter() - start))

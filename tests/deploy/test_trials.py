@@ -56,6 +56,11 @@ def test_the_folder_at_hand_lends_no_modules(
     assert attempt(PLAIN, tiny, [gray("a.png", 1)]).failed == ""
 
 
+def test_only_the_file_that_was_checked_is_measured(tiny: Path, gray: Gray) -> None:
+    with pytest.raises(OnlygoodError, match="SHA-256"):
+        try_out(task(sha256="0" * 64), tiny, [gray("a.png", 1)])
+
+
 def test_each_stage_is_timed_for_each_image(tiny: Path, gray: Gray) -> None:
     found = try_out(task(stages=True), tiny, [gray("a.png", 1)])
     assert found.images == 20

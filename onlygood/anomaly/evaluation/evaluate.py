@@ -21,6 +21,7 @@ from onlygood.runtime.model.calibration import part_maxima
 from onlygood.runtime.model.calibration import threshold as calibrated
 from onlygood.runtime.model.detector import Detector
 from onlygood.runtime.model.metadata import Calibration
+from onlygood.runtime.model.modelfile import ModelFile, load_model
 
 SCHEMA = 1
 RATES = (0.01, 0.05)  # of false alarms, at which detections are given beside those at the model's own
@@ -28,7 +29,7 @@ ASPECT_TOLERANCE = 0.02  # relative; a mask may differ from its image in size, b
 
 
 def evaluate(
-    model_path: Path | str,
+    model: ModelFile | Path | str,
     dataset_path: Path | str,
     *,
     output: Path | None = None,
@@ -49,7 +50,8 @@ def evaluate(
         OnlygoodError: the data set or the model cannot be read, or no image is left to test on.
     """
     dataset = discover(dataset_path, "test")
-    detector = Detector.load(model_path, threads=threads)
+    file = model if isinstance(model, ModelFile) else load_model(model)
+    detector = Detector(file, threads=threads)
     if output is not None:
         mark_output(output, "report of an evaluation")
     told = "image_hashes" in detector.metadata.provenance

@@ -17,6 +17,7 @@ from onlygood.deploy.clock import source_date
 from onlygood.deploy.destination import check_output, passed_on
 from onlygood.deploy.machine import Machine, load
 from onlygood.deploy.messages import speaker
+from onlygood.deploy.opening import opened
 from onlygood.deploy.options.edge import BenchOptions
 from onlygood.deploy.scenes import write_scenes
 from onlygood.deploy.trials import STAGES, Found, Task, attempt
@@ -30,7 +31,7 @@ from onlygood.runtime.images.formats import HEAD, format_of
 from onlygood.runtime.images.memory import Budget
 from onlygood.runtime.images.reader import DEFAULT_MAX_PIXELS, ReadOptions, load_image, read_bytes
 from onlygood.runtime.images.spec import InputSpec
-from onlygood.runtime.model.modelfile import ModelFile, load_model
+from onlygood.runtime.model.modelfile import ModelFile
 from onlygood.runtime.model.rewrite import graph_sha256
 from onlygood.runtime.model.session import available_providers
 
@@ -45,14 +46,14 @@ def run(options: BenchOptions) -> int:
     say, date = speaker(quiet=options.quiet), source_date()
     if options.output is not None:
         check_output(options.output, inputs=[options.model])
-    file, machine, busy = load_model(options.model, options.sha256), Machine.here(), load()
+    file, machine, busy = opened(options), Machine.here(), load()
     providers = _providers(options.provider)
     reader = ReadOptions(options.max_pixels or DEFAULT_MAX_PIXELS, Budget.of(options.max_memory))
     with tempfile.TemporaryDirectory(prefix="onlygood-bench-") as folder:
         found = passed_on(find_images(map(as_on_disk, options.paths or [])), options.output)
         paths = list(found) if options.paths else write_scenes(Path(folder))
         images, pictures = _readable(paths, file.metadata.input, reader, generated=not options.paths, say=say)
-        bench = _Bench(options, options.model.absolute(), [image.absolute() for image in images], say)
+        bench = _Bench(options, file, [image.absolute() for image in images], say)
         tried = bench.ways(ways(machine.cpus, providers, options.workers, options.threads))
         if all(way.failed for way in tried):
             raise OnlygoodError(f"nothing could be measured: {tried[0].failed}")
@@ -144,9 +145,14 @@ class _Bench:
     """One model on some images."""
 
     options: BenchOptions
-    model: Path
+    file: ModelFile
     images: list[Path]
     say: Callable[[str], None]
+
+    @property
+    def model(self) -> Path:
+        """Where the file lies, for other processes."""
+        return self.options.model.absolute()
 
     def ways(self, uses: Sequence[Use]) -> list[Way]:
         """Try each use in every round."""
@@ -186,6 +192,7 @@ class _Bench:
             max_memory=self.options.max_memory,
             stages=stages,
             batches=batches,
+            sha256=self.file.sha256,
         )
 
 

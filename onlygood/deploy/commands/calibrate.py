@@ -14,6 +14,7 @@ from onlygood.deploy.clock import source_date
 from onlygood.deploy.destination import check_output
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.newscores import Intake
+from onlygood.deploy.opening import opened
 from onlygood.deploy.options.edge import CalibrateOptions
 from onlygood.deploy.suspicion import suspicion
 from onlygood.pretrain.progress import Bar
@@ -47,9 +48,7 @@ def run(options: CalibrateOptions) -> int:
         raise OnlygoodError("give the folder of good images; feedback alone can only be added, with --append")
     output = options.output or options.model
     check_output(output, inputs=[path for path in (options.feedback, options.good_dir) if path is not None])
-    detector = Detector.load(
-        options.model, threads=options.threads or 1, sha256=options.sha256, provider=options.provider
-    )
+    detector = Detector(opened(options), threads=options.threads or 1, provider=options.provider)
     good, feedback = _found(options)
     for found in (good, feedback):
         if found is not None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from onlygood.anomaly.evaluation import evaluate
 from onlygood.deploy.destination import check_folder
 from onlygood.deploy.messages import speaker
+from onlygood.deploy.opening import opened
 from onlygood.deploy.options.models import EvaluateOptions
 from onlygood.deploy.options.shared import MetricsFormat
 from onlygood.deploy.sources import at_hand
@@ -40,7 +41,7 @@ def run(options: EvaluateOptions) -> int:
     dataset = at_hand(options.dataset, speaker(quiet=options.quiet))
     with Bar("scoring", shown=not options.quiet) as bar:
         result = evaluate.evaluate(
-            options.model,
+            opened(options),
             dataset,
             output=options.output,
             threads=options.threads or 1,

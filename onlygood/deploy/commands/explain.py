@@ -9,6 +9,7 @@ from onlygood.deploy.destination import check_output
 from onlygood.deploy.explaining import Compared, Explanation
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.neighbors import nearest
+from onlygood.deploy.opening import opened
 from onlygood.deploy.options.explain import ExplainOptions
 from onlygood.deploy.panels import SIDE, picture
 from onlygood.deploy.terms import breakdown
@@ -29,7 +30,7 @@ _NEIGHBORS = 3
 
 def run(options: ExplainOptions) -> int:
     """Explain; an image that cannot be read, or has no score, is an error."""
-    detector = Detector.load(options.model, sha256=options.sha256)
+    detector = Detector(opened(options))
     rate = options.max_false_alarms
     if rate is None:
         rate = detector.metadata.calibration.max_false_alarms

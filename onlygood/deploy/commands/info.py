@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import typer
 
+from onlygood.deploy.opening import opened
 from onlygood.deploy.options.models import InfoOptions
 from onlygood.deploy.suspicion import suspicion
 from onlygood.runtime import jsontext
@@ -13,13 +14,13 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import printable
 from onlygood.runtime.model import calibration
 from onlygood.runtime.model.metadata import Calibration, Frames, Recalibration
-from onlygood.runtime.model.modelfile import ModelFile, load_model
+from onlygood.runtime.model.modelfile import ModelFile
 from onlygood.runtime.model.session import available_providers
 
 
 def run(options: InfoOptions) -> int:
     """Print the summary, for which neither an image nor a session is needed."""
-    file = load_model(options.model)
+    file = opened(options)
     rate = options.max_false_alarms
     if rate is None:
         rate = file.metadata.calibration.max_false_alarms

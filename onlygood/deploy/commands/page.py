@@ -6,6 +6,7 @@ import typer
 
 from onlygood.deploy.destination import check_folder
 from onlygood.deploy.messages import speaker
+from onlygood.deploy.opening import opened
 from onlygood.deploy.options.page import PageOptions
 from onlygood.deploy.page.folder import check_page_folder, refuse_model, write_page
 from onlygood.runtime.images.files import printable
@@ -16,7 +17,7 @@ _PORT = 8000
 
 def run(options: PageOptions) -> int:
     """Write the folder, and say how it is opened."""
-    detector = Detector.load(options.model, sha256=options.sha256)
+    detector = Detector(opened(options))
     refuse_model(detector)
     check_folder(options.output)
     check_page_folder(options.output)

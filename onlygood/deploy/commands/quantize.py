@@ -13,6 +13,7 @@ from onlygood.deploy.clock import source_date
 from onlygood.deploy.destination import check_output
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.newscores import Intake
+from onlygood.deploy.opening import opened
 from onlygood.deploy.options.edge import QuantizeOptions
 from onlygood.runtime import jsontext
 from onlygood.runtime.atomic import write_atomically
@@ -40,7 +41,7 @@ def run(options: QuantizeOptions) -> int:
 
     say, date = speaker(quiet=options.quiet), source_date()
     check_output(options.output, inputs=[options.model, options.calibration])
-    source = Detector.load(options.model, sha256=options.sha256)
+    source = Detector(opened(options))
     if source.metadata.quantization is not None:
         raise OnlygoodError(
             f"{display(options.model)} is quantized already: quantize the file that it was made from"

@@ -6,6 +6,7 @@ import typer
 
 from onlygood.deploy.destination import check_output
 from onlygood.deploy.messages import speaker
+from onlygood.deploy.opening import opened
 from onlygood.deploy.options.report import ReportOptions
 from onlygood.deploy.report.collect import Looked, collect
 from onlygood.deploy.report.document import LIMIT, page, report_data, room_for_pictures
@@ -24,7 +25,7 @@ from onlygood.runtime.threads import available_cpus
 def run(options: ReportOptions) -> int:
     """Write the page; as of `score`, 2 says that an image could not be read or judged."""
     say = speaker(quiet=options.quiet)
-    detector = Detector.load(options.model, threads=options.threads or 1, sha256=options.sha256)
+    detector = Detector(opened(options), threads=options.threads or 1)
     rate = options.max_false_alarms
     if rate is None:
         rate = detector.metadata.calibration.max_false_alarms

@@ -10,6 +10,7 @@ from onlygood.deploy.options.shared import (
     AllGood,
     Groups,
     Json,
+    Key,
     MaxMemory,
     MaxPixels,
     Model,
@@ -63,6 +64,7 @@ class CalibrateOptions(Options):
         str, Option("--provider", help="onnxruntime execution provider that will score, too.")
     ] = "cpu"
     sha256: Sha256 = None
+    key: Key = None
     json: Json = False
     quiet: Quiet = False
 
@@ -116,6 +118,7 @@ class QuantizeOptions(Options):
     workers: Workers = None
     seed: Seed = 0
     sha256: Sha256 = None
+    key: Key = None
     json: Json = False
     quiet: Quiet = False
 
@@ -147,5 +150,6 @@ class BenchOptions(Options):
     max_pixels: MaxPixels = None
     max_memory: MaxMemory = None
     sha256: Sha256 = None
+    key: Key = None
     json: Json = False
     quiet: Quiet = False

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from onlygood.deploy.options.shared import Json, Model, Options, Quiet, Rate, Sha256, Workers
+from onlygood.deploy.options.shared import Json, Key, Model, Options, Quiet, Rate, Sha256, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,4 +27,5 @@ class ExplainOptions(Options):
     json: Json = False
     workers: Workers = None
     sha256: Sha256 = None
+    key: Key = None
     quiet: Quiet = False

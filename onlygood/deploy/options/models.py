@@ -29,6 +29,8 @@ class InfoOptions(Options):
 
     model: Model
     max_false_alarms: Rate = None
+    sha256: Sha256 = None
+    key: Key = None
     json: Json = False
 
 
@@ -71,6 +73,8 @@ class EvaluateOptions(Options):
     ] = None
     threads: Threads = None
     max_memory: MaxMemory = None
+    sha256: Sha256 = None
+    key: Key = None
     seed: Seed = 0
     quiet: Quiet = False
 

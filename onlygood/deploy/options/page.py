@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from onlygood.deploy.options.shared import Model, Options, Quiet, Rate, Sha256
+from onlygood.deploy.options.shared import Key, Model, Options, Quiet, Rate, Sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,4 +25,5 @@ class PageOptions(Options):
     ] = None
     max_false_alarms: Rate = None
     sha256: Sha256 = None
+    key: Key = None
     quiet: Quiet = False

@@ -7,6 +7,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from onlygood.deploy.options.shared import (
+    Key,
     MaxMemory,
     Model,
     Options,
@@ -36,5 +37,6 @@ class ReportOptions(Options):
     threads: Threads = None
     max_memory: MaxMemory = None
     sha256: Sha256 = None
+    key: Key = None
     seed: Seed = 0
     quiet: Quiet = False

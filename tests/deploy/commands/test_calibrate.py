@@ -164,7 +164,7 @@ def test_a_file_that_changed_meanwhile_is_not_replaced(
         tiny.write_bytes(before + b"\x28\x07")  # another model version
         return file
 
-    monkeypatch.setattr("onlygood.runtime.model.detector.load_model", load_and_change)
+    monkeypatch.setattr("onlygood.deploy.opening.load_model", load_and_change)
     result = call("calibrate", tiny, good(gray, range(101, 120)))
     assert result.exit_code == 2
     assert "was changed while it was calibrated" in result.stderr
