@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format page examples constraints clean
+.PHONY: help install demo test lint format docs page examples constraints clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ format: $(INSTALLED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(INSTALLED) ## build the documentation as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
+
 page: $(INSTALLED) ## build what `onlygood report` and `onlygood page` ship, from web; needs npm; the results are committed
 	cd web && npm ci --no-audit --no-fund && npm run build
 	$(BIN)/python web/pack.py
@@ -44,7 +47,7 @@ constraints: $(INSTALLED) ## pin the newest versions that pyproject.toml allows,
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
 clean: ## remove .venv, the demo and what tools leave behind
-	rm -rf $(VENV) demo build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo site build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache
 	find onlygood tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip fetches uv, and uv the rest: pip takes minutes over torch's libraries, uv seconds.
@@ -53,5 +56,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "onlygood needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[train,timm,mqtt,sign,serve,cloud,ray,dev]'
+	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[train,timm,mqtt,sign,serve,cloud,ray,docs,dev]'
 	touch $@

@@ -27,9 +27,10 @@ from onlygood.runtime.model.result import Result
 class OnlyGood(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """A detector that is fitted on good images, as an outlier detector of scikit-learn.
 
-    >>> model = OnlyGood(recipe="fast").fit("parts/good")
-    >>> model.predict(["new/1.png", "new/2.png"])  # 1 good, -1 anomalous
-    >>> model.save("model.onnx")
+    Examples:
+        >>> model = OnlyGood(recipe="fast").fit("parts/good")
+        >>> model.predict(["new/1.png", "new/2.png"])  # 1 good, -1 anomalous
+        >>> model.save("model.onnx")
 
     Signs are those of scikit-learn: higher is more normal, in ``score_samples`` and ``decision_function``
     alike; ``detector_.score`` has the scores, p-values and heatmaps of the command line. The threshold is

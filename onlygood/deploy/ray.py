@@ -133,8 +133,9 @@ def score_dataset(
 ) -> Any:
     """A `ray.data.Dataset` with the columns of ``score -f jsonl`` for each image of ``dataset``.
 
-    >>> images = ray.data.read_binary_files("s3://plant/line1", include_paths=True)
-    >>> score_dataset(images, "model.onnx").write_parquet("s3://plant/verdicts")
+    Examples:
+        >>> images = ray.data.read_binary_files("s3://plant/line1", include_paths=True)
+        >>> score_dataset(images, "model.onnx").write_parquet("s3://plant/verdicts")
 
     Images are in the column ``bytes``, as files hold them, or else lie where the column ``path`` says; of
     pixels that were decoded elsewhere the promise of the calibration would not hold. The other columns stay.

@@ -31,8 +31,9 @@ Images = Sequence[Path | NDArray[np.uint8] | PIL.Image.Image] | list[str] | tupl
 class Detector:
     """Scores images with a model file, without torch.
 
-    >>> detector = Detector.load("model.onnx")
-    >>> detector.score("part.png").anomalous
+    Examples:
+        >>> detector = Detector.load("model.onnx")
+        >>> detector.score("part.png").anomalous
 
     `score` runs images one at a time, so that no score depends on other images, not even in its last bit,
     and a resumed run gives the same numbers. On CPUs batches through `infer` are no faster. Several threads
