@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import FrameType
 
 import uvicorn
@@ -18,7 +18,7 @@ from onlygood.runtime.errors import OnlygoodError
 _MOST_CONNECTIONS = 1000
 _BACKLOG = 2048
 _KEEP_ALIVE = 75  # seconds: longer than proxies keep their side, so that they close first
-_TURNS = 5  # of the loop, in which who stands at the door is let in
+_TURNS = 5  # of the loop, in which the server gets whom asyncio holds
 _LINGER = 2.0  # seconds that open connections have for a last request
 
 
@@ -111,12 +111,37 @@ class Server(uvicorn.Server):
         self._service.life.stopping = True
         self._service.log("stopping", taken=self._service.desk.taken)
         await self._wait(self._drain, empty=False)
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        for server in self.servers:
-            server.close()
+        await self._shut_door(sockets or [])
         await self._wait(_LINGER, empty=True)
         await super().shutdown(sockets)
+
+    async def _shut_door(self, listeners: Sequence[socket.socket]) -> None:
+        """Let in who stands at the door, and nobody else.
+
+        asyncio takes a connection in one turn of its loop and hands it to the server in the next; whoever it
+        holds when it stops listening is never answered. So it first leaves off, and the last are let in here,
+        with nothing between the last one and the shut door in which another could come.
+        """
+        loop, last = asyncio.get_running_loop(), list[socket.socket]()
+        with contextlib.suppress(NotImplementedError):  # where Windows accepts for us
+            for listener in listeners:
+                loop.remove_reader(listener)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        for listener in listeners:
+            with contextlib.suppress(OSError):  # nobody is left
+                while True:
+                    last.append(listener.accept()[0])
+        for server in self.servers:
+            server.close()
+        for connection in last:
+            connection.setblocking(False)
+            await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What speaks HTTP on one connection, as uvicorn makes it."""
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def _wait(self, seconds: float, *, empty: bool) -> None:
         """Wait, at most until a second signal, or until no connection is open."""
