@@ -12,8 +12,10 @@ from onlygood.runtime.images.spec import InputSpec
 THUMB = 48  # px, the side of the pictures by which images are compared with each other
 MOST = 2000  # images that are compared with each other
 ALIGNED = 0.8  # median correlation with the median image, from which on parts are aligned
-BLIND = 0.4  # accuracy of telling four turns below which they can hardly be told; guessing gives 0.25
-HALF = 0.65  # likewise, of two half turns; guessing gives 0.5
+# Below one of these accuracies of a linear classifier, `doctor` finds a symmetry and `auto` takes no recipe
+# that asks for turns.
+TOLD_QUARTERS = 0.4  # of four quarter turns; guessing gives 0.25
+TOLD_HALVES = 0.65  # of two half turns; guessing gives 0.5
 FEW_LOOKS = 2.0  # images of a look, at the mean, from which on looks repeat
 _FEWEST = 8
 _SHARE = 0.3  # of the usual distance to the nearest other image; nearer ones are near-duplicates
@@ -138,8 +140,8 @@ def tell_turns(thumbs: Thumbs) -> tuple[float, float]:
 
 
 def turns_are_told(quarter: float, half: float) -> bool:
-    """Whether a task that asks which way an image was turned has something to learn; see `tell_turns`."""
-    return quarter >= BLIND and half >= HALF
+    """Whether a task that asks which way an image was turned has something to learn; of `tell_turns`."""
+    return quarter >= TOLD_QUARTERS and half >= TOLD_HALVES
 
 
 def _describe(thumb: Thumbs) -> Thumbs:

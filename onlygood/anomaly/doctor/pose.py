@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.anomaly.doctor.findings import Finding, Material
-from onlygood.anomaly.looks import ALIGNED, BLIND, fit_to_median, spread, tell_turns, turns_are_told
+from onlygood.anomaly.looks import ALIGNED, TOLD_QUARTERS, fit_to_median, spread, tell_turns, turns_are_told
 from onlygood.pretrain.tasks.turning import tells_turns
 
 _FEWEST = 20
@@ -28,7 +28,7 @@ def _turns(material: Material, thumbs: NDArray[np.float32]) -> Iterator[Finding]
     told, half = tell_turns(thumbs[spread(np.arange(len(thumbs)), _IMAGES)])
     if turns_are_told(told, half):
         return
-    blind = told < BLIND
+    blind = told < TOLD_QUARTERS
     turns = "quarter turns" if blind else "half turns"
     accuracy, guess = (told, 0.25) if blind else (half, 0.5)
     task = material.recipe.task
