@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from onlygood.anomaly.data.samples import Dataset
 from onlygood.anomaly.looks import THUMB, Thumbs, spread, tell_turns, turns_are_told
+from onlygood.anomaly.recipe import Recipe, load_recipe
 from onlygood.pretrain.data.store import survey_images
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.reader import load_image
@@ -26,6 +29,24 @@ class Choice:
 
     recipe: str
     why: str
+
+
+def resolve_recipe(name: str | None, good: Dataset, changes: dict[str, Any]) -> tuple[Recipe, str]:
+    """The recipe of this name or file, or the one that suits the images, and words on it.
+
+    Raises:
+        OnlygoodError: no such recipe, a key or value of ``changes`` that it does not have, or none to choose
+            by since no header is readable.
+    """
+    if name not in (None, AUTO):
+        recipe = load_recipe(name, changes)
+        return recipe, f"recipe {recipe.name}: {recipe.description}"
+    choice = choose_recipe([sample.path for sample in good.samples])
+    recipe = load_recipe(choice.recipe, changes)
+    return (
+        recipe,
+        f"recipe {recipe.name}: {recipe.description} (chosen: {choice.why}; --recipe names another)",
+    )
 
 
 def choose_recipe(paths: Sequence[Path]) -> Choice:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from onlygood.anomaly.auto import AUTO, choose_recipe
+from onlygood.anomaly.auto import AUTO, resolve_recipe
 from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.data.samples import Dataset, Sample
 from onlygood.anomaly.fit import fit
-from onlygood.anomaly.recipe import load_recipe
 from onlygood.deploy.export import export
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
@@ -81,9 +80,7 @@ class OnlyGood(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         with tempfile.TemporaryDirectory(prefix="onlygood-") as folder:
             work = Path(folder)
             good, cache = _good(X, work / "images")
-            paths = [sample.path for sample in good.samples]
-            name = choose_recipe(paths).recipe if self.recipe == AUTO else self.recipe
-            recipe = load_recipe(name, changes)
+            recipe, _ = resolve_recipe(self.recipe, good, changes)
             fitted = fit(
                 recipe,
                 good,

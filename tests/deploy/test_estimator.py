@@ -100,7 +100,7 @@ def test_the_default_is_the_command_lines(monkeypatch: pytest.MonkeyPatch) -> No
         told.append(len(paths))
         return Choice("no-such-recipe", "because")
 
-    monkeypatch.setattr("onlygood.deploy.estimator.choose_recipe", choose)
+    monkeypatch.setattr("onlygood.anomaly.auto.choose_recipe", choose)
     with pytest.raises(OnlygoodError, match="no-such-recipe"):
         OnlyGood().fit(textures(7))
     assert told == [7]

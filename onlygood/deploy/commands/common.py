@@ -7,11 +7,9 @@ from typing import Any
 
 import typer
 
-from onlygood.anomaly.auto import AUTO, choose_recipe
 from onlygood.anomaly.data.datasets import discover
 from onlygood.anomaly.data.layouts import UnclearFoldersError
 from onlygood.anomaly.data.samples import Dataset
-from onlygood.anomaly.recipe import Recipe, load_recipe
 from onlygood.pretrain.networks.registry import DOWNLOAD
 from onlygood.pretrain.overrides import parse_overrides, set_key
 from onlygood.runtime.errors import OnlygoodError
@@ -37,19 +35,6 @@ def good_images(folder: Path, *, all_good: bool) -> Dataset:
         if not (sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(error.question, err=True)):
             raise
     return discover(folder, part="train", all_good=True)
-
-
-def resolve_recipe(name: str | None, good: Dataset, changes: dict[str, Any]) -> tuple[Recipe, str]:
-    """The recipe of this name or file, or the one that suits the images, and words on it."""
-    if name not in (None, AUTO):
-        recipe = load_recipe(name, changes)
-        return recipe, f"recipe {recipe.name}: {recipe.description}"
-    choice = choose_recipe([sample.path for sample in good.samples])
-    recipe = load_recipe(choice.recipe, changes)
-    return (
-        recipe,
-        f"recipe {recipe.name}: {recipe.description} (chosen: {choice.why}; --recipe names another)",
-    )
 
 
 def weight_files(weights: str | None) -> list[Path]:

@@ -5,6 +5,7 @@ from textwrap import indent, wrap
 
 import typer
 
+from onlygood.anomaly.auto import resolve_recipe
 from onlygood.anomaly.data.attention import Attention
 from onlygood.anomaly.data.excluded import excluding
 from onlygood.anomaly.data.groups import grouped
@@ -14,7 +15,6 @@ from onlygood.deploy.commands.common import (
     calm_openmp,
     good_images,
     recipe_changes,
-    resolve_recipe,
     weight_files,
 )
 from onlygood.deploy.destination import check_output

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
+from onlygood.anomaly.auto import resolve_recipe
 from onlygood.anomaly.data.attention import Attention
 from onlygood.anomaly.data.excluded import excluding
 from onlygood.anomaly.data.groups import grouped, propose, relative
@@ -16,7 +17,6 @@ from onlygood.deploy.commands.common import (
     calm_openmp,
     good_images,
     recipe_changes,
-    resolve_recipe,
     weight_files,
 )
 from onlygood.deploy.destination import work_folder
