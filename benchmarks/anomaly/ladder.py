@@ -25,7 +25,7 @@ from benchmarks.anomaly import ladder_table
 from benchmarks.anomaly.runs import Run
 
 RUNGS = harness.HERE / "anomaly" / "rungs"
-SHIPPED = ("fast", "maps", "surfaces")
+SHIPPED = ("fast", "instant", "maps", "surfaces")
 _PLATES_SEED = 100  # added to the run's: never a demo's
 _RENDER = (
     "import pathlib, sys; from onlygood.deploy.demo.dataset import Counts, write; "

@@ -10,6 +10,8 @@ from onlygood.anomaly.heads.registry import create_head
 from onlygood.anomaly.layers import Layers
 from onlygood.anomaly.recipe import BranchConfig, FeaturesConfig
 from onlygood.anomaly.regions import Cells, Tiles, create_regions
+from onlygood.pretrain.networks.base import Encoder
+from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.runtime.errors import OnlygoodError
 
@@ -41,7 +43,8 @@ class Branch(nn.Module):
         self.classifier = nn.Identity() if task.view_classifier is None else task.view_classifier
         self.shrink = config.shrink
         self.scores, self.shows = config.use != "heatmap", config.use != "score"
-        self.last, self.layers = Layers(task.encoder, FeaturesConfig()), Layers(task.encoder, config.features)
+        self.last = Layers(task.encoder, FeaturesConfig())
+        self.layers = Layers(_encoder(task, config.features), config.features)
         self.size = (height // config.shrink, width // config.shrink)
         self.regions = create_regions(config.regions, *self.size, self.layers)
         self.projector = _projector(task) if config.features.projected else None
@@ -79,7 +82,8 @@ class Branch(nn.Module):
             found["logits"] = _apply(self.classifier, plain)
         if "features" in reads:
             views = self.views if self.head.all_views else self.views.first()
-            same = plain is not None and self.layers.last_only and self.layers.average == 1
+            same = self.layers.encoder is self.last.encoder
+            same = same and self.layers.last_only and self.layers.average == 1
             features = plain if plain is not None and same else regions.encode(x, self.layers, views)
             features = features[:, :, : views.count]
             found["features"] = features if self.projector is None else _apply(self.projector, features)
@@ -112,6 +116,14 @@ class Branch(nn.Module):
 def _apply(network: nn.Module, features: Tensor) -> Tensor:
     """A network of ``(N, D)`` on ``(N, R, K, D)``."""
     return network(features.flatten(0, 2)).reshape(*features.shape[:3], -1)  # type: ignore[no-any-return]
+
+
+def _encoder(task: Task, features: FeaturesConfig) -> Encoder:
+    trained = task.encoder
+    if not features.untrained:
+        return trained
+    device = next(trained.parameters()).device
+    return create_encoder(trained.name, trained.channels).to(device)
 
 
 def _projector(task: Task) -> nn.Module:

@@ -126,7 +126,8 @@ def fit(
     if recipe.choose and len(recipe.branches) > 1:
         learn, judges = set_aside(parts, recipe.choose.share, config.seed)
     training = train(task, store, config, work, ids=learn, resume=resume, progress=progress, pictured=True)
-    if config.steps == 0 and recipe.encoder_weights is None:
+    meant = all(branch.features.untrained for branch in recipe.all_branches())
+    if config.steps == 0 and recipe.encoder_weights is None and not meant:
         doubts.append(NOTHING_LEARNED)
     training = replace(training, warnings=[*training.warnings, *doubts])
     if recipe.choose and judges is not None:

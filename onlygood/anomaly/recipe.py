@@ -56,12 +56,15 @@ class FeaturesConfig(Strict):
 
     ``stages`` are numbered from 1, or -1 for the last; several are joined. ``average`` is the side of a
     window, in values of a map, over which each value is averaged first. ``projected``: the embeddings of the
-    task's projector in place of the encoder's features.
+    task's projector in place of the encoder's features. ``untrained``: a new encoder of the same kind in
+    place of the trained one. Its filters are random, and yet see any change of brightness, color and texture
+    alike, also such as training taught the other to overlook.
     """
 
     stages: list[int] = Field(default=[-1], min_length=1)
     average: int = Field(default=1, ge=1)
     projected: bool = False
+    untrained: bool = False
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
@@ -69,6 +72,8 @@ class FeaturesConfig(Strict):
             raise ValueError(f"average {self.average} must be odd, so that windows have a middle")
         if self.projected and self.stages != [-1]:
             raise ValueError("a projector reads the last stage: projected goes with stages [-1]")
+        if self.projected and self.untrained:
+            raise ValueError("a projector reads what it was trained with: projected or untrained, not both")
         return self
 
 

@@ -75,6 +75,24 @@ def test_logits_are_of_the_last_stage_whatever_features_are_read() -> None:
     torch.testing.assert_close(ours.get("logits"), usual.get("logits"))
 
 
+def test_untrained_features_are_those_of_a_new_encoder_whatever_was_learned() -> None:
+    rotation, x = task("rotation"), torch.randn(2, 1, HEIGHT, WIDTH)
+    new = create_encoder("small", 1).eval()
+    for parameter in rotation.encoder.parameters():
+        parameter.data.mul_(3)  # it learned
+    whole = {"regions": {"kind": "whole"}}
+    untrained = Branch(rotation, config("gaussian", features={"untrained": True}, **whole), HEIGHT, WIDTH)
+    trained = Branch(rotation, config("gaussian", **whole), HEIGHT, WIDTH)
+    untrained.eval()
+    torch.testing.assert_close(untrained.outputs(x).plain()[:, 0], new(x))
+    assert not torch.allclose(trained.outputs(x).plain()[:, 0], new(x))
+    values = {"head": {"names": ["logprob", "gaussian"]}, "features": {"untrained": True}, **whole}
+    found = Branch(rotation, BranchConfig.parse(values, "test"), HEIGHT, WIDTH).eval().outputs(x)
+    torch.testing.assert_close(found.plain()[:, 0], new(x))
+    expected = rotation.view_classifier(rotation.encoder(x))  # logits are the task's all the same
+    torch.testing.assert_close(found.get("logits")[:, 0, 0], expected)
+
+
 def test_shrinking_is_the_mean_of_blocks() -> None:
     half = config("gaussian", shrink=2, regions={"kind": "whole"})
     x = torch.randn(2, 1, HEIGHT, WIDTH)

@@ -19,7 +19,9 @@ def test_ours_come_first_then_those_of_papers(call: Call) -> None:
     assert sorted(names) == sorted(RECIPES)
     papers = [load_recipe(name).paper != "" for name in names]
     assert papers == sorted(papers)
-    assert {"surfaces", "fast", "maps", "objects", "small-images"} == set(names[: papers.index(True)])
+    assert {"surfaces", "fast", "instant", "maps", "objects", "small-images"} == set(
+        names[: papers.index(True)]
+    )
     at = names.index("geom")
     assert lines[2 * at].endswith(load_recipe("geom").description)
     # 8,400 batches of 16 images under 8 transforms.

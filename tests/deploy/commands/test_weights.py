@@ -109,3 +109,7 @@ def test_a_random_encoder_is_not_silent(gray: Path, tmp_path: Path, call: Callab
     assert "warning: the encoder is random" in result.stderr
     (kept,) = load_model(model).metadata.provenance["training"]["warnings"]
     assert "--encoder-weights" in kept
+    recipe.write_text(RECIPE + "features: {untrained: true}\n")
+    result = call("fit", gray, "-o", model, "--recipe", recipe, "--max-false-alarms", "0.1", "--quiet")
+    assert "encoder is random" not in result.stderr  # it was asked for
+    assert not load_model(model).metadata.provenance["training"]["warnings"]
