@@ -8,27 +8,18 @@ and attributes of the graph. Nearly all are sealed again, so that what lies behi
 that even a crash is an answer. Exits with 1 if there was a failure.
 """
 
-import argparse
-import json
-import platform
 import re
 import sys
 import tempfile
-import time
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 import conv_model
 import hand_made
 import mutants
 
-from benchmarks.runtime.fuzzing import BATCH, Make, Say, answers
+from benchmarks.runtime.fuzzing import Campaign, Make, Say, run
 from onlygood.runtime.model.session import import_onnxruntime
-
-SECONDS = 5.0  # CPU time that a file may take
-MEGABYTES = 1500  # that the process may hold at its peak
 
 
 def seeds(more: list[Path]) -> dict[str, bytes]:
@@ -59,49 +50,18 @@ def general(said: str) -> str:
     return re.sub(r"-?\d[\d,.]*(e[+-]\d+)?", "N", said)[:70]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--inputs", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--more", type=Path, nargs="*", default=[], help="models from elsewhere")
-    parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
-    names = list(seeds(arguments.more))
-    said: Counter[str] = Counter()
-    failures: list[dict[str, Any]] = []
-    slowest: list[tuple[float, int, str]] = []
-    peak, number, begin = 0, 0, time.monotonic()
-    limits = {"seconds": SECONDS, "megabytes": MEGABYTES}
-    for found in answers(
-        prepare, inputs=arguments.inputs, seed=arguments.seed, more=arguments.more, **limits
-    ):
-        name, number, peak = names[found.which], found.number + 1, max(peak, found.megabytes)
-        if found.said.startswith("FAILURE"):
-            failures.append({"input": found.number, "seed": name, "what": found.said})
-            print(failures[-1], flush=True)
-        said[general(found.said)] += 1
-        slowest = sorted([*slowest, (round(found.seconds, 3), found.number, name)], reverse=True)[:5]
-        if number % BATCH == 0:
-            print(f"{number} files, {said['a verdict']} verdicts, {len(failures)} failures", flush=True)
-    result = {
-        "command": "python -m benchmarks.runtime.fuzz_model"
-        f" --inputs {arguments.inputs} --seed {arguments.seed}",
-        "models": names,
-        "files": number,
-        "verdicts": said.pop("a verdict", 0),
-        "failures": failures,
-        "largest_cpu_seconds": slowest,
-        "peak_megabytes": peak,
-        "minutes": round((time.monotonic() - begin) / 60, 1),
-        "python": platform.python_version(),
-        "onnxruntime": import_onnxruntime().__version__,
-        "reasons": dict(said.most_common()),
-    }
-    if arguments.output is not None:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sys.exit(1 if failures else 0)
+CAMPAIGN = Campaign(
+    typed="python -m benchmarks.runtime.fuzz_model",
+    prepare=prepare,
+    seeds=seeds,
+    general=general,
+    fine="a verdict",
+    inputs=20_000,
+    seconds=5.0,
+    megabytes=1500,
+    libraries=lambda: {"onnxruntime": import_onnxruntime().__version__},
+)
 
 
 if __name__ == "__main__":
-    main()
+    run(CAMPAIGN)

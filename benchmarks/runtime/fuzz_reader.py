@@ -9,17 +9,11 @@ decodes, so that even a crash is an answer, and whatever appears on file descrip
 Exits with 1 if there was any.
 """
 
-import argparse
-import json
-import platform
 import re
 import struct
 import sys
-import time
 import zlib
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import features
@@ -27,15 +21,13 @@ from PIL import features
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 import pictures
 
-from benchmarks.runtime.fuzzing import BATCH, Make, Say, answers
+from benchmarks.runtime.fuzzing import Campaign, Make, Say, run
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images import formats
 from onlygood.runtime.images.reader import ReadOptions, load_image
 from onlygood.runtime.images.silence import silence_decoders
 from onlygood.runtime.images.spec import InputSpec
 
-SECONDS = 3.0  # CPU time that an input may take
-MEGABYTES = 700  # that the process may hold at its peak
 MAX_PIXELS = 1_000_000
 SPECS = (
     InputSpec(height=16, width=24, channels=3),
@@ -144,51 +136,18 @@ def general(said: str) -> str:
     return re.sub(r"-?\d+(\.\d+)?(e[+-]\d+)?", "N", said)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--inputs", type=int, default=60_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--more", type=Path, nargs="*", default=[], help="seeds from elsewhere, e.g. a .heic")
-    parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
-    names = list(seeds(arguments.more))
-    said: Counter[str] = Counter()
-    images: Counter[str] = Counter()
-    failures: list[dict[str, Any]] = []
-    slowest: list[tuple[float, int, str]] = []
-    peak, number, begin = 0, 0, time.monotonic()
-    limits = {"seconds": SECONDS, "megabytes": MEGABYTES}
-    for found in answers(
-        prepare, inputs=arguments.inputs, seed=arguments.seed, more=arguments.more, **limits
-    ):
-        name, number, peak = names[found.which], found.number + 1, max(peak, found.megabytes)
-        if found.said.startswith("FAILURE"):
-            failures.append({"input": found.number, "seed": name, "what": found.said})
-            print(failures[-1], flush=True)
-        said[general(found.said)] += 1
-        images[name] += found.said == "image"
-        slowest = sorted([*slowest, (round(found.seconds, 3), found.number, name)], reverse=True)[:5]
-        if number % BATCH == 0:
-            print(f"{number} inputs, {said['image']} images, {len(failures)} failures", flush=True)
-    result = {
-        "command": "python -m benchmarks.runtime.fuzz_reader"
-        f" --inputs {arguments.inputs} --seed {arguments.seed}",
-        "inputs": number,
-        "images": said.pop("image", 0),
-        "failures": failures,
-        "largest_cpu_seconds": slowest,
-        "peak_megabytes": peak,
-        "minutes": round((time.monotonic() - begin) / 60, 1),
-        "python": platform.python_version(),
-        "libraries": {name: features.version(name) for name in features.get_supported()},
-        "reasons": dict(said.most_common()),
-        "images_by_seed": dict(sorted(images.items())),
-    }
-    if arguments.output is not None:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sys.exit(1 if failures else 0)
+CAMPAIGN = Campaign(
+    typed="python -m benchmarks.runtime.fuzz_reader",
+    prepare=prepare,
+    seeds=seeds,
+    general=general,
+    fine="image",
+    inputs=60_000,
+    seconds=3.0,
+    megabytes=700,
+    libraries=lambda: {name: features.version(name) for name in features.get_supported()},
+)
 
 
 if __name__ == "__main__":
-    main()
+    run(CAMPAIGN)
