@@ -1,14 +1,15 @@
 """Speed, memory and start-up of `onlygood score` on 500 files, beside rivals measured in the same minutes.
 
     python -m benchmarks.runtime.scoring IMAGES --run runs/surfaces/NAME
-    python -m benchmarks.runtime.scoring IMAGES --model FILE --resave JPEG|PNG
+    python -m benchmarks.runtime.scoring IMAGES --model FILE --resave JPEG|PNG [--anomalib-python PATH]
     python -m benchmarks.runtime.scoring --table
 
 IMAGES is a folder; where it holds fewer files than asked for, they repeat. Rivals run the same model file in
 a plain sequential loop (Pillow and onnxruntime) and, of a run of surfaces.py, the same weights in torch eager
 mode, with the default number of threads and with one. All take turns in several rounds, so that what else the
 machine does hits all alike: compare the ratios, each the median of the rounds' own. --resave enlarges the
-pictures to about 1 MP (1152 x 896) and saves them anew.
+pictures to about 1 MP (1152 x 896) and saves them anew. --anomalib-python names the interpreter of an
+environment with anomalib and openvino: its inferencers then run too, on models of their own.
 """
 
 import argparse
@@ -34,6 +35,10 @@ NAMES = {
     "naive-1": "plain loop of onnxruntime, 1 thread",
     "eager": "torch eager, one at a time, its default threads",
     "eager-1": f"torch eager, batches of {EAGER_BATCH}, 1 thread",
+    "anomalib-padim-torch": "anomalib PaDiM, TorchInferencer",
+    "anomalib-padim-openvino": "anomalib PaDiM, OpenVINOInferencer",
+    "anomalib-patchcore-torch": "anomalib PatchCore, TorchInferencer",
+    "anomalib-patchcore-openvino": "anomalib PatchCore, OpenVINOInferencer",
 }
 
 
@@ -58,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--run", type=Path, help="folder of a run of surfaces.py, with its model")
     parser.add_argument("--model", type=Path, help="a model file alone, without torch beside it")
     parser.add_argument("--resave", choices=["JPEG", "PNG"], help="score pictures of 1 MP in this format")
+    parser.add_argument("--anomalib-python", metavar="PATH", help="interpreter that has anomalib, openvino")
     parser.add_argument("--count", type=int, default=500, help="files to score")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--table", action="store_true", help="print the table of all finished runs")
@@ -88,13 +94,17 @@ def measure(options: argparse.Namespace, given: Path, name: str) -> dict[str, An
     if options.run:
         commands["eager"] = _rival("eager", str(given), "images", "0", "1")
         commands["eager-1"] = _rival("eager", str(given), "images", "1", str(EAGER_BATCH))
+    if options.anomalib_python:
+        commands |= _anomalib(options.anomalib_python, folder)
     rounds: dict[str, list[dict[str, Any]]] = {key: [] for key in commands}
     scores: dict[str, dict[str, float]] = {}
+    versions: dict[str, str] = {}
     for turn in range(options.rounds):
         keys = list(commands)[turn % len(commands) :] + list(commands)[: turn % len(commands)]
         for key in keys:  # each round begins with another one
             usage = harness.run_measured(commands[key], folder, key, threads=None).rounded()
-            loop, scores[key] = _outcome(folder, key)
+            loop, scores[key], told = _outcome(folder, key)
+            versions |= told
             rounds[key].append(usage | loop)
     imported = imported_modules(model, folder)
     return {
@@ -104,11 +114,14 @@ def measure(options: argparse.Namespace, given: Path, name: str) -> dict[str, An
         "environment": origin,
         "seed": None,  # nothing is drawn
         "model_sha256": json.loads(_output(["info", model, "--json"], folder))["sha256"],
+        "versions": versions,  # of the rivals that tell them
         "images": options.count,
         "distinct_images": distinct,
         "rounds": rounds,
         "largest_difference": {
-            key: difference(scores["onlygood"], scores[key]) for key in commands if key != "onlygood"
+            key: difference(scores["onlygood"], scores[key])
+            for key in commands
+            if key != "onlygood" and not key.startswith("anomalib")  # which has models of its own
         },
         "start_up": start_up(model, folder),
         "imported_modules": len(imported),
@@ -149,15 +162,28 @@ def _rival(*arguments: str) -> list[str]:
     return [sys.executable, str(harness.HERE / "runtime/rivals.py"), *arguments]
 
 
-def _outcome(folder: Path, key: str) -> tuple[dict[str, Any], dict[str, float]]:
-    """Loop time, where the process tells it, and scores by file name."""
+def _anomalib(python: str, folder: Path) -> dict[str, list[str]]:
+    """Commands of anomalib's inferencers, whose models are made where no earlier run made them."""
+    script, home = str(harness.HERE / "runtime/rivals_anomalib.py"), harness.RUNS / "scoring/anomalib"
+    commands = {}
+    for method in ("padim", "patchcore"):
+        if not (home / method / "weights/openvino/model.xml").is_file():  # the last thing that is written
+            make = [python, script, "make", str(home), method, "images"]
+            harness.run_measured(make, folder, f"make-{method}", threads=None)
+        for kind in ("torch", "openvino"):
+            commands[f"anomalib-{method}-{kind}"] = [python, script, kind, str(home), method, "images"]
+    return commands
+
+
+def _outcome(folder: Path, key: str) -> tuple[dict[str, Any], dict[str, float], dict[str, str]]:
+    """Loop time, where the process tells it, scores by file name, and versions."""
     if not key.startswith("onlygood"):
-        found = json.loads((folder / f"{key}.out").read_text("utf-8"))
-        return {"loop_seconds": found["seconds"]}, found["scores"]
+        found = json.loads((folder / f"{key}.out").read_text("utf-8").splitlines()[-1])
+        return {"loop_seconds": found["seconds"]}, found["scores"], found.get("versions", {})
     said = re.search(r"in ([\d.]+) s \(", (folder / f"{key}.err").read_text("utf-8"))
     with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
         rows = {Path(row["path"]).name: float(row["score"]) for row in csv.DictReader(file)}
-    return {"loop_seconds": float(said[1]) if said else None}, rows
+    return {"loop_seconds": float(said[1]) if said else None}, rows, {}
 
 
 def difference(ours: dict[str, float], theirs: dict[str, float]) -> float:
