@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -19,7 +19,12 @@ _DESCRIPTOR = re.compile(r"/dev/std(?:out|err)|(?:/dev|/proc/self)/fd/\d+")
 
 
 def check_output(
-    output: Path, *, inputs: Iterable[Path] = (), device: bool = False, make_folders: bool = False
+    output: Path,
+    *,
+    inputs: Iterable[Path] = (),
+    device: bool = False,
+    make_folders: bool = False,
+    pictures: Sequence[str] = (),
 ) -> None:
     """Refuse, before any work is done, a file that cannot be written, or that is read.
 
@@ -28,11 +33,17 @@ def check_output(
         inputs: files that the command reads; some may be missing.
         device: whether pipes and devices may be written to.
         make_folders: whether the command makes the folders that are missing on the way to it.
+        pictures: endings of the pictures that the command can draw, in lower case.
 
     Raises:
-        OnlygoodError: the file cannot be written, or is an input; the message says why.
+        OnlygoodError: the file cannot be written, is an input, or names another kind of picture; the message
+            says why.
     """
     name = display(output)
+    if pictures and output.suffix.lower() not in pictures:
+        *others, last = pictures
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise OnlygoodError(f"{name}: the picture's name ends in {known}")
     if _DESCRIPTOR.fullmatch(str(output)) and device:
         return
     try:

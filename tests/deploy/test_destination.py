@@ -43,6 +43,15 @@ def test_what_could_not_be_written_is_told_at_once(tmp_path: Path) -> None:
     check_output(Path("/dev/stdout"), device=True)
 
 
+def test_another_kind_of_picture_is_refused(tmp_path: Path) -> None:
+    for name in ("x.jpg", "x", ".png", "png"):
+        words = refusal(lambda name=name: check_output(tmp_path / name, pictures=[".png"]))  # type: ignore[misc]
+        assert words == f"{tmp_path / name}: the picture's name ends in .png"
+    check_output(tmp_path / "x.y.PNG", pictures=[".png"])
+    words = refusal(lambda: check_output(tmp_path / "x.jpg", pictures=[".png", ".svg", ".pdf"]))
+    assert words.endswith("ends in .png, .svg or .pdf")
+
+
 def test_a_disk_that_takes_nothing_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: object) -> None:
         raise OSError(30, "Read-only file system")

@@ -161,6 +161,16 @@ def test_a_folder_of_other_pictures_is_refused(call: Call, model: Path, tmp_path
     assert "give a new folder" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--heatmaps", "--copy-flagged"])
+def test_a_file_where_a_folder_is_wanted(call: Call, model: Path, tmp_path: Path, option: str) -> None:
+    corner(tmp_path / "in" / "a.png")
+    before = (tmp_path / "in/a.png").read_bytes()
+    result = call("check", model, tmp_path / "in", option, tmp_path / "in/a.png")
+    assert result.exit_code == 2
+    assert result.stderr == f"onlygood: {tmp_path}/in/a.png is a file; name a folder\n"
+    assert (tmp_path / "in/a.png").read_bytes() == before
+
+
 # --- names
 
 

@@ -29,10 +29,8 @@ def run(options: CompareOptions) -> int:
     other settings are shown, and named on stderr: their numbers do not compare.
     """
     output = options.output
-    if output is not None and output.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise OnlygoodError(f"{display(output)}: the picture's name ends in .png, .svg or .pdf")
     if output is not None:
-        check_output(output, inputs=options.results)
+        check_output(output, inputs=options.results, pictures=[f".{kind}" for kind in _NO_DATE])
     loaded = [ProbeResult.load(path) for path in options.results]
     if not loaded:
         raise OnlygoodError("no results to compare")

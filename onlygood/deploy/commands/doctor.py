@@ -42,7 +42,7 @@ def run(options: DoctorOptions) -> int:
     if options.sheet is not None:
         read = [sample.path for sample in good.samples] + weight_files(recipe.encoder_weights)
         read += attention.files() + [path for path in (options.exclude,) if path]
-        check_output(options.sheet, inputs=read)
+        check_output(options.sheet, inputs=read, pictures=[".png"])
     if options.exclude is not None:
         good = excluding(good, options.exclude)
     if options.groups is not None:

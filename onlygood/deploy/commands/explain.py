@@ -36,7 +36,7 @@ def run(options: ExplainOptions) -> int:
         rate = detector.metadata.calibration.max_false_alarms
     threshold = detector.threshold(rate)
     if options.output is not None:
-        check_output(options.output, inputs=[options.model, options.image])
+        check_output(options.output, inputs=[options.model, options.image], pictures=[".png"])
     row, look = _looked(detector, options.image, threshold)
     if look.pixels is None:
         raise ValueError("the image was read without its pixels")

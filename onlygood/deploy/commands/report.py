@@ -63,6 +63,8 @@ def run(options: ReportOptions) -> int:
     say(f"{counts}, {found.seconds:.1f} s")
     for line in _remarks(found.images, found.knows_seen, len(shown), len(written)):
         say(line)
+    for row in (image.row for image in found.images if image.row.error):
+        say(f"{printable(row.path)}: {printable(row.error)}")
     for folder in subjects.empty:
         typer.echo(f"{printable(folder)}: no images in this folder", err=True)
     typer.echo(f"wrote {printable(options.output)} ({len(written) / 1e6:.1f} MB)", err=options.quiet)

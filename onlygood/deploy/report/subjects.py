@@ -1,6 +1,6 @@
 """Which images a report is about, and what is known of them: labels, where folders, lists or masks tell."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def _folder(folder: Path, found: Subjects) -> None:
         if images:
             unclear = isinstance(error, UnclearFoldersError)
             why = "no name says which are good" if unclear else f"labels are not used: {error}"
-            found.words.append(f"{display(folder)}: {len(images)} images; {why}")
+            found.words.append(f"{display(folder)}: {_counted(images)}; {why}")
 
 
 def _labeled(path: Path, found: Subjects) -> None:
@@ -61,5 +61,9 @@ def _labeled(path: Path, found: Subjects) -> None:
     for sample in dataset.samples:
         if dataset.labeled or found.samples.get(sample.path) is None:
             found.samples[sample.path] = sample if dataset.labeled else None
-    words = f"{len(dataset.samples)} images, without labels"
+    words = f"{_counted(dataset.samples)}, without labels"
     found.words.append(f"{display(path)}: {dataset.description if dataset.labeled else words}")
+
+
+def _counted(images: Sized) -> str:
+    return f"{len(images)} image{'s' * (len(images) != 1)}"

@@ -157,11 +157,13 @@ def mark_output(folder: Path, what: str) -> None:
     ``what`` names the output in the marker and in the error.
 
     Raises:
-        OnlygoodError: the folder already holds other images, which the marker would hide.
+        OnlygoodError: it is a file, or already holds other images, which the marker would hide.
     """
     marker = folder / OUTPUT_MARKER
     if marker.exists():
         return
+    if folder.exists() and not folder.is_dir():
+        raise OnlygoodError(f"{display(folder)} is a file; name a folder")
     stranger = next((path for path in find_images([folder]) if path != folder), None)
     if stranger is not None:
         raise OnlygoodError(

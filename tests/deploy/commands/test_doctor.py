@@ -43,6 +43,9 @@ def test_a_sheet_needs_the_network(call: Call, good: Path, tmp_path: Path) -> No
     result = call("doctor", good, "--data-only", "--sheet", tmp_path / "odd.png")
     assert result.exit_code == 2
     assert "--sheet needs the network" in result.stderr
+    result = call("doctor", good, "--sheet", tmp_path / "odd.jpg")
+    assert result.exit_code == 2
+    assert "odd.jpg: the picture's name ends in .png" in result.stderr
 
 
 def test_what_fit_leaves_out_is_left_out_here(call: Call, good: Path, tmp_path: Path) -> None:

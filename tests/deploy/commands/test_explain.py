@@ -118,6 +118,13 @@ def test_without_other_images_there_is_nothing_to_compare(tiny: Path, gray: Gray
         nearest(Detector.load(tiny), np.full((8, 8, 1), 7, np.uint8), tmp_path / "good", 3)
 
 
+def test_the_picture_is_a_png(call: Call, tiny: Path, gray: Gray, tmp_path: Path) -> None:
+    result = call("explain", tiny, gray("x.png", 51), "-o", tmp_path / "why.jpg")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"onlygood: {tmp_path}/why.jpg: the picture's name ends in .png\n"
+    assert not (tmp_path / "why.jpg").exists()
+
+
 def test_the_picture_shows_image_heat_and_good_ones(call: Call, tiny: Path, tmp_path: Path) -> None:
     """The right half is hot: its panel differs from the image there, and nowhere else."""
     image = half(tmp_path / "x.png", 51, 255)

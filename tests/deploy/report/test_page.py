@@ -161,11 +161,13 @@ def test_a_missing_file_and_an_empty_folder_beside_images(
     result = call("report", tiny, image, tmp_path / "x/none.png", tmp_path / "empty", "-o", page)
     assert result.exit_code == 2
     assert "no images in this folder" in result.stderr
+    assert f"{tmp_path}/x/none.png: no such file or directory" in result.stderr
     assert {name: row["status"] for name, row in rows_of(page).items()} == {
         "x/a.png": "normal",
         "x/none.png": "error",
     }
     assert call("report", tiny, image, "-o", page).exit_code == 0
+    assert "x: 1 image, without labels\n" in call("report", tiny, tmp_path / "x", "-o", page).stderr
 
 
 # --- pictures
