@@ -248,7 +248,7 @@ def table(results: list[dict[str, Any]]) -> str:
             if key not in result["rounds"]:
                 continue
             some, differs = result["rounds"][key], result["largest_difference"].get(key)
-            cells = [f"{_rate(result, key):.0f}", f"{_ratio(result, key):.2f}"]
+            cells = [f"{_rate(result, key):.2g}", f"{_ratio(result, key):.2f}"]
             cells.append("–" if differs is None else f"{differs:.1g}")
             if key.startswith("eager"):
                 cells += ["–"] * 3
