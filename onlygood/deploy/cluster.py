@@ -14,6 +14,7 @@ from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.threads import available_cpus
 
 _ANSWER = 10  # seconds that a cluster has to answer
+_STARTS = 3  # of a Ray of this machine, which gives itself 30 seconds for each: a busy machine needs more
 
 
 @contextmanager
@@ -47,17 +48,22 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
     _reachable(address)
     heard = signal.getsignal(signal.SIGTERM)
     local: dict[str, Any] = {"num_cpus": cpus or available_cpus(), "include_dashboard": False}
+    starts = _STARTS if here else 1
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(local if here else {}))
-    except Exception as error:  # what Ray raises here shares no base
-        ray.shutdown()
-        reason = " ".join(str(error).split())[:300]
-        if here:
-            raise OnlygoodError(
-                f"Ray did not start on this machine: {reason} Where it is busy, try again, or leave --engine"
-                " ray out"
-            ) from error
-        raise _nobody(address, reason) from None
+        for left in reversed(range(starts)):
+            try:
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(local if here else {}))
+                break
+            except Exception as error:  # what Ray raises here shares no base
+                ray.shutdown()
+                reason = " ".join(str(error).split())[:300]
+                if not here:
+                    raise _nobody(address, reason) from None
+                if not left:
+                    raise OnlygoodError(
+                        f"Ray did not start on this machine in {starts} tries: {reason} Where it is busy, try"
+                        " again, or leave --engine ray out"
+                    ) from error
     finally:
         if signal.getsignal(signal.SIGTERM) is not heard:
             signal.signal(signal.SIGTERM, heard)  # Ray's ends the process with 1 at most
