@@ -25,13 +25,14 @@ from onlygood.runtime.rows.verdicts import (
     Counts,
     Row,
     Status,
+    Writer,
     exit_code,
     make_writer,
 )
 
 _STDIN = Path("-")
 _FLAGGED = (Status.ANOMALOUS, Status.UNUSABLE)
-_FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "text"}
+_FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "text", ".parquet": "parquet"}
 
 
 def run(options: ScoreOptions) -> int:
@@ -52,15 +53,8 @@ def run(options: ScoreOptions) -> int:
     found = passed_on(_at_least_one(_paths(options, findings)), options.output)
     with _rows_file(options, format, judges) as (stream, ledger):
         rows = judges.rows(_not_done(found, ledger, counts, copies, judges))
-        writer = make_writer(
-            format,
-            stream,
-            judges.settings,
-            color=_colored(options.color, stream),
-            spreadsheet_safe=options.spreadsheet_safe,
-        )
         try:
-            with closing(rows):
+            with closing(rows), _writer(format, stream, judges, options) as writer:
                 judged = rows if monitor is None else _drifting(rows, monitor, say)
                 for row in judged if parts is None else parts.verdicts(_said(judged, say)):
                     counts.add(row.status)
@@ -115,6 +109,23 @@ def _rows_file(options: ScoreOptions, format: str, judges: Judges) -> Iterator[t
         yield stream, None
 
 
+@contextmanager
+def _writer(format: str, stream: TextIO, judges: Judges, options: ScoreOptions) -> Iterator[Writer]:
+    if format == RowFormat.PARQUET:
+        from onlygood.runtime.rows.columns import ParquetWriter  # noqa: PLC0415 - an extra
+
+        with ParquetWriter(stream.buffer, judges.settings) as table:
+            yield table
+        return
+    yield make_writer(
+        format,
+        stream,
+        judges.settings,
+        color=_colored(options.color, stream),
+        spreadsheet_safe=options.spreadsheet_safe,
+    )
+
+
 def _wanted(row: Row, options: ScoreOptions, ledger: Ledger | None) -> bool:
     """Whether the row is written: `check` leaves out the normal ones, a ledger what it has already."""
     if ledger is not None:
@@ -144,8 +155,10 @@ def _format(options: ScoreOptions) -> str:
     if options.ray_address is not None and options.engine is not Engine.RAY:
         raise OnlygoodError("--ray-address says where --engine ray works: give that too")
     format = _chosen_format(options)
-    if options.boxes and format not in ("json", "jsonl"):
+    if options.boxes and format not in ("json", "jsonl", "parquet"):
         raise OnlygoodError("--boxes are written in JSON: give -f jsonl, or -o with a name that ends so")
+    if format == "parquet" and options.output is None:
+        raise OnlygoodError("a Parquet table is no stream: give it a file, -o rows.parquet")
     return format
 
 

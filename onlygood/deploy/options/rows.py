@@ -44,6 +44,7 @@ class RowFormat(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     JSON = "json"
+    PARQUET = "parquet"
 
 
 class OnError(StrEnum):

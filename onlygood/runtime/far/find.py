@@ -139,7 +139,7 @@ class _Walk:
 
     def _folder(self, system: Any, path: str, below: str) -> Iterator[Remote]:
         """Images below a folder, one folder's names at a time in memory."""
-        entries = _listed(system, path)
+        entries, unnamed = _listed(system, path)
         if below and any(name == OUTPUT_MARKER for name, _ in entries):
             self.findings.ours.append(Path(path))
             return
@@ -156,17 +156,35 @@ class _Walk:
                 yield _remote(system, info["name"], info, inside)
             else:
                 self.findings.other(PurePosixPath(name).suffix.lower())
+        if unnamed and self.recursive:
+            yield from self._unnamed(system, f"{path.rstrip('/')}//", below)
+
+    def _unnamed(self, system: Any, prefix: str, below: str) -> Iterator[Remote]:
+        """Images whose keys begin with ``prefix``, which ends with ``//``: no folder that can be listed."""
+        for full, info in sorted(system.find(prefix, detail=True).items()):
+            inside = below + full.removeprefix(prefix)
+            parts = PurePosixPath(inside).parts
+            out = any(fnmatchcase(text, glob) for text in (inside, *parts) for glob in self.exclude)
+            if not full.startswith(prefix) or out or any(map(_hidden, parts)):
+                continue
+            if PurePosixPath(full).suffix.lower() in IMAGE_SUFFIXES:
+                yield _remote(system, full, info, inside)
 
 
 def _hidden(part: str) -> bool:
     return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))
 
 
-def _listed(system: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
-    """Names and entries of a folder, without itself, which some stores list as an empty object."""
-    entries = [(str(info["name"]).rstrip("/"), info) for info in system.ls(path, detail=True, refresh=True)]
-    named = [(PurePosixPath(full).name, info) for full, info in entries if full != path.rstrip("/")]
-    return sorted(named, key=itemgetter(0))
+def _listed(system: Any, path: str) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
+    """Names and entries of a folder, and whether it holds a folder without a name: keys such as ``a//b.png``.
+
+    It is without itself, which some stores list as an empty object.
+    """
+    found, own = system.ls(path, detail=True, refresh=True), path.rstrip("/")
+    entries = [(str(info["name"]).rstrip("/"), info) for info in found]
+    named = [(PurePosixPath(full).name, info) for full, info in entries if full != own]
+    unnamed = any(full == own and info["type"] == "directory" for full, info in entries)
+    return sorted(named, key=itemgetter(0)), unnamed
 
 
 def _remote(system: Any, path: str, info: dict[str, Any], below: str) -> Remote:

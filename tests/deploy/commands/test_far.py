@@ -48,6 +48,20 @@ def bucket(parts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     s3fs.S3FileSystem.clear_instance_cache()
 
 
+def test_keys_with_two_slashes_are_found(tiny: Path, bucket: str, call: Call, gray: Any) -> None:
+    """As programs make them that join a folder with its slash and a name with one."""
+    import s3fs  # noqa: PLC0415 - takes a second
+
+    for key in ("b.png", "/z.png", "/deep//y.png", "/.hidden.png", "/notes.txt"):
+        s3fs.S3FileSystem().pipe(f"plant/lot/{key}", gray("z.png", 51).read_bytes())
+    found = rows(call("score", tiny, f"{bucket}/lot", "-f", "jsonl"))
+    expected = [f"{bucket}/lot/{key}" for key in ("b.png", "/deep//y.png", "/z.png")]
+    assert [row["path"] for row in found] == expected
+    assert {row["status"] for row in found} == {"normal"}
+    (row,) = rows(call("score", tiny, f"{bucket}/lot", "-f", "jsonl", "--exclude", "[!z]*"))
+    assert row["path"] == f"{bucket}/lot//z.png"
+
+
 def rows(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
