@@ -17,6 +17,7 @@ from typing import Any
 
 from onlygood import __version__
 from onlygood.deploy.report.facts import model_facts, promise_words, remarks
+from onlygood.deploy.report.style import styled
 from onlygood.runtime import jsontext
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
@@ -105,6 +106,7 @@ def program_files() -> Mapping[str, bytes]:
             content[f"{target}.gz"] = gzip.compress(data, mtime=0)
         else:
             content[target] = data
+    content["page.css"] = styled(content["page.css"].decode()).encode()
     return content
 
 

@@ -13,7 +13,6 @@ import html
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -26,6 +25,7 @@ from onlygood.deploy.report.collect import Collection, Looked
 from onlygood.deploy.report.facts import model_facts, promise_words, remarks
 from onlygood.deploy.report.measures import measures
 from onlygood.deploy.report.pictures import Picture
+from onlygood.deploy.report.style import asset, styled
 from onlygood.runtime import jsontext
 from onlygood.runtime.images.files import display
 from onlygood.runtime.model.detector import Detector
@@ -147,7 +147,8 @@ def page(data: Mapping[str, Any], pictures: Mapping[int, Picture]) -> bytes:
         index: [picture.image, picture.heatmap, *([] if picture.box == _WHOLE else [picture.box])]
         for index, picture in pictures.items()
     }
-    assets = {name: _asset(f"report.{name}") for name in ("html", "css", "js")}
+    assets = {name: asset(f"report.{name}") for name in ("html", "css", "js")}
+    assets["css"] = styled(assets["css"])
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(assets['css'])}; "
         f"script-src {_hash(assets['js'])}; "
@@ -167,10 +168,6 @@ def page(data: Mapping[str, Any], pictures: Mapping[int, Picture]) -> bytes:
         before, text = text.split(name, 1)
         parts += [before, value]
     return "".join([*parts, text]).encode()
-
-
-def _asset(name: str) -> str:
-    return (files("onlygood.deploy.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
