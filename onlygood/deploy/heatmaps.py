@@ -90,19 +90,9 @@ class Heatmaps:
         return place.with_name(place.name + ".png"), place.with_name(place.name + ".npy")
 
     def _png(self, look: Look, inside: NDArray[np.bool_] | None) -> bytes:
-        preview = look.preview
-        if preview is None:
-            raise ValueError("the image was read without a preview")
-        height, width = preview.shape[:2]
+        picture = Image.fromarray(heated(look, self._heat, inside))
+        width, height = picture.size
         across, down = width / look.width, height / look.height
-        left, upper, right, lower = look.placed.box
-        drawn = on_image(
-            look.placed.heatmap, width, height, (left * across, upper * down, right * across, lower * down)
-        )
-        if inside is not None:
-            box = (left * across, upper * down, right * across, lower * down)
-            drawn, preview = _without(drawn, preview, box, inside)
-        picture = Image.fromarray(blended(preview, drawn, self._heat))
         pen = ImageDraw.Draw(picture)
         size = (look.width, look.height)
         for region in regions(look.placed, _limit(look, self._limit), size, inside=inside):
@@ -115,6 +105,24 @@ class Heatmaps:
         file = io.BytesIO()
         picture.save(file, "PNG", compress_level=1)
         return file.getvalue()
+
+
+def heated(
+    look: Look, heat: tuple[float, float], inside: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
+    """The preview of an image, ``(h, w, 3)``, with its heat over it; ``inside`` is as of `Heatmaps`."""
+    preview = look.preview
+    if preview is None:
+        raise ValueError("the image was read without a preview")
+    height, width = preview.shape[:2]
+    across, down = width / look.width, height / look.height
+    left, upper, right, lower = look.placed.box
+    box = (left * across, upper * down, right * across, lower * down)
+    drawn = on_image(look.placed.heatmap, width, height, box)
+    inside = _inside(look, inside)
+    if inside is not None:
+        drawn, preview = _without(drawn, preview, box, inside)
+    return blended(preview, drawn, heat)
 
 
 class Boxes:

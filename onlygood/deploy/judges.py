@@ -11,6 +11,7 @@ from onlygood.deploy.judging import chosen_parts, chosen_threshold, drift_monito
 from onlygood.deploy.messages import Messages
 from onlygood.deploy.options.rows import ScoreOptions
 from onlygood.deploy.options.shared import Engine
+from onlygood.deploy.terminal import Thumbnails, deep_color
 from onlygood.deploy.tiling import chosen_area, chosen_limits, chosen_tiling, in_words
 from onlygood.deploy.use import Use
 from onlygood.runtime.errors import OnlygoodError
@@ -43,6 +44,7 @@ class Judges:
     lacks_heatmap: Callable[[Place, Status], bool]  # that an earlier run did not write
     parts: Parts | None = None
     monitor: Monitor | None = None
+    lowest: float | None = None  # score of the calibration; None where each image has its own model
 
 
 def one_model(options: ScoreOptions, say: Messages) -> Judges:
@@ -74,13 +76,13 @@ def one_model(options: ScoreOptions, say: Messages) -> Judges:
             raise OnlygoodError("--drift and --tile do not go together: calibration images were seen whole")
         monitor = drift_monitor(detector, threshold, options.drift_flagged, say.note)
     looks, heatmaps = looks_of(detector, options)
-    if looks and detector.metadata.peaks is None:
+    if (options.boxes or heatmaps) and detector.metadata.peaks is None:
         say.note(_NO_PEAKS)
     how: dict[str, Any] = {
         "spec": spec,
         "any_frame": options.any_frame,
         "also": [*looks, *([look_at] if monitor else [])],
-        "preview": SIDE if heatmaps else 0,
+        "preview": SIDE if heatmaps or options.preview else 0,
     }
 
     def rows(paths: Iterable[Place]) -> Rows:
@@ -95,20 +97,24 @@ def one_model(options: ScoreOptions, say: Messages) -> Judges:
         heatmaps.missing if heatmaps else lambda _path, _status: False,
         parts,
         monitor,
+        float(detector.calibration[0]),
     )
 
 
 def looks_of(detector: Detector, options: ScoreOptions) -> tuple[list[Also], Heatmaps | None]:
     """What is asked about images besides verdicts; their limit is at the rate, whatever --threshold says."""
-    if not options.boxes and options.heatmaps is None:
+    if not options.boxes and options.heatmaps is None and not options.preview:
         return [], None
-    limit = detector.heat_threshold(options.max_false_alarms)
+    rate = options.max_false_alarms
+    limit, heat = detector.heat_threshold(rate), detector.heat_range(rate)
     looks: list[Also] = [Boxes(limit, detector.inside)] if options.boxes else []
+    if options.preview:
+        looks.append(Thumbnails(heat, detector.inside, flagged_only=options.judge, deep=deep_color()))
     if options.heatmaps is None:
         return looks, None
     heatmaps = Heatmaps(
         options.heatmaps,
-        detector.heat_range(options.max_false_alarms),
+        heat,
         limit,
         inside=detector.inside,
         flagged_only=options.judge,

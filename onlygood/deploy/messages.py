@@ -24,14 +24,22 @@ def speaker(*, quiet: bool) -> Callable[[str], None]:
 class Messages:
     """Words on stderr: progress on a terminal, unreadable images, details on demand, and the summary."""
 
-    def __init__(self, *, quiet: bool, verbose: bool, rows_on_terminal: bool) -> None:
+    def __init__(
+        self, *, quiet: bool, verbose: bool, rows_on_terminal: bool, rows_make_room: bool = False
+    ) -> None:
         self._quiet = quiet
         self._verbose = verbose
         self._rows_on_terminal = rows_on_terminal
-        self._progress = sys.stderr.isatty() and not rows_on_terminal and not quiet
+        self._make_room = rows_make_room  # rows clear the line of progress, which is shown again below them
+        self._progress = sys.stderr.isatty() and (rows_make_room or not rows_on_terminal) and not quiet
         self._start = perf_counter()
         self._shown = 0.0
         self._notes = NoteCounts()
+
+    @property
+    def progress(self) -> bool:
+        """Whether counts stand in the last line of the terminal."""
+        return self._progress
 
     def detail(self, text: str) -> None:
         """Print a line if --verbose."""
@@ -51,7 +59,7 @@ class Messages:
             first = self._notes.add(note)
             if self._verbose or (first and not self._quiet and not self._rows_on_terminal):
                 self._print(f"{printable(row.path)}: {printable(note)}")
-        if self._progress and perf_counter() - self._shown > 0.2:
+        if self._progress and (self._make_room or perf_counter() - self._shown > 0.2):
             self._shown = perf_counter()
             typer.echo(f"\r\x1b[K{counts}", nl=False, err=True)
 

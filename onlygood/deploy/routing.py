@@ -139,7 +139,7 @@ class _Bench:
             options=self._reader,
             any_frame=options.any_frame,
             also=also,
-            preview=SIDE if heatmaps else 0,
+            preview=SIDE if heatmaps or options.preview else 0,
         )
         settings = Settings(file.sha256[:12], threshold, spec.bit_depth, options.any_frame)
         return _Judge(row, settings, heatmaps)

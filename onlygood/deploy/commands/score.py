@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any, TextIO
 
 from onlygood.deploy.copies import Copies
@@ -16,6 +17,7 @@ from onlygood.deploy.messages import Messages
 from onlygood.deploy.options.rows import CheckOptions, Color, OnError, RowFormat, ScoreOptions
 from onlygood.deploy.options.shared import Engine
 from onlygood.deploy.routing import check_routable, routed
+from onlygood.deploy.terminal import CLEAR, DRAWN, Bars, is_screen
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, as_on_disk, find_images, read_list
 from onlygood.runtime.images.remote import Place, Remote, looks_far
@@ -25,6 +27,7 @@ from onlygood.runtime.rows.verdicts import (
     Counts,
     Row,
     Status,
+    TextWriter,
     Writer,
     exit_code,
     make_writer,
@@ -38,10 +41,14 @@ _FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "text", "
 def run(options: ScoreOptions) -> int:
     """Score or check; returns the exit code."""
     format = _format(options)
+    shown = options.output is None and format == "text" and is_screen(sys.stdout)
+    if options.preview and not (shown and _colored(options.color, sys.stdout)):
+        raise OnlygoodError("--preview draws in a terminal that has colors: not in a file or pipe")
     say = Messages(
         quiet=options.quiet,
         verbose=options.verbose,
         rows_on_terminal=options.output is None and sys.stdout.isatty(),
+        rows_make_room=shown,
     )
     if options.output is not None:
         read = [path for path in (options.model, options.files_from) if path is not None]
@@ -54,7 +61,7 @@ def run(options: ScoreOptions) -> int:
     with _rows_file(options, format, judges) as (stream, ledger):
         rows = judges.rows(_not_done(found, ledger, counts, copies, judges))
         try:
-            with closing(rows), _writer(format, stream, judges, options) as writer:
+            with closing(rows), _writer(format, stream, judges, options, say if shown else None) as writer:
                 judged = rows if monitor is None else _drifting(rows, monitor, say)
                 for row in judged if parts is None else parts.verdicts(_said(judged, say)):
                     counts.add(row.status)
@@ -110,7 +117,15 @@ def _rows_file(options: ScoreOptions, format: str, judges: Judges) -> Iterator[t
 
 
 @contextmanager
-def _writer(format: str, stream: TextIO, judges: Judges, options: ScoreOptions) -> Iterator[Writer]:
+def _writer(
+    format: str, stream: TextIO, judges: Judges, options: ScoreOptions, screen: Messages | None
+) -> Iterator[Writer]:
+    """What writes rows; ``screen`` is what shows the counts below them in a terminal."""
+    if screen is not None:  # a table with bars
+        bars = Bars.on(stream, judges.lowest, get_terminal_size().columns)
+        before = CLEAR if screen.progress else ""
+        yield TextWriter(stream, _colored(options.color, stream), bars=bars, before=before, below=DRAWN)
+        return
     if format == RowFormat.PARQUET:
         from onlygood.runtime.rows.columns import ParquetWriter  # noqa: PLC0415 - an extra
 

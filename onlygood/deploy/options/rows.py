@@ -128,6 +128,9 @@ class ScoreOptions(Options):
     boxes: Annotated[
         bool, Option("--boxes", help="JSON: say where anomalous regions are, in pixels of the file.")
     ] = False
+    preview: Annotated[bool, Option("--preview", help="Draw thumbnails with their heat in the terminal.")] = (
+        False
+    )
     parts: Annotated[
         str | None,
         Option("--parts", metavar="REGEX", help="One verdict a part: what in an image's path names it."),

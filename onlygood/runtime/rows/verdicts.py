@@ -120,6 +120,17 @@ class Writer(Protocol):
         """Write what ends the output."""
 
 
+class Column(Protocol):
+    """One more column of a table, always as wide as its title."""
+
+    @property
+    def title(self) -> str:
+        """What stands above it."""
+
+    def __call__(self, row: Row) -> str:
+        """What it says of a row."""
+
+
 def make_writer(
     format: str,
     stream: TextIO,
@@ -150,10 +161,15 @@ class TextWriter:
         Status.ERROR: "\x1b[33m",
     }
 
-    def __init__(self, stream: TextIO, color: bool) -> None:
+    def __init__(
+        self, stream: TextIO, color: bool, *, bars: Column | None = None, before: str = "", below: str = ""
+    ) -> None:
+        """``bars`` is one more column, ``before`` begins each row, and the extra ``below`` follows it."""
         self._stream = stream
         self._color = color
-        self._header = f"{'status':<9}  {'score':>12}  {'p-value':>8}  path\n"
+        self._bars, self._before, self._below = bars, before, below
+        title = f"{bars.title}  " if bars else ""
+        self._header = f"{'status':<9}  {'score':>12}  {'p-value':>8}  {title}path\n"
 
     def write(self, row: Row) -> None:
         """Write one line, after the header if it is the first."""
@@ -163,8 +179,9 @@ class TextWriter:
         if self._color and row.status in self._COLORS:
             status = f"{self._COLORS[row.status]}{status}\x1b[0m"
         reason = f": {printable(row.error)}" if row.error else ""
-        line = f"{status}  {score:>12}  {p_value:>8}  {printable(row.path)}{reason}\n"
-        self._stream.write(self._header + line)
+        bar = f"{self._bars(row)}  " if self._bars else ""
+        line = f"{status}  {score:>12}  {p_value:>8}  {bar}{printable(row.path)}{reason}\n"
+        self._stream.write(self._before + self._header + line + row.extras.get(self._below, ""))
         self._header = ""
 
     def finish(self) -> None:
