@@ -1,11 +1,13 @@
 """Time and memory of `onlygood score --tile` on TIFFs of 20,000 x 20,000 pixels.
 
-    python -m benchmarks.runtime.large MODEL [--tile 1024] [--side 20000]
+    python -m benchmarks.runtime.large MODEL [--tile 1024] [--side 20000] [--disc]
 
-One TIFF lies in raw strips, the other in deflated tiles of 512 px; both hold noise and are removed.
+One TIFF lies in raw strips, the other in deflated tiles of 512 px; both hold noise and are removed. With
+--disc only the largest disc counts, as on a wafer (--roi, a polygon).
 """
 
 import argparse
+import json
 import shutil
 import struct
 import sys
@@ -28,6 +30,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--tile", default="1024")
     parser.add_argument("--side", type=int, default=20_000)
+    parser.add_argument("--disc", action="store_true", help="look at a disc alone")
     options = parser.parse_args()
     folder = harness.RUNS / "large"
     shutil.rmtree(folder, ignore_errors=True)
@@ -43,12 +46,21 @@ def main() -> None:
             options.tile,
             "--any-frame",
         ]
+        if options.disc:
+            (folder / "disc.json").write_text(_disc(options.side), encoding="utf-8")
+            arguments += ["--roi", "disc.json"]
         usage = harness.run_measured(harness.onlygood(*arguments), folder, "score", threads=None)
         (folder / f"{kind}.tif").unlink()
         rows.append(
             [kind, f"{usage.wall_seconds:.0f}", f"{usage.cpu_seconds:.0f}", f"{usage.peak_rss_mb:.0f}"]
         )
     print(harness.markdown([f"TIFF of {options.side}² px in", "s", "CPU s", "peak MB"], rows))
+
+
+def _disc(side: int) -> str:
+    turns = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+    corners = (side / 2 * (1 + np.stack([np.cos(turns), np.sin(turns)], axis=1))).round(1).tolist()
+    return json.dumps({"width": side, "height": side, "polygons": [corners]})
 
 
 def write(path: str, side: int) -> None:
