@@ -88,6 +88,7 @@ def fit(
 
     Raises:
         OnlygoodError: the recipe and the images do not fit together; raised before the training.
+        Helped: there are several processes, and this is not the first.
     """
     check_unused(work / FILE_NAME, resume=resume)
     paths = [sample.path for sample in good.samples]
@@ -108,7 +109,9 @@ def fit(
     create_detector(recipe, task, spec.height, spec.width, inside)
     if cache is None and (note := find_cache().note):
         say(note)
-    store = ImageStore.build(paths, spec, cache, progress=progress)
+    processes = Processes()
+    with processes.first():
+        store = ImageStore.build(paths, spec, cache, progress=progress)
     store.look_at(inside)
     for path, reason in store.bad:
         say(f"skipped {path}: {reason}")
@@ -117,7 +120,7 @@ def fit(
     parts = choose_parts(recipe, good, store, work, rate=rate, resume=resume, say=say)
     doubts = [] if parts.grouped else repeats(store, parts)
     torch.set_num_threads(recipe.training.threads or available_cpus())
-    judged = judge(recipe, store, parts, Processes().device)
+    judged = judge(recipe, store, parts, processes.device)
     if drop_suspicious:
         parts = replace(parts, train=dropped(parts.train, judged, say))
     config = recipe.training.fitted_to(len(parts.train), say=say)
@@ -126,6 +129,7 @@ def fit(
     if recipe.choose and len(recipe.branches) > 1:
         learn, judges = set_aside(parts, recipe.choose.share, config.seed)
     training = train(task, store, config, work, ids=learn, resume=resume, progress=progress, pictured=True)
+    processes.only_the_first()
     meant = all(branch.features.untrained for branch in recipe.all_branches())
     if config.steps == 0 and recipe.encoder_weights is None and not meant:
         doubts.append(NOTHING_LEARNED)

@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from onlygood import __version__
-from onlygood.deploy.entry import BROKEN_PIPE, FAULT, INTERRUPTED
+from onlygood.deploy.entry import BROKEN_PIPE, FAULT, INTERRUPTED, helping
 from onlygood.deploy.options import (
     camera,
     demo,
@@ -100,7 +100,8 @@ def _run(name: str, module: str, options: Options) -> NoReturn:
         code: int = command.run(options)
         sys.stdout.flush()
     except Interrupted as error:
-        typer.echo(f"onlygood: {error}", err=True)
+        if not helping():
+            typer.echo(f"onlygood: {error}", err=True)
         code = error.code
     except KeyboardInterrupt as stopped:
         code = getattr(stopped, "code", INTERRUPTED)

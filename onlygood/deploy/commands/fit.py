@@ -1,5 +1,6 @@
 """`onlygood fit`: a folder of good images in, one model file out."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from onlygood.deploy.commands.common import (
     weight_files,
 )
 from onlygood.deploy.destination import work_folder
+from onlygood.deploy.entry import helping
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.shared import Engine
 from onlygood.deploy.options.training import FitOptions
@@ -38,9 +40,12 @@ if TYPE_CHECKING:
 
 def run(options: FitOptions) -> int:
     """Fit one model, or with --each one for each folder."""
+    options = replace(options, quiet=options.quiet or helping())
     say = speaker(quiet=options.quiet)
     options = replace(options, good_dir=at_hand(options.good_dir, say))
     if options.each:
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise OnlygoodError("--each trains several models at once by --jobs, not under accelerate launch")
         from onlygood.deploy.each import fit_each  # noqa: PLC0415 - nothing for one model
 
         return fit_each(options, say)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import typer
 
 from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections, weight_files
 from onlygood.deploy.destination import work_folder
+from onlygood.deploy.entry import helping
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.training import PretrainOptions
 from onlygood.deploy.sources import at_hand
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onlygood.pretrain.tasks.registry import Takes
+    from onlygood.pretrain.training.trainer import TrainResult
     from onlygood.runtime.images.spec import InputSpec
 
 
@@ -43,8 +46,10 @@ def run(options: PretrainOptions) -> int:
     from onlygood.pretrain.networks.weights import save_weights  # noqa: PLC0415
     from onlygood.pretrain.tasks.registry import create_task  # noqa: PLC0415
     from onlygood.pretrain.training.checkpoint import FILE_NAME  # noqa: PLC0415
+    from onlygood.pretrain.training.process import Processes  # noqa: PLC0415
     from onlygood.pretrain.training.trainer import train  # noqa: PLC0415
 
+    options = replace(options, quiet=options.quiet or helping())
     say, progress = speaker(quiet=options.quiet), not options.quiet
     directory, output = at_hand(options.directory, say), options.output
     labelled = None if options.labelled is None else at_hand(options.labelled, say)
@@ -55,20 +60,22 @@ def run(options: PretrainOptions) -> int:
     if takes.video:
         sections[takes.value] = {}
     fill_sections(sections, options.overrides)
-    config = _training(options, sections["training"])
+    config, processes = _training(options, sections["training"]), Processes()
     mark_output(work, "work of a training")
     if takes.video:
-        pictures, asked = work / takes.value, sections[takes.value]
-        cut = {"tracks": _tracks, "motion": _motion}[takes.value]
-        source = None if options.resume and pictures.is_dir() else directory
-        side = cut(source, pictures, asked, batch_size=config.batch_size, progress=progress, say=say)
+        pictures, cut = work / takes.value, {"tracks": _tracks, "motion": _motion}[takes.value]
+        with processes.first():
+            source = None if (options.resume or processes.rank) and pictures.is_dir() else directory
+            how: dict[str, Any] = {"batch_size": config.batch_size, "progress": progress, "say": say}
+            side = cut(source, pictures, sections[takes.value], **how)
         directory, sections["input"]["size"] = pictures, [side, 2 * side]
     paths = _images(directory, say)
     size = InputConfig.parse(sections["input"], "--set input")
     spec, words = plan_input(size, survey_images(paths, progress=progress), tile=32, stride=32)
     if note := find_cache().note:
         say(note)
-    store = ImageStore.build(paths, spec, progress=progress)
+    with processes.first():
+        store = ImageStore.build(paths, spec, progress=progress)
     say(f"{len(store)} images, {len(store.bad)} unreadable; {words}")
     for note in counted(note for _, note in store.notes):
         say(note)
@@ -90,17 +97,27 @@ def run(options: PretrainOptions) -> int:
         seed=config.seed,
         labelled=_read_labeled(labelled, spec, progress) if labelled is not None else None,
     )
-    fitting = config.fitted_to(len(store), say=say)
-    result = train(pretext, store, fitting, work, resume=options.resume, progress=progress, pictured=True)
+    result = train(
+        pretext,
+        store,
+        config.fitted_to(len(store), say=say),
+        work,
+        resume=options.resume,
+        progress=progress,
+        pictured=True,
+    )
+    processes.only_the_first()
     save_weights(pretext.encoder, output, standardize=pretext.standardize)
     write_pretrain_summary(work, options.task, pretext, store, result)
     (work / FILE_NAME).unlink(missing_ok=True)
+    return _told(output, result, quiet=options.quiet)
+
+
+def _told(output: Path, result: "TrainResult", *, quiet: bool) -> int:
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
     how = f"{result.steps} steps in {result.precision} ({result.precision_reason}); log in {result.log}"
-    typer.echo(
-        f"wrote {output} {f'after {how}' if result.steps else 'as it began: 0 steps'}", err=options.quiet
-    )
+    typer.echo(f"wrote {output} {f'after {how}' if result.steps else 'as it began: 0 steps'}", err=quiet)
     return 0
 
 

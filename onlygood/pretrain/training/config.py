@@ -52,9 +52,9 @@ class TrainConfig(Strict):
         """The settings that a resumed run must share; the others do not change the numbers."""
         return self.model_dump(mode="json", exclude={"threads", "checkpoint_minutes", "log_every"})
 
-    def fitted_to(self, images: int, processes: int = 1, say: Callable[[str], None] = lambda _: None) -> Self:
+    def fitted_to(self, images: int, say: Callable[[str], None] = lambda _: None) -> Self:
         """The same with a batch that holds no image twice; contrastive tasks take copies for negatives."""
-        most = max(2 * processes, images - images % processes)
+        most = max(2, images)
         if self.batch_size <= most or self.steps == 0:
             return self
         say(f"batches of {most} images, not {self.batch_size}: there are no more to learn from")

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onlygood.pretrain.data.store import Store
-from onlygood.pretrain.training.process import Processes
 from onlygood.runtime.ahead import map_ahead
 
 RESIDENT_BYTES = 1_000_000_000  # image sets below this stay on the accelerator
@@ -23,8 +22,7 @@ class Feed:
     """Images of a store by training position: position i is the store's image ``ids[i]``.
 
     Every epoch is a permutation of all positions, continued from its start until the last batch is full: all
-    batches have the same size, also where there are fewer images than that. ``batch_size`` counts all
-    processes together; each gets its slice.
+    batches have the same size, also where there are fewer images than that.
     """
 
     def __init__(
@@ -33,11 +31,10 @@ class Feed:
         ids: NDArray[np.int64],
         batch_size: int,
         seed: int,
-        processes: Processes,
+        device: torch.device,
     ) -> None:
-        self.store, self.ids, self.seed, self.device = store, ids, seed, processes.device
-        self.batch_size, share = batch_size, batch_size // processes.count
-        self.slice = slice(processes.rank * share, (processes.rank + 1) * share)
+        self.store, self.ids, self.seed, self.device = store, ids, seed, device
+        self.batch_size = batch_size
         self.steps_per_epoch = math.ceil(len(ids) / batch_size)
         self.waited = 0.0  # seconds in which the training waited for images
         self._order: tuple[int, NDArray[np.int64]] = (-1, ids)
@@ -49,13 +46,12 @@ class Feed:
         return len(self.ids)
 
     def positions(self, step: int) -> NDArray[np.int64]:
-        """This process's training positions of ``step``."""
+        """The training positions of ``step``."""
         epoch, within = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.ids))
             self._order = (epoch, np.resize(order, self.steps_per_epoch * self.batch_size))
-        batch = self._order[1][within * self.batch_size : (within + 1) * self.batch_size]
-        return batch[self.slice]
+        return self._order[1][within * self.batch_size : (within + 1) * self.batch_size]
 
     def images(self, positions: NDArray[np.int64]) -> Tensor:
         """The images at ``positions``, uint8 ``(B, C, H, W)``, on the device."""

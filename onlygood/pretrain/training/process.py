@@ -5,12 +5,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
+
+from onlygood.runtime.errors import Helped
+
+_PATIENCE = timedelta(days=7)  # with the first process, which decodes the images
 
 
 def mix(*numbers: int) -> int:
@@ -72,35 +77,51 @@ class Processes:
         self.rank: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
         # Decisions travel by CPU, so that no step waits for an accelerator.
-        self._group: Any = distributed.new_group(backend="gloo") if self.count > 1 else None
+        several = self.count > 1
+        self._group: Any = distributed.new_group(backend="gloo", timeout=_PATIENCE) if several else None
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """``model``; with several processes, its gradients are averaged over them."""
-        wrapped: nn.Module = self._accelerator.prepare(model)
-        return wrapped
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """What is within is done by the first process, and then by the others, who find it done."""
+        if self.rank:
+            self.any(False)
+        yield
+        if not self.rank:
+            self.any(False)
 
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean of all processes' ``values``."""
-        mean: Tensor = self._accelerator.reduce(values, "mean") if self.count > 1 else values
-        return mean
+    def only_the_first(self) -> None:
+        """What comes after a training is done by the first process alone.
+
+        Raises:
+            Helped: this is another one.
+        """
+        if self.rank:
+            raise Helped
 
     def largest(self, value: float) -> float:
         """The largest of all processes' values, so that all stop and save at the same step."""
-        if self.count == 1:
-            return value
-        shared = torch.tensor(value, dtype=torch.float64)
-        distributed.all_reduce(shared, distributed.ReduceOp.MAX, group=self._group)
-        return shared.item()
+        return self._agreed(value, distributed.ReduceOp.MAX)
+
+    def sum(self, value: float) -> float:
+        """The sum of all processes' values."""
+        return self._agreed(value, distributed.ReduceOp.SUM)
 
     def any(self, flag: bool) -> bool:
         """Whether ``flag`` is true in any process."""
         return self.largest(float(flag)) > 0
 
     def align(self, model: nn.Module) -> None:
-        """Give every process the state of the first: batch statistics and queues differ, weights do not."""
+        """Give every process the state of the first, from which another kind of processor might stray."""
         if self.count == 1:
             return
         for value in model.state_dict().values():
             shared = value.contiguous()
             distributed.broadcast(shared, src=0)
             value.copy_(shared)
+
+    def _agreed(self, value: float, how: Any) -> float:
+        if self.count == 1:
+            return value
+        shared = torch.tensor(value, dtype=torch.float64)
+        distributed.all_reduce(shared, how, group=self._group)
+        return shared.item()

@@ -8,7 +8,7 @@ that was never interrupted. (With ``minutes`` instead of ``steps``, the clock de
 import hashlib
 import math
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from onlygood.pretrain.training import checkpoint as ckpt
 from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.feed import Feed
 from onlygood.pretrain.training.health import diagnose
+from onlygood.pretrain.training.joined import average, joined
 from onlygood.pretrain.training.logs import FILE_NAME as LOG_NAME
 from onlygood.pretrain.training.logs import TrainLog
 from onlygood.pretrain.training.precision import Choice, Precision, autocast, choose
@@ -90,27 +91,26 @@ def train(
     ids = np.arange(len(store)) if ids is None else np.asarray(ids, dtype=np.int64)
     if not len(ids):
         raise OnlygoodError("there are no images to train on")
-    if config.batch_size % processes.count:
-        raise OnlygoodError(
-            f"batch_size {config.batch_size} is not a multiple of {processes.count} processes"
-        )
     if config.steps == 0:
         return _untrained(task, config, out, processes)
-    config = config.fitted_to(len(ids), processes.count)
+    config = config.fitted_to(len(ids))
     out.mkdir(parents=True, exist_ok=True)
-    identity = _identity(task, store, ids, config) | {"processes": processes.count}
+    identity = _identity(task, store, ids, config)
     path = out / ckpt.FILE_NAME
     saved = ckpt.find_checkpoint(path, identity, resume=resume)
     torch.set_num_threads(config.threads or max(1, available_cpus() // processes.count))
     with reproducible(processes.device), stop_requests() as stop:
         task.to(processes.device).train()
-        feed = Feed(store, ids, config.batch_size, config.seed, processes)
+        feed = Feed(store, ids, config.batch_size, config.seed, processes.device)
         run = _Run(task, feed, config, processes, path=path, identity=identity, saved=saved)
         start, before = run.step, run.seconds
         words = _pictured(task, feed, config.seed, start, out) if pictured and not processes.rank else []
-        with TrainLog(out, config.batch_size, start, before, show=progress, write=processes.rank == 0) as log:
+        with (
+            joined(task) if processes.count > 1 else nullcontext(),
+            TrainLog(out, config.batch_size, start, before, show=progress, write=not processes.rank) as log,
+        ):
             run.loop(log, stop)
-        features = run.embed(np.arange(min(len(ids), _HEALTH_IMAGES)))
+            features = run.embed(np.arange(min(len(ids), _HEALTH_IMAGES)))
     task.to(memory_format=torch.contiguous_format).eval()
     seconds = max(run.seconds - before, 1e-9)
     return TrainResult(
@@ -186,7 +186,6 @@ class _Run:
         self.optimizer = create_optimizer(task, config)
         if saved:
             ckpt.restore(saved, task, self.optimizer)
-        self.model = processes.wrap(task)  # DistributedDataParallel where there are several processes
         self.rng = torch.Generator(self.device)
         self.window: list[dict[str, Tensor]] = []  # metrics of the steps since the last row of the log
 
@@ -205,7 +204,7 @@ class _Run:
                 self.step += 1
                 self.seconds = self.processes.largest(before + time.perf_counter() - began)
                 stopped = int(self.processes.largest(float(stop[0] if stop else 0)))
-                self.cpu_seconds = before_cpu + time.process_time() - began_cpu
+                spent = time.process_time() - began_cpu
                 progress = config.progress(self.step, self.seconds)
                 self.task.after_step(progress)
                 log.advance(progress)
@@ -215,6 +214,7 @@ class _Run:
                     row = {"progress": progress, "lr": lr, **self._summary(output)}
                     log.write(self.step, self.seconds, self.feed.waited, row)
                 if save:
+                    self.cpu_seconds = before_cpu + self.processes.sum(spent)
                     self._save()
                     saved_at = self.seconds
         self.processes.align(self.task)
@@ -233,25 +233,27 @@ class _Run:
         return features
 
     def _descend(self, images: Tensor, positions: Tensor, lr: float) -> TaskOutput:
-        """One optimizer step; all its random draws follow from (seed, step, process)."""
-        seed = mix(self.config.seed, self.step, self.processes.rank)
+        """One optimizer step; all its random draws follow from (seed, step)."""
+        seed = mix(self.config.seed, self.step, 0)  # the 0 was the process, when each drew its own
         self.rng.manual_seed(seed)
         torch.manual_seed(seed)  # for dropout, which takes no generator
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         with autocast(self.device, self.precision):
-            output: TaskOutput = self.model(images, positions, self.rng)
+            output: TaskOutput = self.task(images, positions, self.rng)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(output.loss)
+        if self.processes.count > 1:
+            average(list(self.task.parameters()))
         self.optimizer.step()
         self.window.append({"loss": output.loss.detach(), **output.metrics})
         return output
 
     def _summary(self, output: TaskOutput) -> dict[str, float]:
-        """Means over processes and the steps since the last row; only here the loop waits for the device."""
+        """Means over the steps since the last row; only here the loop waits for the device."""
         names = [name for name in self.window[-1] if all(name in step for step in self.window)]
         rows = [torch.stack([step[name].float() for name in names]) for step in self.window]
-        table = self.processes.mean(torch.stack(rows))
+        table = torch.stack(rows)
         losses: list[float] = table[:, names.index("loss")].tolist()
         for step, loss in enumerate(losses, self.step - len(losses) + 1):
             if not math.isfinite(loss):

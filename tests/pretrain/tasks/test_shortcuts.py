@@ -16,7 +16,6 @@ from tiny import BATCH, SIDE, Store, batch, fit, make, rows, structured
 from torch import Tensor, nn
 
 from onlygood.pretrain.training.feed import Feed
-from onlygood.pretrain.training.process import Processes
 
 # --- collapse -----------------------------------------------------------------
 
@@ -105,7 +104,7 @@ def test_defects_without_a_defect_are_chance(tmp_path: Path, monkeypatch: pytest
 
 def test_no_image_is_always_the_clean_one() -> None:
     """`defects` splits a batch in halves: the trainer's order puts every image into both, in turn."""
-    feed = Feed(Store(structured(20)), np.arange(20), 10, 0, Processes())
+    feed = Feed(Store(structured(20)), np.arange(20), 10, 0, torch.device("cpu"))
     first = [set(feed.positions(step)[:5]) for step in range(60)]
     share = np.mean([[image in half for image in range(20)] for half in first], axis=0) * 2
     assert (np.abs(share - 0.5) < 0.35).all()

@@ -15,7 +15,7 @@ from onlygood.pretrain.training.config import TrainConfig
 from onlygood.pretrain.training.feed import Feed
 from onlygood.pretrain.training.logs import TrainLog, read_rows, status
 from onlygood.pretrain.training.precision import bf16_unit, choose, sound_in_bf16
-from onlygood.pretrain.training.process import Processes, mix, stop_requests
+from onlygood.pretrain.training.process import mix, stop_requests
 from onlygood.runtime.errors import OnlygoodError
 
 
@@ -34,17 +34,9 @@ class Numbers:
         return ids.astype(np.uint8).reshape(-1, 1, 1, 1)
 
 
-def feed(rank: int = 0, count: int = 1) -> Feed:
+def feed() -> Feed:
     """Batches of 4 of images 0, 2, 4, 6, 8."""
-    processes = Processes.__new__(Processes)
-    processes.device, processes.rank, processes.count = torch.device("cpu"), rank, count
-    return Feed(Numbers(), np.arange(0, 10, 2), 4, 0, processes)
-
-
-def test_slices_of_all_processes_make_the_batch() -> None:
-    for step in (0, 2, 7):
-        halves = [feed(rank, 2).positions(step).tolist() for rank in (0, 1)]
-        assert halves[0] + halves[1] == feed().positions(step).tolist()
+    return Feed(Numbers(), np.arange(0, 10, 2), 4, 0, torch.device("cpu"))
 
 
 def test_batches_start_anywhere() -> None:
@@ -76,20 +68,12 @@ def test_config_defaults_and_errors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "images", "processes", "expected"),
-    [
-        (96, 1000, 1, 96),
-        (96, 96, 1, 96),
-        (96, 40, 1, 40),
-        (96, 41, 2, 40),
-        (96, 1, 1, 2),
-        (8, 3, 4, 8),
-        (1, 1, 1, 1),
-    ],
+    ("batch", "images", "expected"),
+    [(96, 1000, 96), (96, 96, 96), (96, 40, 40), (96, 1, 2), (1, 1, 1)],
 )
-def test_batches_fit_the_images(batch: int, images: int, processes: int, expected: int) -> None:
+def test_batches_fit_the_images(batch: int, images: int, expected: int) -> None:
     words: list[str] = []
-    fitting = TrainConfig(batch_size=batch).fitted_to(images, processes, words.append)
+    fitting = TrainConfig(batch_size=batch).fitted_to(images, words.append)
     assert fitting.batch_size == expected
     assert len(words) == (expected < batch)
     assert all(f"batches of {expected} images, not {batch}" in line for line in words)

@@ -317,7 +317,7 @@ def test_two_processes_end_with_the_same_state_and_stop_together(tmp_path: Path)
         port = str(free.getsockname()[1])
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     processes = [other_process("one_of_two", tmp_path, RANK=r, LOCAL_RANK=r, **shared) for r in "01"]
-    errors = [process.communicate(timeout=100)[1].decode() for process in processes]
+    errors = [process.communicate(timeout=600)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
     a, b = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert all(torch.equal(a[key], b[key]) for key in a)
