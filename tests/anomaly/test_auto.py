@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood.anomaly.auto import SMALL, choose_recipe
+from onlygood.anomaly.looks import turns_are_told
 from onlygood.anomaly.recipe import load_recipe
 from onlygood.runtime.errors import OnlygoodError
 
@@ -49,6 +50,12 @@ def test_size_and_turns_decide(tmp_path: Path, draw: Draw, side: int, recipe: st
     assert choice.recipe == recipe
     assert why in choice.why
     assert load_recipe(choice.recipe).name == recipe
+
+
+def test_lying_told_from_standing_is_not_enough() -> None:
+    """A part that looks the same upside down: half of its quarter turns are told right."""
+    told = {(0.5, 0.5): False, (0.9, 0.64): False, (0.39, 0.9): False, (0.4, 0.65): True}
+    assert {accuracies: turns_are_told(*accuracies) for accuracies in told} == told
 
 
 def test_files_that_cannot_be_read_are_left_out_here(tmp_path: Path) -> None:

@@ -52,6 +52,19 @@ def test_a_calm_image_has_no_place(call: Call, tiny: Path, gray: Gray) -> None:
     assert ": normal" in text
     assert "nowhere above it; the hottest place has 0.2039" in text
     assert "14 of 19 good images scored as high (p = 0.75)" in text
+    text = call("explain", tiny, gray("x.png", 0)).stdout
+    assert "19 of 19 good images scored as high (p = 1)" in text  # one of them as high, to the digit
+
+
+def test_of_many_regions_the_first_are_named(
+    call: Call, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlygood.deploy.explaining._MOST_REGIONS", 1)
+    pixels = np.zeros((8, 8))
+    pixels[:4, :4], pixels[4:, 4:] = 240, 255  # corners of the heatmap that do not touch
+    lines = call("explain", tiny, save(tmp_path / "x.png", pixels)).stdout.splitlines()
+    assert [line for line in lines if " px" in line] == ["         1  x 5 to 8, y 5 to 8 px"]
+    assert "  and 1 more" in lines
 
 
 def test_json(call: Call, tiny: Path, gray: Gray, tmp_path: Path) -> None:
@@ -110,6 +123,18 @@ def test_the_most_similar_are_so_by_pattern_and_not_by_light(tiny: Path, tmp_pat
     found = nearest(detector, pixels, tmp_path / "good", 2)
     assert [one.path for one in found] == [lighter, weaker]
     assert [one.distance for one in found] == pytest.approx([0, 10])
+
+
+def test_what_lies_outside_the_region_of_interest_makes_no_image_another(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Detector.load(tiny)
+    monkeypatch.setattr(Detector, "inside", np.repeat([[True] * 4 + [False] * 4], 8, axis=0))
+    same = save(tmp_path / "good/same.png", np.repeat([[10, 10, 90, 90, 255, 0, 255, 0]], 8, axis=0))
+    save(tmp_path / "good/other.png", np.repeat([[90, 10, 10, 90, 40, 40, 40, 40]], 8, axis=0))
+    pixels = np.repeat([[10, 10, 90, 90, 40, 40, 40, 40]], 8, axis=0).astype(np.uint8)[..., None]
+    (found,) = nearest(detector, pixels, tmp_path / "good", 1)
+    assert (found.path, found.distance) == (same, 0)
 
 
 def test_without_other_images_there_is_nothing_to_compare(tiny: Path, gray: Gray, tmp_path: Path) -> None:

@@ -4,14 +4,16 @@ import itertools
 import sys
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from onlygood.runtime.camera import triggers
+from onlygood.runtime.camera import capture, triggers
 from onlygood.runtime.camera.capture import Frame, Newest, NoVideoError, Source, without_password
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.watch.courier import Backoff
 
 
 class Device:
@@ -81,7 +83,15 @@ def test_the_newest_frame_alone_is_kept(said: list[str]) -> None:
     newest.close()
 
 
-def test_what_is_gone_is_opened_again_and_said_once(said: list[str]) -> None:
+def test_what_is_gone_is_opened_again_and_said_once(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = []
+
+    class Counted(Backoff):
+        def failed(self, now: float) -> None:
+            super().failed(now)
+            pauses.append(self._failures)
+
+    monkeypatch.setattr(capture, "Backoff", Counted)
     first = Device(1, 2)
     second = Device(7, None)
     lost = (NoVideoError("it cannot be opened"), NoVideoError("it cannot be opened"))
@@ -94,7 +104,17 @@ def test_what_is_gone_is_opened_again_and_said_once(said: list[str]) -> None:
         "the picture is there again",
     ]
     assert first.released
+    assert pauses == [1, 2, 1, 2, 3]  # they begin anew once there was a picture
     newest.close()
+
+
+@pytest.mark.parametrize(("told", "rate"), [(10, 10), (0, 25), (-1, 25), (float("nan"), 25), (90_000, 25)])
+def test_a_recording_that_does_not_know_its_rate_has_25_frames_a_second(
+    told: float, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some say 0, and some the ticks of their clock."""
+    monkeypatch.setattr(capture, "_opencv", lambda: SimpleNamespace(CAP_PROP_FPS=5))
+    assert capture._rate(SimpleNamespace(get={5: told}.get)) == rate
 
 
 def test_without_opencv_nobody_waits(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
