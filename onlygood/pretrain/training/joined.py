@@ -47,7 +47,7 @@ def average(parameters: Sequence[nn.Parameter]) -> None:
     flat = torch.cat([grad.flatten() for grad in grads])
     distributed.all_reduce(flat)
     flat /= distributed.get_world_size()
-    for grad, mean in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
+    for grad, mean in zip(grads, torch.split(flat, [grad.numel() for grad in grads]), strict=True):
         grad.copy_(mean.view_as(grad))
 
 
@@ -159,7 +159,8 @@ def _normalized(norm: Any, alone: Callable[[Tensor], Tensor], at_work: list[bool
         if norm.affine:
             scale = scale * norm.weight
         normal = (values - mean.view(shape)) * scale.view(shape)
-        return (normal + norm.bias.view(shape) if norm.affine else normal).to(x.dtype)
+        shifted: Tensor = normal + norm.bias.view(shape) if norm.affine else normal
+        return shifted.to(x.dtype)
 
 
 def _remember(norm: Any, mean: Tensor, variance: Tensor, count: Tensor) -> None:
