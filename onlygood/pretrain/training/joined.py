@@ -163,6 +163,7 @@ def _normalized(norm: Any, alone: Callable[[Tensor], Tensor], at_work: list[bool
         return shifted.to(x.dtype)
 
 
+@torch.no_grad()
 def _remember(norm: Any, mean: Tensor, variance: Tensor, count: Tensor) -> None:
     """Update the running statistics as torch does, with the unbiased variance."""
     norm.num_batches_tracked.add_(1)

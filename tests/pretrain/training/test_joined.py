@@ -63,6 +63,7 @@ def trained(name: str, out: Path, *, resume: bool = False, stop: int = 0) -> Tra
 
 
 def copied(task: Task) -> dict[str, Tensor]:
+    assert not any(value.requires_grad for value in task.buffers())  # else they hold every step's graph
     return {name: value.clone() for name, value in task.state_dict().items()}
 
 
