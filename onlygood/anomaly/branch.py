@@ -45,6 +45,7 @@ class Branch(nn.Module):
         self.scores, self.shows = config.use != "heatmap", config.use != "score"
         self.last = Layers(task.encoder, FeaturesConfig())
         self.layers = Layers(_encoder(task, config.features), config.features)
+        self.same = self.layers.last_only and self.layers.average == 1 and not config.features.untrained
         self.size = (height // config.shrink, width // config.shrink)
         self.regions = create_regions(config.regions, *self.size, self.layers)
         self.projector = _projector(task) if config.features.projected else None
@@ -82,9 +83,7 @@ class Branch(nn.Module):
             found["logits"] = _apply(self.classifier, plain)
         if "features" in reads:
             views = self.views if self.head.all_views else self.views.first()
-            same = self.layers.encoder is self.last.encoder
-            same = same and self.layers.last_only and self.layers.average == 1
-            features = plain if plain is not None and same else regions.encode(x, self.layers, views)
+            features = plain if plain is not None and self.same else regions.encode(x, self.layers, views)
             features = features[:, :, : views.count]
             found["features"] = features if self.projector is None else _apply(self.projector, features)
         if "pixels" in reads:

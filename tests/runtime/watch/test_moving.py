@@ -120,5 +120,5 @@ def test_a_folder_of_other_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OnlygoodError, match=r"mine\.png"):
         Moves(tmp_path / "in", tmp_path / "photos")
     put(tmp_path / "file")
-    with pytest.raises(OnlygoodError, match="cannot be made"):
+    with pytest.raises(OnlygoodError, match="is a file; name a folder"):
         Moves(tmp_path / "in", tmp_path / "file")
