@@ -1,6 +1,7 @@
 """The training and its process: stop signals, global random generators, and the other processes."""
 
 import hashlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import distributed, nn
 
-from onlygood.runtime.errors import Helped
+from onlygood.runtime.errors import Helped, OnlygoodError
 
 _PATIENCE = timedelta(days=7)  # with the first process, which decodes the images
 
@@ -71,8 +72,20 @@ class Processes:
     """This process, number ``rank``, among the ``count`` that train one task together."""
 
     def __init__(self) -> None:
+        """Join the others, on CPUs where there are no accelerators.
+
+        Raises:
+            OnlygoodError: others were started, and cannot be joined: each would train alone, into one folder.
+        """
+        started = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+        on_cpus = started > 1 and not torch.accelerator.is_available()
         # Autocast is the trainer's: Accelerate fixes the precision for the life of a process.
-        self._accelerator = Accelerator(mixed_precision="no")
+        self._accelerator = Accelerator(cpu=on_cpus, mixed_precision="no")
+        if self._accelerator.num_processes != started:
+            raise OnlygoodError(
+                f"{started} processes were started, and each would train alone on this machine: start one, or"
+                " set ACCELERATE_USE_CPU=true"
+            )
         self.device: torch.device = self._accelerator.device
         self.rank: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
