@@ -14,7 +14,7 @@ _PROBE = 128  # px of the image by which strides are found
 class Layers(nn.Module):
     """The features of the stages that a recipe names, side by side.
 
-    Coarser maps are enlarged to the finest one (bilinear). With ``average`` each value of a map is first the
+    With ``average`` each value of a map is first the
     mean of a window around it, so that it knows its neighbors (PatchCore, Roth et al. 2022,
     arXiv:2106.08265). Beyond the border of a map there are zeros, as there, which draws border features, odd
     ones through the convolutions' own zeros, towards zero. Without these, the farthest place of nearly every
@@ -47,15 +47,10 @@ class Layers(nn.Module):
         stages = self.encoder.stages(x)
         return torch.cat([stages[number].mean(dim=(2, 3)) for number in self.numbers], dim=1)
 
-    def maps(self, x: Tensor) -> Tensor:
-        """Images ``(N, C, H, W)`` to a map ``(N, D, H / stride, W / stride)``."""
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Images ``(N, C, H, W)`` to the map ``(N, D_i, H_i, W_i)`` of each stage, the finest first."""
         stages = self.encoder.stages(x)
-        finest, *others = [self._averaged(stages[number]) for number in self.numbers]
-        enlarged = [
-            functional.interpolate(other, size=finest.shape[2:], mode="bilinear", align_corners=False)
-            for other in others
-        ]
-        return torch.cat([finest, *enlarged], dim=1)
+        return [self._averaged(stages[number]) for number in self.numbers]
 
     def _averaged(self, maps: Tensor) -> Tensor:
         if self.average == 1:

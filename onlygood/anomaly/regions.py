@@ -145,7 +145,8 @@ class Cells(_Grid):
     """Means over windows of the feature map: the image goes through the encoder once.
 
     A window of ``size`` px covers what a tile of that size covers, but its features also depend on pixels
-    outside. It costs ``(size / stride)²`` times less.
+    outside. It costs ``(size / stride)²`` times less. Of several stages each gives means of its own map,
+    those side by side; maps with fewer values than there are cells are enlarged (bilinear).
     """
 
     def __init__(self, config: RegionsConfig, height: int, width: int, layers: Layers) -> None:
@@ -160,14 +161,22 @@ class Cells(_Grid):
 
     def encode(self, x: Tensor, layers: Layers, views: FixedViews) -> Tensor:
         """Features ``(N, R, K, D)``; the map of a view is put back, so that regions keep their places."""
-        window, step = self.size // layers.stride, self.stride // layers.stride
         found: dict[int, Tensor] = {}
         for which, batch in _batches(x, views):
-            maps = layers.maps(batch).unflatten(0, (-1, len(which)))  # type: ignore[no-untyped-call]
+            stages = [maps.unflatten(0, (-1, len(which))) for maps in layers.maps(batch)]  # type: ignore[no-untyped-call]
             for place, number in enumerate(which):
-                pooled = functional.avg_pool2d(views.restore(maps[:, place], number), window, step)
-                found[number] = pooled.flatten(2).transpose(1, 2)
+                means = [self._means(views.restore(maps[:, place], number)) for maps in stages]
+                found[number] = torch.cat(means, dim=1).flatten(2).transpose(1, 2)
         return torch.stack([found[number] for number in range(views.count)], dim=2)
+
+    def _means(self, maps: Tensor) -> Tensor:
+        """A map of the whole image ``(N, D, h, w)`` to its mean over each cell, ``(N, D, *grid)``."""
+        apart = self.height // maps.shape[2]
+        if apart > self.stride:
+            finer = [side * apart // self.stride for side in maps.shape[2:]]
+            maps = functional.interpolate(maps, size=finer, mode="bilinear", align_corners=False)
+            apart = self.stride
+        return functional.avg_pool2d(maps, self.size // apart, self.stride // apart)
 
     def dense(self, x: Tensor, function: Function) -> Tensor:
         """What a function says of each place, the image seen whole, cut into regions ``(N, R, E, h, w)``."""

@@ -123,23 +123,38 @@ def test_all_views_are_encoded_as_one_by_one() -> None:
                 torch.testing.assert_close(together[:, :, index], alone, atol=1e-5, rtol=1e-4)
 
 
-def test_stages_are_joined_at_the_finest_and_averaged() -> None:
-    encoder, x = create_encoder("small").eval(), noise(2, 3, 64, 64)
+def test_stages_are_averaged_and_joined_in_cells() -> None:
+    encoder, x = create_encoder("small").eval(), noise(2, 3, 64, 96)
     layers = Layers(encoder, FeaturesConfig(stages=[3, 2], average=3))
     assert (layers.dim, layers.stride) == (64 + 128, 4)
     with torch.no_grad():
-        maps, (_, second, third, _) = layers.maps(x), encoder.stages(x)
-        features = create_regions(RegionsConfig(kind="cells", size=4, stride=4), 64, 64, layers)
-        assert features.encode(x, layers, FixedViews()).shape == (2, 256, 1, 192)
-    torch.testing.assert_close(maps[1, :64, 5, 6], second[1, :, 4:7, 5:8].mean(dim=(1, 2)))
-    averaged = functional.avg_pool2d(third, 3, 1, 1)
-    torch.testing.assert_close(
-        maps[:, 64:], functional.interpolate(averaged, size=(16, 16), mode="bilinear"), atol=1e-5, rtol=1e-5
-    )
+        fine, coarse = layers.maps(x)
+        _, second, third, _ = encoder.stages(x)
+        cells = {
+            size: create_regions(RegionsConfig(kind="cells", size=size, stride=4), 64, 96, layers)
+            .encode(x, layers, FixedViews())[:, :, 0]
+            .transpose(1, 2)
+            for size in (4, 8)
+        }
+        both = [second.mean(dim=(2, 3)), third.mean(dim=(2, 3))]
+        torch.testing.assert_close(layers.pooled(x), torch.cat(both, dim=1))
+    torch.testing.assert_close(fine[1, :, 5, 6], second[1, :, 4:7, 5:8].mean(dim=(1, 2)))
+    torch.testing.assert_close(coarse, functional.avg_pool2d(third, 3, 1, 1))
+    enlarged = functional.interpolate(coarse, size=(16, 24), mode="bilinear")  # a value every 4 px, as cells
+    joined = torch.cat([fine, enlarged], dim=1)
+    torch.testing.assert_close(cells[4].unflatten(2, (16, 24)), joined)
+    torch.testing.assert_close(cells[8].unflatten(2, (15, 23)), functional.avg_pool2d(joined, 2, 1))
+
+
+def test_cells_as_large_as_those_of_a_map_take_its_values() -> None:
+    """Whatever finer map stands beside it."""
+    encoder, x = create_encoder("small").eval(), noise(1, 3, 64, 96)
+    layers = Layers(encoder, FeaturesConfig(stages=[2, 3]))
+    regions = create_regions(RegionsConfig(kind="cells", size=8, stride=8), 64, 96, layers)
     with torch.no_grad():
-        torch.testing.assert_close(
-            layers.pooled(x), torch.cat([second.mean(dim=(2, 3)), third.mean(dim=(2, 3))], dim=1)
-        )
+        features = regions.encode(x, layers, FixedViews())[0, :, 0].T.unflatten(1, (8, 12))
+        _, second, third, _ = encoder.stages(x)
+    torch.testing.assert_close(features, torch.cat([functional.avg_pool2d(second, 2), third], dim=1)[0])
 
 
 def test_a_stage_that_is_not_there_is_refused() -> None:
