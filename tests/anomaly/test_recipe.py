@@ -152,6 +152,9 @@ def test_setting_a_key_is_reading_it_back(keys: list[str], value: int) -> None:
         ({"regions.kind": "tile"}, r"regions\.kind: .*tiles"),
         ({"head.names": []}, r"head\.names: .*at least 1"),
         ({"training": {"steps": 1, "minutes": 1}}, "give steps or minutes, not both"),
+        ({"features.average": 2}, "average 2 must be odd"),
+        ({"features": {"projected": True, "stages": [1]}}, r"projected goes with stages \[-1\]"),
+        ({"features": {"projected": True, "untrained": True}}, "projected or untrained, not both"),
         (
             {"encoder.name": "small", "encoder": "small", "encoder.x": 1},
             "--set encoder.x: 'encoder' holds a value",

@@ -77,11 +77,6 @@ class Outputs:
         """The same of all images and regions, ``(N · R, D)``."""
         return self.plain().flatten(0, 1)
 
-    @classmethod
-    def of_rows(cls, x: Tensor) -> "Outputs":
-        """Features ``(N, D)`` as those of images of one region and one view."""
-        return cls(x[:, None, None])
-
 
 def joined(parts: list[Outputs]) -> Outputs:
     """Outputs of several batches as one."""
