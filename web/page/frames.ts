@@ -1,6 +1,7 @@
 // Can a frame be judged? What `onlygood/runtime/model/frames.py` does, in the same words.
 
 import type { Frames, Raster, Span } from "./contract";
+import { fixed } from "./digits";
 
 export interface Frame {
   brightness: number;
@@ -70,8 +71,8 @@ export function measure({ width, height, channels, data }: Raster): Frame {
 /** Why a frame cannot be judged, or "". */
 export function objection(frame: Frame, good: Frames | null): string {
   if (good === null) return "";
-  const levels = (digits: number) => (value: number) => value.toFixed(digits);
-  const share = (value: number) => `${(100 * value).toFixed(0)}%`;
+  const levels = (digits: number) => (value: number) => fixed(value, digits);
+  const share = (value: number) => `${fixed(100 * value, 0)}%`;
   const usual = (span: Span, form: (value: number) => string) =>
     `good images have ${form(span[0])} to ${form(span[1])}`;
   const [dull, vivid] = good.contrast;

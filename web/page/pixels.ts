@@ -1,4 +1,5 @@
-// From files to what the model takes, without a browser: the tests run this under Node, against Pillow.
+// From files to what the model takes, without a browser: the tests run this under Node, against Pillow and the words of
+// `onlygood`.
 
 import { type InputSpec, type Raster, Refusal } from "./contract";
 import { upright } from "./exif";
@@ -10,6 +11,7 @@ import { fitted } from "./resize";
 export { pValue, generated } from "./conformal";
 export { blanked, measure, objection } from "./frames";
 export { useJpegDecoder } from "./jpeg";
+export { cell, meaning } from "./words";
 export { canvasBox, resample } from "./resize";
 export { Refusal };
 

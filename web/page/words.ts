@@ -1,6 +1,7 @@
 // Verdicts in words, and as a table like that of `onlygood score`.
 
 import type { Model, Verdict } from "./contract";
+import { significant } from "./digits";
 
 export interface Entry {
   name: string;
@@ -15,7 +16,7 @@ export function headline({ verdict }: Entry): string {
 }
 
 export function digits(value: number): string {
-  return Number(value.toPrecision(6)).toString();
+  return significant(value, 6).toString();
 }
 
 /** What the score is and what it means, beside good images. */
@@ -23,7 +24,7 @@ export function meaning(verdict: Verdict, model: Model): string[] {
   const side = verdict.score > model.threshold ? "above" : "not above";
   const lines = [`Score ${digits(verdict.score)}, ${side} the limit of ${digits(model.threshold)}.`];
   const { scores, weights, unit } = model.calibration;
-  const p = `p = ${Number(verdict.p.toPrecision(3))}`;
+  const p = `p\u00a0=\u00a0${significant(verdict.p, 3)}`;
   if (weights === null) {
     const high = scores.filter((good) => good >= verdict.score).length;
     lines.push(`${high === 0 ? "None" : high} of ${scores.length} good images scored as high (${p}).`);
@@ -34,7 +35,7 @@ export function meaning(verdict: Verdict, model: Model): string[] {
 }
 
 export function percent(share: number): string {
-  return `${Number((100 * share).toPrecision(3))} %`;
+  return `${significant(100 * share, 3)} %`;
 }
 
 const COLUMNS = ["path", "status", "score", "threshold", "anomalous", "p_value", "width", "height", "ms", "error"];
@@ -50,7 +51,8 @@ export function table(entries: Entry[], model: Model): string {
   return [COLUMNS, ...rows].map((row) => row.map(cell).join(",") + "\n").join("");
 }
 
-function cell(value: string | number): string {
-  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value); // no formula
+/** As `csv_line` of `onlygood/runtime/rows/verdicts.py` writes it for spreadsheets. */
+export function cell(value: string | number): string {
+  const text = typeof value === "string" && /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(value) ? `'${value}` : String(value); // no formula
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -9,11 +9,11 @@ const CHOICES: Record<string, { name: string; test: (image: Image) => boolean }>
   anomalous: { name: "anomalous", test: (image) => status(image) === "anomalous" },
   normal: { name: "normal", test: (image) => status(image) === "normal" },
   missed: {
-    name: "missed: called anomalous, not flagged",
+    name: "missed: labeled anomalous, not flagged",
     test: (image) => image.label === 1 && status(image) === "normal",
   },
   alarms: {
-    name: "false alarms: called good, flagged",
+    name: "false alarms: labeled good, flagged",
     test: (image) => image.label === 0 && status(image) === "anomalous",
   },
   unusable: { name: "unusable", test: (image) => image.status === "unusable" },

@@ -9,8 +9,8 @@ const HEIGHT = 240;
 const MARGIN = { left: 44, right: 16, top: 26, bottom: 40 };
 const calibration = data.calibration.scores;
 const kinds = [
-  { name: "new, called good", class: "good", values: scores(0) },
-  { name: "new, called anomalous", class: "bad", values: scores(1) },
+  { name: "new, labeled good", class: "good", values: scores(0) },
+  { name: "new, labeled anomalous", class: "bad", values: scores(1) },
   { name: "new, without label", class: "plain", values: scores(null) },
 ].filter((kind) => kind.values.length > 0);
 

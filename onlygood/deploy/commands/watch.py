@@ -77,6 +77,8 @@ def run(options: WatchOptions) -> int:
             stack.callback(lambda: metrics(watcher, now=True))
         if not options.once:
             _start_events(options, watcher.wake, stack, say)
+            where = "" if options.output is None else f"; verdicts go to {display(options.output)}"
+            say(f"watching {display(options.folder)}{where}; Ctrl-C ends it")
         _say_what_waits(watcher, say)
         signals = stack.enter_context(_stopping(watcher.wake))
         service.tell("READY=1")
@@ -101,7 +103,7 @@ def _check(options: WatchOptions) -> None:
         OnlygoodError: what, and what to do.
     """
     if not options.folder.is_dir():
-        raise OnlygoodError(f"{display(options.folder)} is no folder that can be watched")
+        raise OnlygoodError(f"{display(options.folder)} is no folder: make it first, or name another")
     for name, given in (("--webhook", options.webhook), ("--mqtt", options.mqtt)):
         if given is not None and options.state is None:
             raise OnlygoodError(

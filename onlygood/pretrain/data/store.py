@@ -201,7 +201,7 @@ def _map(
     function: Callable[[In], Out], items: Sequence[In], workers: int, title: str, progress: bool
 ) -> Iterator[Out]:
     """Apply ``function`` in threads, in order, with a bar on stderr if that is a terminal."""
-    with Bar(title, len(items), shown=progress) as bar:
+    with Bar(title, len(items), shown=progress and bool(items)) as bar:
         for result in map_ahead(function, items, workers=workers, ahead=_AHEAD * workers):
             bar.advance()
             yield result

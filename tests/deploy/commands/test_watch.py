@@ -148,7 +148,10 @@ def test_a_watch_hears_of_files_and_stops_gracefully(
     child.send_signal(signal.SIGTERM)
     words = child.communicate(timeout=30)[1]
     assert rows(text) == {"a.png": "normal", "b.png": "anomalous", "c.png": "normal"}
-    assert (child.returncode, words.splitlines()[-1]) == (143, "3 images judged, 1 anomalous")
+    first, *_, last = words.splitlines()
+    assert first.startswith(f"watching {tmp_path / 'in'}; verdicts go to ")
+    assert first.endswith(f"{out.name}; Ctrl-C ends it")
+    assert (child.returncode, last) == (143, "3 images judged, 1 anomalous")
     assert 'onlygood_watch_verdicts_total{status="normal"} 2' in prom.read_text()
 
 

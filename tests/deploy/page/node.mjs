@@ -29,6 +29,8 @@ const acts = {
     const inside = ours.blanked(raster, area);
     return { blanked: base64(inside.data), said: ours.objection(ours.measure(inside), frames) };
   },
+  cell: ({ value }) => ({ cell: ours.cell(value) }),
+  meaning: ({ verdict, model }) => ({ said: ours.meaning(verdict, model) }),
   p: ({ score, calibration }) => ({ p: ours.pValue(score, calibration) }),
   generated: ({ spec, index }) => ({ pixels: base64(ours.generated(spec, index).data) }),
 };

@@ -121,7 +121,7 @@ def test_a_verdict_is_shown_in_words_with_its_heatmap(chromium: Browser, site: S
     words = stage(page)
     assert words.startswith("Normal")
     assert "Score 0.490196, not above the limit of 0.85." in words
-    assert "9 of 19 good images scored as high (p = 0.5)." in words
+    assert "9 of 19 good images scored as high (p\u00a0=\u00a00.5)." in words
     assert "half.png: 80 × 40 pixels" in words
     cells = page.do(
         """(() => { const map = document.querySelector('#shown canvas.heat');

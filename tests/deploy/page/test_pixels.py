@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from pictures import SCENE, chunk, encode, packed, png16, seeds
 from PIL import Image
 
+from onlygood.deploy.explaining import Explanation
 from onlygood.deploy.page import folder
 from onlygood.runtime.errors import ImageError
 from onlygood.runtime.images.area import blanked, runs_of
@@ -26,6 +28,7 @@ from onlygood.runtime.images.resize import paste_box, resize
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model import calibration, frames
 from onlygood.runtime.model.selftest import generated_image
+from onlygood.runtime.rows.verdicts import csv_line
 
 NODE = shutil.which("node")
 HERE = Path(__file__).parent
@@ -287,6 +290,7 @@ def test_frames_and_areas_are_judged_alike(run: Run) -> None:
         "dark": base - 50,
         "bright": base + 50,
         "blurred": (smooth - 128) * 2 + 128,
+        "halves": np.resize(np.repeat(np.uint8([150, 251]), 3), base.shape),
         "vivid": np.where(rng.random(base.shape) > 0.5, 254, 1).astype(np.uint8),
     }
     cases, expected = [], []
@@ -312,6 +316,34 @@ def test_p_values_are_ours(run: Run) -> None:
         found = run([{"act": "p", "score": score, "calibration": known} for score in asked])
         ours = calibration.p_values(scores, np.array(asked), weight)
         assert [case["p"] for case in found] == pytest.approx(ours.tolist(), rel=1e-12)
+
+
+def test_cells_of_tables_are_ours(run: Run) -> None:
+    """A name may be a formula to a spreadsheet, in wide signs too."""
+    values: list[Any] = [f"{sign}1+1" for sign in "=+-@\t\r\n＝＋－＠'a ;"]
+    values += ['a"b', "a,b", "a\nb", "a\rb", "", "－", -1.5]
+    found = run([{"act": "cell", "value": value} for value in values])
+    assert [case["cell"] + "\n" for case in found] == [csv_line([v], spreadsheet_safe=True) for v in values]
+
+
+@pytest.mark.parametrize("images", [19, 31, 799])  # 1 / 32 is .03125: a half is rounded
+@pytest.mark.parametrize("grouped", [False, True])
+def test_p_values_are_said_as_explain_says_them(run: Run, images: int, grouped: bool) -> None:
+    scores = np.linspace(0, 1, images)
+    groups = [number // 2 for number in range(images)] if grouped else None
+    weights = None if groups is None else calibration.part_weights(groups)
+    known = {"scores": scores.tolist(), "weights": None if weights is None else weights.tolist()}
+    model = {"threshold": 0.9, "calibration": known | {"unit": "parts"}}
+    held_out = SimpleNamespace(scores=scores, groups=groups, parts=lambda: 0)
+    detector: Any = SimpleNamespace(calibration=scores, metadata=SimpleNamespace(calibration=held_out))
+    cases, ours = [], []
+    for score in (0.0, 0.5, 0.97, 2.0):
+        p = float(calibration.p_values(scores, np.array([score]), weights)[0])
+        cases.append({"act": "meaning", "verdict": {"score": score, "p": p}, "model": model})
+        row: Any = SimpleNamespace(score=score, p_value=p)
+        ours.append(Explanation(detector, 0.1, row, look=row, regions=[], parts=None)._in_words())
+    said = [case["said"][1].replace("\u00a0", " ").removesuffix(".").lower() for case in run(cases)]
+    assert said == [words.replace(", 0 parts", "") for words in ours]
 
 
 def test_images_of_the_self_test_are_ours(run: Run) -> None:

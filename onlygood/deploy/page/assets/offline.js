@@ -1,4 +1,4 @@
-// built by `make page` from web/page, sha256 241561ff205ed908f86a7ea4894c54f17abc7190d7b6943a046540e4a9a0acd2
+// built by `make page` from web/page, sha256 317e61ed5905c4a3a0f8785196b8b3726379ee8679f60986abeaf4659044363a
 "use strict";
 (() => {
   // page/offline.ts

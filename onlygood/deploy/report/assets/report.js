@@ -1,4 +1,4 @@
-// built by `make page` from web/report, sha256 6fe7ed8c5117d46e669318c98d0760a8401244756c74becdaa0d3b2aa7ef4bc2
+// built by `make page` from web/report, sha256 3df9df0df21ce31cebfca451b86f950aa37cd70f3fa2d9e6b825162bd0f1317f
 "use strict";
 (() => {
   // report/data.ts
@@ -295,11 +295,11 @@
     anomalous: { name: "anomalous", test: (image) => status(image) === "anomalous" },
     normal: { name: "normal", test: (image) => status(image) === "normal" },
     missed: {
-      name: "missed: called anomalous, not flagged",
+      name: "missed: labeled anomalous, not flagged",
       test: (image) => image.label === 1 && status(image) === "normal"
     },
     alarms: {
-      name: "false alarms: called good, flagged",
+      name: "false alarms: labeled good, flagged",
       test: (image) => image.label === 0 && status(image) === "anomalous"
     },
     unusable: { name: "unusable", test: (image) => image.status === "unusable" },
@@ -761,8 +761,8 @@
   var MARGIN2 = { left: 44, right: 16, top: 26, bottom: 40 };
   var calibration = data.calibration.scores;
   var kinds = [
-    { name: "new, called good", class: "good", values: scores2(0) },
-    { name: "new, called anomalous", class: "bad", values: scores2(1) },
+    { name: "new, labeled good", class: "good", values: scores2(0) },
+    { name: "new, labeled anomalous", class: "bad", values: scores2(1) },
     { name: "new, without label", class: "plain", values: scores2(null) }
   ].filter((kind) => kind.values.length > 0);
   function scores2(label) {
