@@ -94,6 +94,21 @@ def test_the_rows_are_those_of_one_process(
         assert "c.png: text, no picture" in there.stderr
 
 
+@pytest.mark.usefixtures("ray")
+def test_a_parquet_table_is_that_of_one_process(call: Call, tiny: Path, parts: Path, tmp_path: Path) -> None:
+    """Its columns and their types too, of images that cannot be read as well."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra ray is not installed")
+    tables = []
+    for number, words in enumerate(((), ("--engine", "ray", "-j", "2"))):
+        out = tmp_path / f"{number}.parquet"
+        assert call("score", tiny, parts, "--boxes", "-o", out, *words).exit_code == 2
+        tables.append(parquet.read_table(out))
+    here, there = tables
+    assert there.schema.equals(here.schema, check_metadata=True)
+    assert there.drop_columns("ms").equals(here.drop_columns("ms"))
+    assert set(there["status"].to_pylist()) >= {"error", "normal"}
+
+
 def test_an_image_that_kills_its_worker_is_a_row(ray: Any, work: Work, gray: Gray) -> None:
     paths = [gray(f"in/{number:03}.png", 51) for number in range(40)]
 

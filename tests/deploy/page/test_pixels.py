@@ -290,7 +290,7 @@ def test_frames_and_areas_are_judged_alike(run: Run) -> None:
         "dark": base - 50,
         "bright": base + 50,
         "blurred": (smooth - 128) * 2 + 128,
-        "halves": np.resize(np.repeat(np.uint8([150, 251]), 3), base.shape),
+        "halves": np.resize(np.repeat(np.array([150, 251], np.uint8), 3), base.shape),
         "vivid": np.where(rng.random(base.shape) > 0.5, 254, 1).astype(np.uint8),
     }
     cases, expected = [], []
