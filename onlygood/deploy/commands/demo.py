@@ -46,7 +46,7 @@ def _steps(directory: Path, seed: int) -> Iterator[tuple[str, list[str]]]:
     data, model = str(directory / "data"), str(directory / "model.onnx")
     good, test = str(directory / "data/train/good"), str(directory / "data/test")
     work, rows, report = (str(directory / name) for name in ("work", "scores.csv", "report"))
-    fit = ["fit", "-o", model, "--recipe", "fast", f"--seed={seed}", "--work", work, "--", good]
+    fit = ["fit", "-o", model, f"--seed={seed}", "--work", work, "--", good]
     score = ["score", "-f", "csv", "-o", rows, "-q", "--", model, test]
     evaluate = ["evaluate", "-o", report, f"--seed={seed}", "-q", "--", model, data]
     yield "2/4 Learning what good looks like (fit)", fit

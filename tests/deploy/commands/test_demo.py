@@ -41,7 +41,7 @@ def test_the_commands_get_what_they_would_if_they_were_typed(
     folder = Path(name)
     model, data = folder / "model.onnx", folder / "data"
     assert taken == [
-        FitOptions(good_dir=data / "train/good", output=model, recipe="fast", seed=3, work=folder / "work"),
+        FitOptions(good_dir=data / "train/good", output=model, seed=3, work=folder / "work"),
         ScoreOptions(
             model=model,
             paths=[data / "test"],
