@@ -149,23 +149,20 @@ async function keepOffline(): Promise<void> {
   };
   const old = navigator.serviceWorker.controller !== null;
   const registration = await navigator.serviceWorker.register("offline.js");
-  const offer = () => {
-    if (registration.waiting && old) byId("newer").hidden = false;
+  const offer = (newer: ServiceWorker | null) => {
+    newer?.addEventListener("statechange", () => {
+      if (newer.state === "installed" && old) byId("newer").hidden = false;
+    });
   };
-  const follow = () => {
-    registration.installing?.addEventListener("statechange", offer);
-    offer();
-  };
-  registration.addEventListener("updatefound", follow);
-  follow();
+  if (registration.waiting) byId("newer").hidden = false;
+  offer(registration.installing);
+  registration.addEventListener("updatefound", () => offer(registration.installing));
   byId("replace").addEventListener("click", () => {
     navigator.serviceWorker.addEventListener("controllerchange", () => location.reload());
     registration.waiting?.postMessage("replace");
   });
   await navigator.serviceWorker.ready;
   kept();
-  await registration.update().catch(() => {}); // browsers look late; without a network there is nothing to see
-  follow();
 }
 
 const model = (await (await fetch("model.json")).json()) as Model;

@@ -1,4 +1,4 @@
-// built by `make page` from web/page, sha256 dd0e30fdcdc49e88e68a09255cba2a4962310b1792c9bdffd90640cc0407245c
+// built by `make page` from web/page, sha256 317e61ed5905c4a3a0f8785196b8b3726379ee8679f60986abeaf4659044363a
 "use strict";
 (() => {
   // page/offline.ts
