@@ -14,9 +14,10 @@ import tempfile
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
 PATIENCE = 120  # seconds for an answer: machines are shared
@@ -265,5 +266,10 @@ class Site:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    def send_head(self) -> BytesIO | BinaryIO | None:
+        """The file as it is: its date has whole seconds, and would hide that it was just rewritten."""
+        del self.headers["If-Modified-Since"]
+        return super().send_head()
+
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
