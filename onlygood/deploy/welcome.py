@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from stat import S_ISDIR
 from typing import NamedTuple
 
 from onlygood.runtime.images.files import IMAGE_SUFFIXES, OUTPUT_MARKER, display
@@ -84,7 +85,7 @@ def _best(here: Path, *, learned: bool) -> Pictures | None:
 
     What was ``learned`` from is not to be judged.
     """
-    folders = islice(_folders(here, _DEPTH), _FOLDERS)
+    folders = islice(_folders(here), _FOLDERS)
     found = [pictures for folder in folders if (pictures := _counted(here, folder)).images]
 
     def rank(pictures: Pictures) -> int:
@@ -101,15 +102,29 @@ def _counted(here: Path, folder: Path) -> Pictures:
     return Pictures(folder, count)
 
 
-def _folders(here: Path, depth: int, folder: Path = Path()) -> Iterator[Path]:
-    """``folder`` below ``here`` and those in it, but neither hidden ones nor what onlygood wrote."""
-    if (here / folder / OUTPUT_MARKER).exists():
-        return
-    yield folder
-    if depth:
-        for path in sorted(_entries(here / folder)):
-            if not path.name.startswith((".", "_")) and path.is_dir() and not path.is_symlink():
-                yield from _folders(here, depth - 1, folder / path.name)
+def _folders(here: Path) -> Iterator[Path]:
+    """``here`` and folders in it, as paths from it, but neither hidden ones nor what onlygood wrote.
+
+    Links are followed after all that lies here itself, and no folder is visited twice.
+    """
+    visited: set[tuple[int, int]] = set()
+    waiting, links = [Path()], list[Path]()
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop(0)
+        try:
+            status = (here / folder).stat()
+            written = (here / folder / OUTPUT_MARKER).exists()
+        except OSError:
+            continue
+        if not S_ISDIR(status.st_mode) or written or (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        yield folder
+        if len(folder.parts) < _DEPTH:
+            inside = sorted(_entries(here / folder))
+            shown = [path for path in inside if not path.name.startswith((".", "_"))]
+            waiting += [folder / path.name for path in reversed(shown) if not path.is_symlink()]
+            links += [folder / path.name for path in shown if path.is_symlink()]
 
 
 def _entries(folder: Path) -> list[Path]:

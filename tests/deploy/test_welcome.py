@@ -75,6 +75,22 @@ def test_with_a_model_images_are_judged_but_not_those_it_learned_from(tmp_path: 
     assert "onlygood check model.onnx today" in commands(welcome(tmp_path))
 
 
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    """Those that lead back end; what a link leads to is meant by its own name where it has one here."""
+    pictures(tmp_path / "elsewhere" / "parts", 30)
+    here = tmp_path / "here"
+    pictures(here / "some", 25)
+    (here / "link").symlink_to(tmp_path / "elsewhere")
+    (here / "some" / "back").symlink_to(here)
+    (tmp_path / "elsewhere" / "parts" / "good").symlink_to(tmp_path / "elsewhere" / "parts")
+    (here / "broken").symlink_to(tmp_path / "nowhere")
+    assert commands(welcome(here))[0] == "onlygood doctor link/parts"
+    (here / "a").symlink_to(here / "some")
+    pictures(here / "some", 40)
+    assert commands(welcome(here))[0] == "onlygood doctor some"
+    assert sorted(map(str, module._folders(here))) == [".", "link", "link/parts", "some"]
+
+
 def test_what_onlygood_wrote_and_what_is_hidden_is_not_meant(tmp_path: Path) -> None:
     for name in (".hidden", "report", "_private"):
         pictures(tmp_path / name, 30)
