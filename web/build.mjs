@@ -27,7 +27,10 @@ function bundle(entry, outfile, sources, more) {
   });
 }
 
-await bundle("report/main.ts", "report/assets/report.js", ["report"], { format: "iife" });
+await bundle("report/main.ts", "report/assets/report.js", ["report"], {
+  format: "iife",
+  globalName: "onlygood",
+});
 
 // Of `onlygood page`: pixels.js is a module of its own, which the tests run under Node.
 const page = { format: "esm", target: "es2022", minify: true, legalComments: "none" };

@@ -1,21 +1,11 @@
 // From scores to p-values, and the images of the self-test: docs/model-file.md has both.
 
+import { Ranks } from "../report/stats";
 import type { InputSpec, Model, Raster } from "./contract";
 
 /** The share of good images, or parts, that score as high. */
-export function pValue(score: number, { scores, weights }: Model["calibration"]): number {
-  let beyond = 0;
-  let all = 0;
-  scores.forEach((good, i) => {
-    const weight = weights === null ? 1 : weights[i]!;
-    all += weight;
-    if (good >= score) beyond += weight;
-  });
-  return (1 + rounded(beyond)) / (1 + rounded(all));
-}
-
-function rounded(sum: number): number {
-  return Math.round(sum * 1e9) / 1e9; // six sixths are one
+export function pValue(score: number, calibration: Model["calibration"]): number {
+  return new Ranks(calibration).pValue(score);
 }
 
 /** Image number `index` of the self-test. */

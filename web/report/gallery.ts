@@ -4,8 +4,8 @@ import { folderName, images, pictures, type Image } from "./data";
 import { byId, el } from "./dom";
 import { chosen, filters, followsThreshold } from "./filter";
 import { heatmap } from "./heat";
-import { mark, on, showHeat, state, status, type Mark } from "./state";
-import { pValue, short } from "./stats";
+import { mark, on, ranks, showHeat, state, status, type Mark } from "./state";
+import { short } from "./stats";
 import { openViewer } from "./viewer";
 
 const GAP = 12;
@@ -110,7 +110,7 @@ function draw(place: number): HTMLElement {
   const now = status(image);
   const score = image.score === null ? "no score" : `score ${short(image.score)}`;
   const kind = image.label === null ? "" : image.label ? image.defect : "good";
-  const p = image.score === null ? "" : `, p ${short(pValue(image.score))}`;
+  const p = image.score === null ? "" : `, p ${short(ranks.pValue(image.score))}`;
   const open = el(
     "button",
     {

@@ -2,8 +2,8 @@
 
 import { counted, data } from "./data";
 import { byId, el, svg, ticks, whenWide } from "./dom";
-import { on, setThreshold, state } from "./state";
-import { percent, promised, short } from "./stats";
+import { on, ranks, setThreshold, state } from "./state";
+import { percent, short } from "./stats";
 
 const HEIGHT = 240;
 const MARGIN = { left: 44, right: 16, top: 26, bottom: 40 };
@@ -59,7 +59,7 @@ export function histogram(): void {
     const x = scale(Math.min(high, Math.max(low, state.threshold)));
     handle?.setAttribute("transform", `translate(${x.toFixed(2)} 0)`);
     handle?.setAttribute("aria-valuenow", String(state.threshold));
-    const words = `${short(state.threshold)}, at most ${percent(promised(state.threshold))} false alarms promised`;
+    const words = `${short(state.threshold)}, at most ${percent(ranks.promised(state.threshold))} false alarms promised`;
     handle?.setAttribute("aria-valuetext", words);
     holder.querySelector(".flagged")?.setAttribute("x", x.toFixed(2));
     holder.querySelector(".flagged")?.setAttribute("width", Math.max(0, size - MARGIN.right - x).toFixed(2));

@@ -9,6 +9,8 @@ import { showHeat, state } from "./state";
 import { summary } from "./summary";
 import { viewer } from "./viewer";
 
+export * as stats from "./stats"; // as `onlygood.stats`, for the tests
+
 summary();
 histogram();
 curves();

@@ -1,6 +1,7 @@
 // What can change in the page, and who wants to know.
 
 import { data, images, type Image, type Status } from "./data";
+import { Ranks } from "./stats";
 
 export type Mark = "good" | "bad";
 type Topic = "threshold" | "marks" | "view";
@@ -12,6 +13,8 @@ export const state = {
   marks: new Map<number, Mark>(),
   heat: true,
 };
+
+export const ranks = new Ranks(data.calibration);
 
 export function on(topic: Topic, listener: () => void): void {
   listeners[topic].push(listener);

@@ -1,15 +1,29 @@
-// The arithmetic of calibration.py and metrics.py that a moving threshold needs.
+// The arithmetic of calibration.py and metrics.py that a moving threshold needs; tests/deploy/report/test_stats.py holds
+// both to the same cases.
 
-import { data } from "./data";
+/** Where scores stand among those of good images that were held out. */
+export class Ranks {
+  private readonly scores: number[]; // ascending
+  /** What each of them and those above it count; one more than there are scores, the last 0. */
+  private readonly beyond: number[];
 
-const { scores, weights } = data.calibration; // ascending
+  constructor({ scores, weights }: { scores: number[]; weights: number[] | null }) {
+    const sums = new Array<number>(scores.length + 1).fill(0);
+    for (let i = scores.length - 1; i >= 0; i--) sums[i] = sums[i + 1]! + (weights ? weights[i]! : 1);
+    this.scores = scores;
+    this.beyond = sums.map((sum) => Math.round(sum * 1e9) / 1e9); // six sixths are one
+  }
 
-/** What each calibration score and those above it count; one more than there are scores, the last 0. */
-const beyond = (() => {
-  const sums = new Array<number>(scores.length + 1).fill(0);
-  for (let i = scores.length - 1; i >= 0; i--) sums[i] = sums[i + 1]! + (weights ? weights[i]! : 1);
-  return sums.map((sum) => Math.round(sum * 1e9) / 1e9);
-})();
+  /** The conformal p-value of a score. */
+  pValue(score: number): number {
+    return (1 + this.beyond[position(this.scores, score, false)]!) / (1 + this.beyond[0]!);
+  }
+
+  /** The rate of false alarms that is promised where scores above the threshold are flagged. */
+  promised(threshold: number): number {
+    return (1 + this.beyond[position(this.scores, threshold, true)]!) / (1 + this.beyond[0]!);
+  }
+}
 
 /** How many of the ascending values lie below ``value``, or at most at it. */
 function position(values: number[], value: number, orAt: boolean): number {
@@ -21,16 +35,6 @@ function position(values: number[], value: number, orAt: boolean): number {
     else high = middle;
   }
   return low;
-}
-
-/** The conformal p-value of a score. */
-export function pValue(score: number): number {
-  return (1 + beyond[position(scores, score, false)]!) / (1 + beyond[0]!);
-}
-
-/** The rate of false alarms that is promised where scores above the threshold are flagged. */
-export function promised(threshold: number): number {
-  return (1 + beyond[position(scores, threshold, true)]!) / (1 + beyond[0]!);
 }
 
 /** The 95 % interval of a rate (Clopper and Pearson). */

@@ -2,8 +2,8 @@
 
 import { counted, data, folderName, images, labeled, type Estimate, type Image } from "./data";
 import { byId, el } from "./dom";
-import { on, state, status } from "./state";
-import { interval, percent, promised } from "./stats";
+import { on, ranks, state, status } from "./state";
+import { interval, percent } from "./stats";
 
 const defects = [...new Set(labeled.filter((image) => image.label === 1).map((image) => image.defect))].sort();
 
@@ -52,7 +52,7 @@ function recount(): void {
   );
   const rows: [string, string][] = [
     ["Flagged", shareWords(flagged(counted), counted.length, "new images", false)],
-    ["Promised", `at most ${percent(promised(state.threshold))} of good ${data.calibration.unit}`],
+    ["Promised", `at most ${percent(ranks.promised(state.threshold))} of good ${data.calibration.unit}`],
   ];
   for (const [label, name, noun] of [
     [1, "Detected", "anomalous images"],

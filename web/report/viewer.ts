@@ -3,8 +3,8 @@
 import { folderName, link, pictures, type Image } from "./data";
 import { byId, el } from "./dom";
 import { frame, markButton, MARKS, WORD } from "./gallery";
-import { mark, on, setThreshold, showHeat, state, status } from "./state";
-import { pValue, short } from "./stats";
+import { mark, on, ranks, setThreshold, showHeat, state, status } from "./state";
+import { short } from "./stats";
 
 const MOST = 12; // times, of the zoom
 
@@ -83,7 +83,7 @@ function paint(again = false): void {
     ["Verdict", `${WORD[now]}${image.seen ? " (known to the model: says nothing of new images)" : ""}`],
     ["Reason", image.error],
     ["Score", score === null ? "" : `${short(score)}; the threshold is ${short(state.threshold)}`],
-    ["p-value", score === null ? "" : pWords(pValue(score))],
+    ["p-value", score === null ? "" : pWords(ranks.pValue(score))],
     ["Called", image.label === null ? "" : image.label ? image.defect : "good"],
     ["Size", image.score === null ? "" : `${image.width} × ${image.height} pixels`],
     ["Noted", image.notes.join("; ")],

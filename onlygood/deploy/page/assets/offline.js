@@ -1,4 +1,4 @@
-// built by `make page` from web/page, sha256 317e61ed5905c4a3a0f8785196b8b3726379ee8679f60986abeaf4659044363a
+// built by `make page` from web/page, sha256 15119ad8cad60bb23be551a4743a621655f13586bc6544e53a00e1be888d841f
 "use strict";
 (() => {
   // page/offline.ts

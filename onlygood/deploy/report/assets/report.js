@@ -1,6 +1,32 @@
-// built by `make page` from web/report, sha256 3df9df0df21ce31cebfca451b86f950aa37cd70f3fa2d9e6b825162bd0f1317f
+// built by `make page` from web/report, sha256 0da8f03d7e4443fe86628f8517036815753585e210d9af1e2605be6b336206fb
 "use strict";
-(() => {
+var onlygood = (() => {
+  var __defProp = Object.defineProperty;
+  var __getOwnPropDesc = Object.getOwnPropertyDescriptor;
+  var __getOwnPropNames = Object.getOwnPropertyNames;
+  var __hasOwnProp = Object.prototype.hasOwnProperty;
+  var __defNormalProp = (obj, key2, value) => key2 in obj ? __defProp(obj, key2, { enumerable: true, configurable: true, writable: true, value }) : obj[key2] = value;
+  var __export = (target, all) => {
+    for (var name in all)
+      __defProp(target, name, { get: all[name], enumerable: true });
+  };
+  var __copyProps = (to, from, except, desc) => {
+    if (from && typeof from === "object" || typeof from === "function") {
+      for (let key2 of __getOwnPropNames(from))
+        if (!__hasOwnProp.call(to, key2) && key2 !== except)
+          __defProp(to, key2, { get: () => from[key2], enumerable: !(desc = __getOwnPropDesc(from, key2)) || desc.enumerable });
+    }
+    return to;
+  };
+  var __toCommonJS = (mod) => __copyProps(__defProp({}, "__esModule", { value: true }), mod);
+  var __publicField = (obj, key2, value) => __defNormalProp(obj, typeof key2 !== "symbol" ? key2 + "" : key2, value);
+
+  // report/main.ts
+  var main_exports = {};
+  __export(main_exports, {
+    stats: () => stats_exports
+  });
+
   // report/data.ts
   function block(id) {
     return JSON.parse(document.getElementById(id).textContent);
@@ -94,69 +120,35 @@
     return found;
   }
 
-  // report/state.ts
-  var listeners = { threshold: [], marks: [], view: [] };
-  var state = {
-    threshold: data.threshold,
-    marks: /* @__PURE__ */ new Map(),
-    heat: true
-  };
-  function on(topic, listener) {
-    listeners[topic].push(listener);
-  }
-  function tell(topic) {
-    for (const listener of listeners[topic]) listener();
-  }
-  function status(image) {
-    if (image.status === "error" || image.status === "unusable") return image.status;
-    return image.score > state.threshold ? "anomalous" : "normal";
-  }
-  var waiting = false;
-  function setThreshold(value) {
-    if (!Number.isFinite(value) || value === state.threshold) return;
-    state.threshold = value;
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      tell("threshold");
-    });
-  }
-  function showHeat(shown2) {
-    state.heat = shown2;
-    tell("view");
-  }
-  var key = `onlygood ${data.model.sha256} ${data.made} ${images.length}`;
-  function mark(image, wanted) {
-    if (state.marks.get(image.index) === wanted) state.marks.delete(image.index);
-    else state.marks.set(image.index, wanted);
-    save();
-    tell("marks");
-  }
-  function clearMarks() {
-    state.marks.clear();
-    save();
-    tell("marks");
-  }
-  function save() {
-    try {
-      localStorage.setItem(key, JSON.stringify([...state.marks]));
-    } catch {
-    }
-  }
-  try {
-    const kept = JSON.parse(localStorage.getItem(key) ?? "[]");
-    for (const [index, value] of kept) if (images[index]) state.marks.set(index, value);
-  } catch {
-  }
-
   // report/stats.ts
-  var { scores, weights } = data.calibration;
-  var beyond = (() => {
-    const sums = new Array(scores.length + 1).fill(0);
-    for (let i = scores.length - 1; i >= 0; i--) sums[i] = sums[i + 1] + (weights ? weights[i] : 1);
-    return sums.map((sum) => Math.round(sum * 1e9) / 1e9);
-  })();
+  var stats_exports = {};
+  __export(stats_exports, {
+    Ranks: () => Ranks,
+    curve: () => curve,
+    interval: () => interval,
+    percent: () => percent,
+    short: () => short
+  });
+  var Ranks = class {
+    constructor({ scores: scores2, weights }) {
+      __publicField(this, "scores");
+      // ascending
+      /** What each of them and those above it count; one more than there are scores, the last 0. */
+      __publicField(this, "beyond");
+      const sums = new Array(scores2.length + 1).fill(0);
+      for (let i = scores2.length - 1; i >= 0; i--) sums[i] = sums[i + 1] + (weights ? weights[i] : 1);
+      this.scores = scores2;
+      this.beyond = sums.map((sum) => Math.round(sum * 1e9) / 1e9);
+    }
+    /** The conformal p-value of a score. */
+    pValue(score) {
+      return (1 + this.beyond[position(this.scores, score, false)]) / (1 + this.beyond[0]);
+    }
+    /** The rate of false alarms that is promised where scores above the threshold are flagged. */
+    promised(threshold) {
+      return (1 + this.beyond[position(this.scores, threshold, true)]) / (1 + this.beyond[0]);
+    }
+  };
   function position(values, value, orAt) {
     let low = 0;
     let high = values.length;
@@ -166,12 +158,6 @@
       else high = middle;
     }
     return low;
-  }
-  function pValue(score) {
-    return (1 + beyond[position(scores, score, false)]) / (1 + beyond[0]);
-  }
-  function promised(threshold) {
-    return (1 + beyond[position(scores, threshold, true)]) / (1 + beyond[0]);
   }
   function interval(hits, total) {
     return [
@@ -221,6 +207,63 @@
   function percent(share) {
     const value = 100 * share;
     return `${value === 0 || value >= 9.95 ? value.toFixed(0) : value.toPrecision(2)}\xA0%`;
+  }
+
+  // report/state.ts
+  var listeners = { threshold: [], marks: [], view: [] };
+  var state = {
+    threshold: data.threshold,
+    marks: /* @__PURE__ */ new Map(),
+    heat: true
+  };
+  var ranks = new Ranks(data.calibration);
+  function on(topic, listener) {
+    listeners[topic].push(listener);
+  }
+  function tell(topic) {
+    for (const listener of listeners[topic]) listener();
+  }
+  function status(image) {
+    if (image.status === "error" || image.status === "unusable") return image.status;
+    return image.score > state.threshold ? "anomalous" : "normal";
+  }
+  var waiting = false;
+  function setThreshold(value) {
+    if (!Number.isFinite(value) || value === state.threshold) return;
+    state.threshold = value;
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      tell("threshold");
+    });
+  }
+  function showHeat(shown2) {
+    state.heat = shown2;
+    tell("view");
+  }
+  var key = `onlygood ${data.model.sha256} ${data.made} ${images.length}`;
+  function mark(image, wanted) {
+    if (state.marks.get(image.index) === wanted) state.marks.delete(image.index);
+    else state.marks.set(image.index, wanted);
+    save();
+    tell("marks");
+  }
+  function clearMarks() {
+    state.marks.clear();
+    save();
+    tell("marks");
+  }
+  function save() {
+    try {
+      localStorage.setItem(key, JSON.stringify([...state.marks]));
+    } catch {
+    }
+  }
+  try {
+    const kept = JSON.parse(localStorage.getItem(key) ?? "[]");
+    for (const [index, value] of kept) if (images[index]) state.marks.set(index, value);
+  } catch {
   }
 
   // report/curves.ts
@@ -467,7 +510,7 @@
       ["Verdict", `${WORD[now]}${image.seen ? " (known to the model: says nothing of new images)" : ""}`],
       ["Reason", image.error],
       ["Score", score === null ? "" : `${short(score)}; the threshold is ${short(state.threshold)}`],
-      ["p-value", score === null ? "" : pWords(pValue(score))],
+      ["p-value", score === null ? "" : pWords(ranks.pValue(score))],
       ["Called", image.label === null ? "" : image.label ? image.defect : "good"],
       ["Size", image.score === null ? "" : `${image.width} \xD7 ${image.height} pixels`],
       ["Noted", image.notes.join("; ")],
@@ -647,7 +690,7 @@
     const now = status(image);
     const score = image.score === null ? "no score" : `score ${short(image.score)}`;
     const kind = image.label === null ? "" : image.label ? image.defect : "good";
-    const p = image.score === null ? "" : `, p ${short(pValue(image.score))}`;
+    const p = image.score === null ? "" : `, p ${short(ranks.pValue(image.score))}`;
     const open = el(
       "button",
       {
@@ -761,11 +804,11 @@
   var MARGIN2 = { left: 44, right: 16, top: 26, bottom: 40 };
   var calibration = data.calibration.scores;
   var kinds = [
-    { name: "new, labeled good", class: "good", values: scores2(0) },
-    { name: "new, labeled anomalous", class: "bad", values: scores2(1) },
-    { name: "new, without label", class: "plain", values: scores2(null) }
+    { name: "new, labeled good", class: "good", values: scores(0) },
+    { name: "new, labeled anomalous", class: "bad", values: scores(1) },
+    { name: "new, without label", class: "plain", values: scores(null) }
   ].filter((kind) => kind.values.length > 0);
-  function scores2(label) {
+  function scores(label) {
     return counted.filter((image) => image.label === label).map((image) => image.score);
   }
   function ends(values) {
@@ -804,7 +847,7 @@
       const x = scale(Math.min(high, Math.max(low, state.threshold)));
       handle?.setAttribute("transform", `translate(${x.toFixed(2)} 0)`);
       handle?.setAttribute("aria-valuenow", String(state.threshold));
-      const words = `${short(state.threshold)}, at most ${percent(promised(state.threshold))} false alarms promised`;
+      const words = `${short(state.threshold)}, at most ${percent(ranks.promised(state.threshold))} false alarms promised`;
       handle?.setAttribute("aria-valuetext", words);
       holder.querySelector(".flagged")?.setAttribute("x", x.toFixed(2));
       holder.querySelector(".flagged")?.setAttribute("width", Math.max(0, size - MARGIN2.right - x).toFixed(2));
@@ -1036,7 +1079,7 @@
     );
     const rows = [
       ["Flagged", shareWords(flagged(counted), counted.length, "new images", false)],
-      ["Promised", `at most ${percent(promised(state.threshold))} of good ${data.calibration.unit}`]
+      ["Promised", `at most ${percent(ranks.promised(state.threshold))} of good ${data.calibration.unit}`]
     ];
     for (const [label, name, noun] of [
       [1, "Detected", "anomalous images"],
@@ -1162,4 +1205,5 @@
     act();
   });
   document.documentElement.dataset.ready = "true";
+  return __toCommonJS(main_exports);
 })();
