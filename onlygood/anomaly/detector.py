@@ -1,5 +1,6 @@
 """The detector in torch, which is exported: one or several branches over one encoder."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,9 @@ class Detector(nn.Module):
     """Scores images with the encoder that a pretext task has trained.
 
     The scores of one branch are its own. Those of several are put on one footing and joined; so are their
-    heatmaps, at the finest of their grids, each of the branches that are used for it. Where only ``inside``
+    heatmaps, at the finest of their grids, each of the branches that are used for it. With ``top``, the score
+    is the mean of the ``top`` highest places of the joined map of all branches that are used for it: what
+    several see at one place then counts for more than what each sees elsewhere. Where only ``inside``
     ``(H, W)`` of the images counts, the rest takes its mean color, so that nothing there can change a score.
     """
 
@@ -38,6 +41,7 @@ class Detector(nn.Module):
         width: int,
         how: Join = "mean",
         *,
+        top: int | None = None,
         inside: Tensor | None = None,
     ) -> None:
         super().__init__()
@@ -46,6 +50,7 @@ class Detector(nn.Module):
         self.register_buffer("inside", inside)
         self.branches = nn.ModuleList(Branch(task, branch, height, width, inside) for branch in branches)
         self.how: Join = how
+        self.top = top
 
     def every_branch(self) -> list[Branch]:
         """The branches, typed."""
@@ -76,24 +81,41 @@ class Detector(nn.Module):
         if len(branches) == 1:
             scores = branches[0].head(outputs[0])
             return branches[0].pool(scores), branches[0].heatmap(scores)
-        images_scores, heatmaps = [], []
-        for branch, output in zip(branches, outputs, strict=True):
-            scores = branch.head(output)
-            if branch.scores:
-                images_scores.append(branch.footing(branch.pool(scores), self.how))
-            if branch.shows:
-                heatmaps.append(branch.heatmap(branch.footing(scores, self.how)))
-        sizes = [(heatmap.shape[1], heatmap.shape[2]) for heatmap in heatmaps]
-        finest = max(sizes, key=lambda size: size[0] * size[1])
-        enlarged = [
-            functional.interpolate(heatmap[:, None], size=finest, mode="bilinear", align_corners=False)[:, 0]
-            for heatmap in heatmaps
+        regions = [branch.head(output) for branch, output in zip(branches, outputs, strict=True)]
+        maps = self._maps(regions)
+        heatmaps = join([maps[number] for number, branch in enumerate(branches) if branch.shows], self.how)
+        if self.top is not None:
+            places = join([maps[number] for number, branch in enumerate(branches) if branch.scores], self.how)
+            top = min(self.top, places.shape[1] * places.shape[2])
+            return places.flatten(1).topk(top, dim=1).values.mean(dim=1), heatmaps
+        images_scores = [
+            branch.footing(branch.pool(scores), self.how)
+            for branch, scores in zip(branches, regions, strict=True)
+            if branch.scores
         ]
-        return join(images_scores, self.how), join(enlarged, self.how)
+        return join(images_scores, self.how), heatmaps
+
+    def _maps(self, regions: list[Tensor]) -> dict[int, Tensor]:
+        """Maps ``(N, h, w)`` of the branches that need one, by number: all of one size, on one footing."""
+        maps = {
+            number: branch.heatmap(scores)
+            for number, (branch, scores) in enumerate(zip(self.every_branch(), regions, strict=True))
+            if branch.shows or self.top is not None
+        }
+        finest = max((tuple(each.shape[1:]) for each in maps.values()), key=math.prod)
+        return {
+            number: self.every_branch()[number].footing(_enlarged(each, finest), self.how)
+            for number, each in maps.items()
+        }
 
     def batch_size(self) -> int:
         """How many images can be looked at at once in bounded memory."""
         return max(1, _BATCH_PIXELS // sum(branch.pixels() for branch in self.every_branch()))
+
+
+def _enlarged(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Maps ``(N, h, w)`` at another size."""
+    return functional.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def create_detector(
@@ -105,5 +127,6 @@ def create_detector(
         OnlygoodError: what the recipe joins does not fit together.
     """
     area = None if inside is None else torch.from_numpy(inside)
-    detector = Detector(task, recipe.all_branches(), height, width, recipe.join, inside=area)
+    top = recipe.pool_joined.top if recipe.pool_joined else None
+    detector = Detector(task, recipe.all_branches(), height, width, recipe.join, top=top, inside=area)
     return detector.to(next(task.parameters()).device).eval()

@@ -131,8 +131,10 @@ class Recipe(Strict):
     nothing but the list of recipes reads these three.
 
     ``regions``, ``features``, ``head`` and ``pool`` are the only branch of the detector, unless ``branches``
-    names others. ``join`` says how the scores of several become one: see `Footing`. With ``choose``, those of
-    several that see little of painted defects are dropped.
+    names others. ``join`` says how the scores of several become one: see `Footing`. With ``pool_joined``
+    their maps are joined first and the joined map is pooled, so that what several see at one place counts for
+    more; each branch's own ``pool`` then only sets its footing. With ``choose``, those of several that see
+    little of painted defects are dropped.
     """
 
     name: str = "custom"
@@ -151,6 +153,7 @@ class Recipe(Strict):
     pool: PoolConfig = Field(default_factory=PoolConfig)
     branches: list[BranchConfig] = Field(default_factory=list)
     join: Join = "mean"
+    pool_joined: PoolConfig | None = None
     choose: ChooseConfig | None = None
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
 
@@ -159,6 +162,8 @@ class Recipe(Strict):
         for silent in ("score", "heatmap"):
             if self.branches and all(branch.use == silent for branch in self.branches):
                 raise ValueError(f"each of the branches is used for the {silent} alone")
+        if self.pool_joined and len(self.branches) < 2:
+            raise ValueError("pool_joined needs several branches: the pool of one alone is its own")
         return self
 
     def all_branches(self) -> list[BranchConfig]:

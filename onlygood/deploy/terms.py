@@ -39,24 +39,24 @@ class Breakdown:
 def breakdown(detector: Detector, pixels: NDArray[np.uint8]) -> Breakdown | None:
     """What makes the score of ``pixels`` ``(H, W, C)``.
 
-    None where there is one head alone, or where the terms do not make the score: then nothing is said rather
-    than something wrong.
+    Where the joined map is pooled, each branch counts as it scores the places that make the score. None where
+    there is one head alone, or where the terms do not make the score: then nothing is said rather than
+    something wrong.
     """
     recipe = detector.metadata.recipe
     footings = _footings(detector.file.data)
     if not footings:
         return None
     session = open_session(with_outputs(detector.file.data, list(footings)))
-    score, *values = session.run(["score", *footings], {"images": pixels[None]})
-    found = {
-        place: value[0] for place, value in zip(footings.values(), values, strict=True) if value.ndim == 1
-    }
+    score, *outputs = session.run(["score", *footings], {"images": pixels[None]})
+    values = {place: value[0] for place, value in zip(footings.values(), outputs, strict=True)}
+    pooled = recipe.get("pool_joined")
+    found = _at_the_top(recipe, values, pooled["top"]) if pooled else _of_branches(values)
     how = "max" if found and recipe.get("join") == "max" else "mean"
-    if found:  # branches, of one value each
-        terms = [Term(_branch_label(recipe, branch), float(value)) for (branch, _), value in found.items()]
+    if found:
+        terms = [Term(_branch_label(recipe, branch), value) for branch, value in found.items()]
     elif {branch for branch, _ in footings.values()} == {0}:
-        regions = {place: value[0] for place, value in zip(footings.values(), values, strict=True)}
-        terms = _of_heads(recipe, regions)
+        terms = _of_heads(recipe, values)
     else:
         return None
     said = [term.value for term in terms]
@@ -76,6 +76,26 @@ def _footings(data: bytes) -> dict[str, Place]:
         if node.operator == "Div" and len(node.inputs) == 2 and (named := _FOOTING.fullmatch(node.inputs[1])):
             found[node.outputs[0]] = (int(named[1]), None if named[2] is None else int(named[2]))
     return found
+
+
+def _of_branches(values: Mapping[Place, NDArray[np.float32]]) -> dict[int, float]:
+    """The branches that give an image one value each."""
+    return {branch: float(value) for (branch, _), value in values.items() if value.ndim == 0}
+
+
+def _at_the_top(
+    recipe: Mapping[str, Any], values: Mapping[Place, NDArray[np.float32]], top: int
+) -> dict[int, float]:
+    """The means of the branches' maps over the places that make the score: the highest of the joined map."""
+    speaks = {number for number, branch in enumerate(recipe["branches"]) if branch["use"] != "heatmap"}
+    maps = {
+        branch: value.ravel() for (branch, head), value in values.items() if branch in speaks and head is None
+    }
+    if not maps:
+        return {}
+    joined = np.mean(list(maps.values()), axis=0)
+    places = np.argsort(-joined, kind="stable")[:top]
+    return {branch: float(each[places].mean()) for branch, each in maps.items()}
 
 
 def _of_heads(recipe: Mapping[str, Any], regions: Mapping[Place, NDArray[np.float32]]) -> list[Term]:

@@ -12,7 +12,7 @@ from onlygood.anomaly.branch import Branch
 from onlygood.anomaly.detector import Detector, create_detector
 from onlygood.anomaly.fit import fit_head
 from onlygood.anomaly.gather import gather
-from onlygood.anomaly.recipe import BranchConfig, Recipe
+from onlygood.anomaly.recipe import BranchConfig, PoolConfig, Recipe
 from onlygood.pretrain.networks.registry import create_encoder
 from onlygood.pretrain.tasks.base import Task
 from onlygood.pretrain.tasks.registry import create_task
@@ -222,6 +222,39 @@ def test_scores_of_branches_are_joined_and_heatmaps_at_the_finest_grid(how: Any)
     torch.testing.assert_close(scores, expected[how])
 
 
+@pytest.mark.parametrize("how", ["mean", "max", "fisher"])
+def test_maps_are_joined_before_they_are_pooled(how: Any) -> None:
+    """Two grids, one of which only scores and one of which only shows, beside one that does both."""
+    fine = {"kind": "tiles", "size": 16, "stride": 8}
+    branches = [
+        config("gaussian", regions={"kind": "whole"}, use="score"),
+        config("gaussian", regions=fine),
+        config("knn", regions=fine, use="heatmap"),
+    ]
+    recipe = Recipe(branches=branches, join=how, pool_joined=PoolConfig(top=3))
+    images = pictures(24)
+    detector = fit_head(recipe, task("rotation"), store(images), np.arange(24))
+    scores, heatmaps = detector(images[:3])
+    with torch.no_grad():
+        x = detector.prepared(images[:3].permute(0, 3, 1, 2))
+        whole, both, shown = (
+            branch.footing(branch.heatmap(branch(x)), how) for branch in detector.every_branch()
+        )
+    spread = whole.expand(3, 4, 6)
+    of_two = {"mean": lambda a, b: (a + b) / 2, "max": torch.maximum, "fisher": torch.add}[how]
+    torch.testing.assert_close(heatmaps, of_two(both, shown))
+    expected = of_two(spread, both).flatten(1).sort(dim=1, descending=True).values[:, :3].mean(dim=1)
+    torch.testing.assert_close(scores, expected)
+
+
+def test_more_places_than_there_are_are_all_of_them() -> None:
+    branches = [config("gaussian"), config("knn")]
+    recipe = Recipe(branches=branches, pool_joined=PoolConfig(top=100))
+    detector = fit_head(recipe, task("rotation"), store(pictures(24)), np.arange(24))
+    scores, heatmaps = detector(pictures(3, seed=1))
+    torch.testing.assert_close(scores, heatmaps.flatten(1).mean(dim=1))
+
+
 def test_each_place_learns_from_all_images_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """So many regions are enough for a head that takes all together, not for one that tells places apart."""
     monkeypatch.setattr("onlygood.anomaly.gather._REGIONS", 4)
@@ -250,3 +283,8 @@ def test_a_branch_speaks_for_what_it_is_used_for() -> None:
 def test_somebody_speaks_for_the_score_and_for_the_heatmap() -> None:
     with pytest.raises(OnlygoodError, match="used for the score alone"):
         Recipe.parse({"branches": [{"use": "score"}, {"use": "score"}]}, "test")
+
+
+def test_one_branch_has_no_joined_map() -> None:
+    with pytest.raises(OnlygoodError, match="pool_joined needs several branches"):
+        Recipe.parse({"pool_joined": {"top": 5}, "pool": {"top": 5}}, "test")

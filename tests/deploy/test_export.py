@@ -17,7 +17,7 @@ from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.fit import fit_head
 from onlygood.anomaly.heads.base import Head
 from onlygood.anomaly.heads.registry import HEADS
-from onlygood.anomaly.recipe import BranchConfig, Recipe
+from onlygood.anomaly.recipe import BranchConfig, PoolConfig, Recipe
 from onlygood.deploy.export import IR_VERSION, OPSET, TOLERANCE, compare, odd_frames, session, to_onnx
 from onlygood.pretrain.networks.base import Encoder
 from onlygood.pretrain.tasks.base import Task
@@ -69,8 +69,8 @@ def branch(names: list[str], kind: str, **changes: Any) -> BranchConfig:
     return BranchConfig.parse(values | changes, "test")
 
 
-def fitted(task: Task, *branches: BranchConfig, join: Any = "mean", inside: Any = None) -> Detector:
-    recipe = Recipe(branches=list(branches), join=join)
+def fitted(task: Task, *branches: BranchConfig, inside: Any = None, **changes: Any) -> Detector:
+    recipe = Recipe(branches=list(branches), **changes)
     images = pictures(24, 2)
     store = SimpleNamespace(spec=SPEC, inside=inside, batch=lambda ids: images[ids])
     return fit_head(recipe, task, store, np.arange(24))  # type: ignore[arg-type]
@@ -168,14 +168,15 @@ def test_embeddings_of_the_projector() -> None:
     agrees(detector)
 
 
+@pytest.mark.parametrize("pool_joined", [None, PoolConfig(top=2)])
 @pytest.mark.parametrize("join", ["mean", "max", "fisher"])
-def test_several_branches_of_several_scales(join: str) -> None:
+def test_several_branches_of_several_scales(join: str, pool_joined: PoolConfig | None) -> None:
     branches = [
         branch(["gaussian"], "cells"),
         branch(["knn"], "cells", shrink=2, regions={"kind": "tiles", "size": 16, "stride": 8}),
         branch(["logprob"], "whole"),
     ]
-    _, _, heatmaps = agrees(fitted(warmed_task("defects"), *branches, join=join))
+    _, _, heatmaps = agrees(fitted(warmed_task("defects"), *branches, join=join, pool_joined=pool_joined))
     assert heatmaps.shape == (5, 3, 4)
 
 

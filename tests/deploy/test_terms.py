@@ -47,6 +47,24 @@ def two_branches(join: str, model: onnx.ModelProto) -> None:
     put(model.graph, nodes, {f"branches.{name}": np.float32(value) for name, value in values.items()})
 
 
+def two_maps(model: onnx.ModelProto) -> None:
+    """Of four quarters x the branches x and x² / .5; the score is the mean of their mean's two highest."""
+    nodes = [
+        helper.make_node("Reshape", ["pooled", "square"], ["x"]),
+        helper.make_node("Mul", ["x", "x"], ["x2"]),
+        helper.make_node("Div", ["x", "branches.0.footing.spread"], ["first"]),
+        helper.make_node("Div", ["x2", "branches.1.footing.spread"], ["second"]),
+        helper.make_node("Div", ["x2", "branches.2.footing.spread"], ["shown"]),
+        helper.make_node("Mean", ["first", "second"], ["both"]),
+        helper.make_node("Reshape", ["both", "row"], ["flat"]),
+        helper.make_node("TopK", ["flat", "two"], ["highest", "where"]),
+        helper.make_node("ReduceMean", ["highest", "one"], ["score"], keepdims=0),
+    ]
+    spreads = {f"branches.{branch}.footing.spread": np.float32(s) for branch, s in enumerate((1, 0.5, 0.1))}
+    shapes = {"square": np.array([-1, 2, 2]), "row": np.array([-1, 4]), "two": np.array([2])}
+    put(model.graph, nodes, spreads | shapes)
+
+
 def two_heads(model: onnx.ModelProto) -> None:
     """Of four quarters x the heads x and x² / .5; the image's score is the mean of the two highest means."""
     nodes = [
@@ -116,3 +134,17 @@ def test_heads_count_in_the_regions_that_make_the_score(make_tiny: Made, metadat
     found = breakdown(detector(make_tiny, metadata_with(recipe=recipe), two_heads), pixels)
     assert found is not None
     assert found.terms == [Term("kde", pytest.approx(1.36)), Term("knn", pytest.approx(0.8))]
+
+
+def test_branches_count_at_the_places_that_make_the_score(make_tiny: Made, metadata_with: With) -> None:
+    """As for heads; a third branch, which only shows, says nothing of the score."""
+    pixels = np.zeros((8, 8, 1), np.uint8)
+    pixels[:4, 4:], pixels[4:, :4], pixels[4:, 4:] = 51, 153, 255
+    branches = [branch("knn", use="score"), branch("kde", use="both"), branch("dense", use="heatmap")]
+    recipe = {"branches": branches, "join": "mean", "pool_joined": {"top": 2}}
+    found = breakdown(detector(make_tiny, metadata_with(recipe=recipe), two_maps), pixels)
+    assert found is not None
+    assert found.terms == [
+        Term("kde on cells of 64 px", pytest.approx(1.36)),
+        Term("knn on cells of 64 px", pytest.approx(0.8)),
+    ]
