@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from onlygood import __version__
+from onlygood.anomaly.data.names import product
 from onlygood.anomaly.detector import Detector
 from onlygood.anomaly.fit import Fitted
 from onlygood.anomaly.gather import spread
@@ -24,6 +25,7 @@ from onlygood.pretrain.data.store import HASH_DIGITS, ImageStore
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.area import runs_of
+from onlygood.runtime.images.files import display
 from onlygood.runtime.images.spec import InputSpec
 from onlygood.runtime.model.appearance import appearance, collected
 from onlygood.runtime.model.calibration import corrected_rate, part_weights
@@ -231,6 +233,7 @@ def _provenance(fitted: Fitted) -> dict[str, Any]:
             name: _version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
         },
         "seed": fitted.recipe.training.seed,
+        "product": display(product(fitted.root)),
         "encoder_weights": fitted.weights,
         "images_fingerprint": store.fingerprint,
         "image_hashes": sorted(store.file_hashes[i][:HASH_DIGITS] for i in seen),

@@ -13,7 +13,7 @@ export function curves(): void {
   const measures = data.measures;
   if (!measures) return;
   const of = (label: number) => labeled.filter((image) => image.label === label).map((image) => image.score!);
-  const points = curve(of(0), of(1));
+  const points = curve(measures.against === "images" ? of(0) : data.calibration.scores, of(1));
   one("roc", points, measures.roc_band, {
     x: (point) => point.falseRate,
     y: (point) => point.detected,

@@ -26,13 +26,14 @@ export type Data = {
   schema: number;
   onlygood: string;
   made: string;
-  model: { name: string; sha256: string; facts: [string, string][]; promise: string[]; remarks: string[] };
+  model: { product: string; what: string; sha256: string; facts: [string, string][]; promise: string[]; remarks: string[] };
   rate: number;
   threshold: number;
   calibration: { scores: number[]; weights: number[] | null; unit: "images" | "parts" };
   found: string[];
   knows_seen: boolean;
   measures: null | {
+    against: "images" | "calibration"; // whose scores the good ones' are
     auroc: Estimate;
     average_precision: Estimate;
     fpr95: Estimate;

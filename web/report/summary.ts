@@ -8,7 +8,8 @@ import { interval, percent } from "./stats";
 const defects = [...new Set(labeled.filter((image) => image.label === 1).map((image) => image.defect))].sort();
 
 export function summary(): void {
-  byId("title").textContent = data.model.name;
+  byId("title").textContent = data.model.product;
+  byId("what").textContent = data.model.what;
   byId("made").textContent = `Report of ${data.made}, onlygood ${data.onlygood}`;
   model();
   files();
@@ -84,7 +85,9 @@ function measures(): void {
   byId("measured").hidden = !found;
   byId("one-kind").hidden = !labeled.length || found !== null;
   document.querySelector<HTMLElement>('a[href="#labels"]')!.hidden = !labeled.length;
+  byId("stand-in").hidden = found?.against !== "calibration";
   if (!found) return;
+  byId("stand-in").textContent = standIn();
   const whole: [string, Estimate][] = [
     ["AUROC", found.auroc],
     ["Average precision", found.average_precision],
@@ -107,6 +110,21 @@ function measures(): void {
         el("td", {}, spread(value)),
       );
     }),
+  );
+}
+
+/** Why the good side of all measures is the calibration, and what that does not tell. */
+function standIn(): string {
+  const known = images.filter((image) => image.label === 0 && image.seen).length;
+  const why = known
+    ? `The ${known.toLocaleString("en")} good images here are known to the model and do not count.`
+    : "No image here that counts is called good.";
+  const count = data.calibration.scores.length.toLocaleString("en");
+  const parts = data.calibration.weights ? ", each counted by itself, whatever part it shows" : "";
+  return (
+    `${why} In their place stand the ${count} good images of the calibration${parts}, from which the model did not ` +
+    "learn. How often new good images are flagged, those of another day above all, only new ones tell: score some " +
+    "that the model has not seen."
   );
 }
 

@@ -9,6 +9,7 @@ from onlygood.deploy.messages import speaker
 from onlygood.deploy.opening import opened
 from onlygood.deploy.options.page import PageOptions
 from onlygood.deploy.page.folder import check_page_folder, refuse_model, write_page
+from onlygood.deploy.report.facts import product_of
 from onlygood.runtime.images.files import printable
 from onlygood.runtime.model.detector import Detector
 
@@ -21,7 +22,8 @@ def run(options: PageOptions) -> int:
     refuse_model(detector)
     check_folder(options.output)
     check_page_folder(options.output)
-    written = write_page(detector, options.output, rate=options.max_false_alarms, title=options.title)
+    title = options.title or product_of(detector.metadata, options.model)
+    written = write_page(detector, options.output, rate=options.max_false_alarms, title=title)
     typer.echo(f"wrote {printable(options.output)} ({written / 1e6:.1f} MB)", err=options.quiet)
     say = speaker(quiet=options.quiet)
     folder = shlex.quote(printable(options.output))

@@ -40,6 +40,7 @@ def run(options: ReportOptions) -> int:
     data = report_data(
         detector,
         found,
+        model=options.model,
         threshold=threshold,
         rate=rate,
         words=subjects.words,

@@ -20,7 +20,9 @@ class PageOptions(Options):
     title: Annotated[
         str | None,
         Option(
-            "--title", help="What people call it, such as a line and its product. Default: the model's name."
+            "--title",
+            help="What people call it, such as a line and its product. Default: the folder that it learned "
+            "from, or the model's file.",
         ),
     ] = None
     max_false_alarms: Rate = None

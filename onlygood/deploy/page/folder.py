@@ -62,13 +62,13 @@ def check_page_folder(folder: Path) -> None:
         )
 
 
-def write_page(detector: Detector, folder: Path, *, rate: float | None, title: str | None) -> int:
+def write_page(detector: Detector, folder: Path, *, rate: float | None, title: str) -> int:
     """Write all files, the service worker last; returns their bytes.
 
     Raises:
         OnlygoodError: a file cannot be written, or the calibration is too small for the ``rate``.
     """
-    content = page_files(detector, rate=rate, title=title or detector.metadata.name)
+    content = page_files(detector, rate=rate, title=title)
     mark_output(folder, "page")
     for name, data in content.items():
         write_atomically(folder / name, data)

@@ -22,7 +22,7 @@ import numpy as np
 from onlygood import __version__
 from onlygood.deploy.clock import source_date
 from onlygood.deploy.report.collect import Collection, Looked
-from onlygood.deploy.report.facts import model_facts, promise_words, remarks
+from onlygood.deploy.report.facts import model_facts, product_of, promise_words, remarks, what_it_is
 from onlygood.deploy.report.measures import measures
 from onlygood.deploy.report.pictures import Picture
 from onlygood.deploy.report.style import asset, styled
@@ -40,13 +40,14 @@ def report_data(
     detector: Detector,
     found: Collection,
     *,
+    model: Path,
     threshold: float,
     rate: float,
     words: Sequence[str],
     output: Path,
     seed: int,
 ) -> dict[str, Any]:
-    """All that the page shows beside pictures, as JSON values."""
+    """All that the page shows beside pictures, as JSON values; ``model`` is the path of its file."""
     held_out, date = detector.metadata.calibration, source_date()
     made = datetime.now(UTC) if date is None else datetime.fromtimestamp(date, UTC)
     weights = held_out.weights()
@@ -58,7 +59,8 @@ def report_data(
         "onlygood": __version__,
         "made": made.strftime("%Y-%m-%d %H:%M UTC"),
         "model": {
-            "name": detector.metadata.name,
+            "product": product_of(detector.metadata, model),
+            "what": what_it_is(detector, rate),
             "sha256": detector.file.sha256,
             "facts": model_facts(detector),
             "promise": promise_words(held_out, rate),
@@ -73,7 +75,7 @@ def report_data(
         },
         "found": list(words),
         "knows_seen": found.knows_seen,
-        "measures": measures(found.images, seed),
+        "measures": measures(found.images, held_out, seed),
         "run": {
             "seconds": round(found.seconds, 2),
             "per_image_ms": [round(float(value), 1) for value in np.quantile(timed, [0.5, 0.95])]
@@ -156,7 +158,7 @@ def page(data: Mapping[str, Any], pictures: Mapping[int, Picture]) -> bytes:
     )
     filled = {
         "{{policy}}": policy,
-        "{{title}}": html.escape(f"{data['model']['name']}: report of onlygood"),
+        "{{title}}": html.escape(f"{data['model']['product']}: report of onlygood"),
         "{{style}}": assets["css"],
         "{{data}}": _json(data),
         "{{pictures}}": _json(shown),

@@ -1,13 +1,37 @@
 """What a model file says of itself, in words for people: what it is, learned from, and promises."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from onlygood.deploy.suspicion import suspicion
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.images.files import display
 from onlygood.runtime.model.calibration import achieved_interval, rank, smallest_alpha
 from onlygood.runtime.model.detector import Detector
-from onlygood.runtime.model.metadata import Calibration
+from onlygood.runtime.model.metadata import Calibration, Metadata
+
+_LONGEST = 200  # characters of a name in a heading
+
+
+def product_of(metadata: Metadata, path: Path) -> str:
+    """What the model is for: the name of the folder that it learned from, else of its file; or its recipe."""
+    told, own = metadata.provenance.get("product"), display(path.stem)
+    if isinstance(told, str) and told:
+        return told[:_LONGEST]
+    return own if own not in ("", "model") else metadata.name
+
+
+def what_it_is(detector: Detector, rate: float) -> str:
+    """One sentence: the recipe, from how many images the model learned, and what it promises."""
+    metadata, held_out = detector.metadata, detector.metadata.calibration
+    unit = "images" if held_out.groups is None else "parts"
+    learned = _count(_mapping(metadata.provenance.get("images")).get("train"), "good images")
+    others = f"{held_out.parts():,} good {unit}" + " held out" * bool(learned)
+    return (
+        f"Recipe {metadata.name}{learned and f', learned from {learned}'}, calibrated on {others}: "
+        f"flags at most {100 * rate:.3g} % of new good {unit}."
+    )
 
 
 def model_facts(detector: Detector) -> list[tuple[str, str]]:

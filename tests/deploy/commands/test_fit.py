@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner, Result
 
 from onlygood import Detector
+from onlygood.anomaly.data.names import product
 from onlygood.deploy.cli import app
 from onlygood.deploy.commands.common import good_images
 from onlygood.runtime.errors import OnlygoodError
@@ -165,6 +166,7 @@ def test_the_model_verifies_scores_and_knows_where_it_comes_from(
 
     info = json.loads(call("info", whole, "--json").stdout)["metadata"]
     assert info["provenance"]["training"]["steps"] == STEPS
+    assert info["provenance"]["product"] == product(good) != ""
     parts = info["provenance"]["images"]
     assert parts["train"] + parts["calibration"] == GOOD
     assert info["input"]["channels"] == 1

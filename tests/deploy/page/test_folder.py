@@ -130,7 +130,7 @@ def test_it_needs_no_training_library(tiny: Path, tmp_path: Path) -> None:
 def test_a_name_is_no_markup(
     call: Call, make_tiny: Callable[..., Path], metadata_with: Callable[..., Any], tmp_path: Path
 ) -> None:
-    model = make_tiny(metadata=metadata_with(name="<img src=x>{{version}}"))
+    model = make_tiny(metadata=metadata_with(provenance={"product": "<img src=x>{{version}}"}))
     assert call("page", model, "-o", tmp_path / "page").exit_code == 0
     text = (tmp_path / "page/index.html").read_text("utf-8")
     assert "<img" not in text

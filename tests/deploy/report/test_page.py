@@ -119,6 +119,85 @@ def test_a_model_that_lists_no_images_says_so(report: Path, data_of: DataOf) -> 
     assert not data_of(report)["knows_seen"]
 
 
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [(None, "19 good images held out"), ([0, *range(18)], "18 good parts held out")],
+)
+def test_without_new_good_images_the_calibration_stands_for_them(
+    *,
+    call: Call,
+    make_tiny: Callable[..., Path],
+    metadata_with: Callable[..., Metadata],
+    labeled: Path,
+    tmp_path: Path,
+    data_of: DataOf,
+    groups: list[int] | None,
+    words: str,
+) -> None:
+    """Calibrated at 0, .05 … .9. Dents score .94, .98; scratches .96 and, rounded up, .8: above 17 of 19."""
+    known = [
+        hashlib.sha256(np.full((8, 8, 1), gray, np.uint8).tobytes()).hexdigest()[:16]
+        for gray in (51, 102, 153, 230)
+    ]
+    told = {"scores": [i / 20 for i in range(19)], "groups": groups, "max_false_alarms": 0.1}
+    facts = {"pixel_hashes": known, "images": {"train": 4}}
+    model = make_tiny(metadata=metadata_with(provenance=facts, calibration=told))
+    call("report", model, labeled, "-o", tmp_path / "r.html", "-q")
+    data = data_of(tmp_path / "r.html")
+    found = data["measures"]
+    assert found["against"] == "calibration"
+    scratches = (17 / 19 + 1) / 2
+    assert found["per_defect"]["dent"]["value"] == 1
+    assert found["per_defect"]["scratch"]["value"] == pytest.approx(scratches)
+    assert found["auroc"]["value"] == pytest.approx((2 + 2 * scratches) / 4)
+    assert data["model"]["what"] == (
+        f"Recipe tiny, learned from 4 good images, calibrated on {words}: "
+        f"flags at most 10 % of new good {words.split()[2]}."
+    )
+
+
+def test_labels_of_good_images_alone_measure_no_detection(
+    *, call: Call, tiny: Path, gray: Gray, tmp_path: Path, data_of: DataOf
+) -> None:
+    gray("a.png", 51)
+    (tmp_path / "list.csv").write_text("path,label\na.png,good\n")
+    call("report", tiny, tmp_path / "list.csv", "-o", tmp_path / "r.html", "-q")
+    assert data_of(tmp_path / "r.html")["measures"] is None
+
+
+@pytest.mark.parametrize(
+    ("provenance", "file", "heading"),
+    [
+        ({"product": "bolts"}, "line 3.onnx", "bolts"),
+        ({"product": 7}, "line 3.onnx", "line 3"),
+        ({}, "line 3.onnx", "line 3"),
+        ({}, "model.onnx", "tiny"),
+    ],
+)
+def test_report_and_page_are_headed_by_what_the_model_is_for(
+    *,
+    call: Call,
+    make_tiny: Callable[..., Path],
+    metadata_with: Callable[..., Metadata],
+    parts: Path,
+    tmp_path: Path,
+    data_of: DataOf,
+    provenance: dict[str, Any],
+    file: str,
+    heading: str,
+) -> None:
+    model = make_tiny(metadata=metadata_with(provenance=provenance)).rename(tmp_path / file)
+    call("report", model, parts, "-o", tmp_path / "r.html", "-q")
+    data = data_of(tmp_path / "r.html")
+    assert data["model"]["product"] == heading
+    assert f"<title>{heading}: report" in (tmp_path / "r.html").read_text("utf-8")
+    assert data["model"]["what"] == (
+        "Recipe tiny, calibrated on 19 good images: flags at most 10 % of new good images."
+    )
+    assert call("page", model, "-o", tmp_path / "page", "-q").exit_code == 0
+    assert json.loads((tmp_path / "page/model.json").read_text("utf-8"))["title"] == heading
+
+
 def test_rates_move_the_threshold(
     *, call: Call, tiny: Path, parts: Path, tmp_path: Path, data_of: DataOf
 ) -> None:
@@ -278,7 +357,8 @@ def test_a_model_whose_name_is_markup(
     parts: Path,
     tmp_path: Path,
 ) -> None:
-    model = make_tiny(metadata=metadata_with(name="</title><script>x</script>{{data}}"))
+    hostile = "</title><script>x</script>{{data}}"
+    model = make_tiny(metadata=metadata_with(name=hostile, provenance={"product": hostile}))
     call("report", model, parts, "-o", tmp_path / "r.html", "-q")
     page = (tmp_path / "r.html").read_text("utf-8")
     assert "<title>&lt;/title&gt;&lt;script&gt;x&lt;/script&gt;{{data}}: report" in page

@@ -1,4 +1,4 @@
-// built by `make page` from web/page, sha256 15119ad8cad60bb23be551a4743a621655f13586bc6544e53a00e1be888d841f
+// built by `make page` from web/page, sha256 2f83b8c4a7ea6c0f5a4ceb945eb3e4a330bfe1656aecc924fffc635bc0644158
 "use strict";
 (() => {
   // page/offline.ts

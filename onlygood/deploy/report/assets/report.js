@@ -1,4 +1,4 @@
-// built by `make page` from web/report, sha256 0da8f03d7e4443fe86628f8517036815753585e210d9af1e2605be6b336206fb
+// built by `make page` from web/report, sha256 32ebfc7de3085174adfa6b242fe6722b5eee0a96ca5695d919a2f4e7455ea5c7
 "use strict";
 var onlygood = (() => {
   var __defProp = Object.defineProperty;
@@ -272,7 +272,7 @@ var onlygood = (() => {
     const measures2 = data.measures;
     if (!measures2) return;
     const of = (label) => labeled.filter((image) => image.label === label).map((image) => image.score);
-    const points = curve(of(0), of(1));
+    const points = curve(measures2.against === "images" ? of(0) : data.calibration.scores, of(1));
     one("roc", points, measures2.roc_band, {
       x: (point) => point.falseRate,
       y: (point) => point.detected,
@@ -1042,7 +1042,8 @@ var onlygood = (() => {
   // report/summary.ts
   var defects = [...new Set(labeled.filter((image) => image.label === 1).map((image) => image.defect))].sort();
   function summary() {
-    byId("title").textContent = data.model.name;
+    byId("title").textContent = data.model.product;
+    byId("what").textContent = data.model.what;
     byId("made").textContent = `Report of ${data.made}, onlygood ${data.onlygood}`;
     model();
     files();
@@ -1107,7 +1108,9 @@ var onlygood = (() => {
     byId("measured").hidden = !found;
     byId("one-kind").hidden = !labeled.length || found !== null;
     document.querySelector('a[href="#labels"]').hidden = !labeled.length;
+    byId("stand-in").hidden = found?.against !== "calibration";
     if (!found) return;
+    byId("stand-in").textContent = standIn();
     const whole = [
       ["AUROC", found.auroc],
       ["Average precision", found.average_precision],
@@ -1131,6 +1134,13 @@ var onlygood = (() => {
         );
       })
     );
+  }
+  function standIn() {
+    const known = images.filter((image) => image.label === 0 && image.seen).length;
+    const why = known ? `The ${known.toLocaleString("en")} good images here are known to the model and do not count.` : "No image here that counts is called good.";
+    const count2 = data.calibration.scores.length.toLocaleString("en");
+    const parts = data.calibration.weights ? ", each counted by itself, whatever part it shows" : "";
+    return `${why} In their place stand the ${count2} good images of the calibration${parts}, from which the model did not learn. How often new good images are flagged, those of another day above all, only new ones tell: score some that the model has not seen.`;
   }
   function spread(value) {
     return `${value.low.toFixed(3)} to ${value.high.toFixed(3)}`;
