@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from onlygood import __version__
-from onlygood.deploy.entry import BROKEN_PIPE, FAULT, INTERRUPTED, helping
+from onlygood.deploy.entry import BROKEN_PIPE, FAULT, INTERRUPTED
 from onlygood.deploy.options import (
     camera,
     demo,
@@ -38,6 +38,7 @@ from onlygood.deploy.welcome import welcome
 from onlygood.runtime.errors import Interrupted, OnlygoodError
 from onlygood.runtime.images.files import display
 from onlygood.runtime.images.silence import silence_decoders
+from onlygood.runtime.launched import helping
 
 # What can be typed: what a command takes, and the module in ``commands`` whose ``run`` takes it.
 COMMANDS: dict[str, tuple[type[Options], str]] = {

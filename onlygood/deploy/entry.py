@@ -33,11 +33,6 @@ class Terminated(KeyboardInterrupt):
         Terminated.came = Terminated.came or self.code
 
 
-def helping() -> bool:
-    """Whether ``accelerate launch`` or the like has started several processes, and this is not the first."""
-    return os.environ.get("RANK", "0") != "0" and os.environ.get("WORLD_SIZE", "1") != "1"
-
-
 def main() -> NoReturn:
     """Entry point of the console script and of ``python -m onlygood``."""
     _mend_streams()

@@ -1,6 +1,5 @@
 """`onlygood fit`: a folder of good images in, one model file out."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,6 @@ from onlygood.deploy.commands.common import (
     weight_files,
 )
 from onlygood.deploy.destination import work_folder
-from onlygood.deploy.entry import helping
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.shared import Engine
 from onlygood.deploy.options.training import FitOptions
@@ -30,6 +28,7 @@ from onlygood.deploy.suspicion import suspicion
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display, mark_output
+from onlygood.runtime.launched import helping, launched
 from onlygood.runtime.model.calibration import achieved_interval, threshold
 from onlygood.runtime.model.metadata import Calibration
 
@@ -44,7 +43,7 @@ def run(options: FitOptions) -> int:
     say = speaker(quiet=options.quiet)
     options = replace(options, good_dir=at_hand(options.good_dir, say))
     if options.each:
-        if os.environ.get("WORLD_SIZE", "1") != "1":
+        if launched() > 1:
             raise OnlygoodError("--each trains several models at once by --jobs, not under accelerate launch")
         from onlygood.deploy.each import fit_each  # noqa: PLC0415 - nothing for one model
 

@@ -11,7 +11,6 @@ import typer
 
 from onlygood.deploy.commands.common import SIDE, calm_openmp, fill_sections, weight_files
 from onlygood.deploy.destination import work_folder
-from onlygood.deploy.entry import helping
 from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.training import PretrainOptions
 from onlygood.deploy.sources import at_hand
@@ -19,6 +18,7 @@ from onlygood.pretrain.training.config import TrainConfig
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import Findings, display, find_images, mark_output
 from onlygood.runtime.images.notes import counted
+from onlygood.runtime.launched import helping
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,7 +1,6 @@
 """The training and its process: stop signals, global random generators, and the other processes."""
 
 import hashlib
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from accelerate import Accelerator
 from torch import distributed, nn
 
 from onlygood.runtime.errors import Helped, OnlygoodError
+from onlygood.runtime.launched import launched
 
 _PATIENCE = timedelta(days=7)  # with the first process, which decodes the images
 
@@ -77,14 +77,14 @@ class Processes:
         Raises:
             OnlygoodError: others were started, and cannot be joined: each would train alone, into one folder.
         """
-        started = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+        started = launched()
         on_cpus = started > 1 and not torch.accelerator.is_available()
         # Autocast is the trainer's: Accelerate fixes the precision for the life of a process.
         self._accelerator = Accelerator(cpu=on_cpus, mixed_precision="no")
         if self._accelerator.num_processes != started:
             raise OnlygoodError(
                 f"{started} processes were started, and each would train alone on this machine: start one, or"
-                " set ACCELERATE_USE_CPU=true"
+                " start them by accelerate launch or torchrun, or set ACCELERATE_USE_CPU=true"
             )
         self.device: torch.device = self._accelerator.device
         self.rank: int = self._accelerator.process_index

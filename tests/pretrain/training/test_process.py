@@ -8,9 +8,20 @@ import torch
 
 from onlygood.pretrain.training.process import Processes
 from onlygood.runtime.errors import OnlygoodError
+from onlygood.runtime.launched import helping, launched
+
+LAUNCHERS = [
+    ("RANK", "WORLD_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+]
+LAUNCHERS += [("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE")]
 
 
-def test_processes_that_cannot_be_joined_do_not_train_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("rank", "size"), LAUNCHERS)
+def test_processes_that_cannot_be_joined_do_not_train_side_by_side(
+    rank: str, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def alone(**settings: Any) -> Any:
@@ -22,7 +33,21 @@ def test_processes_that_cannot_be_joined_do_not_train_side_by_side(monkeypatch: 
     monkeypatch.setenv("WORLD_SIZE", "2")  # left behind by something else: nobody has a rank
     monkeypatch.delenv("RANK", raising=False)
     assert Processes().count == 1
-    monkeypatch.setenv("RANK", "1")
-    with pytest.raises(OnlygoodError, match="2 processes were started, and each would train alone"):
+    monkeypatch.setenv(rank, "1")
+    monkeypatch.setenv(size, "3")
+    with pytest.raises(OnlygoodError, match="3 processes were started, and each would train alone"):
         Processes()
     assert asked == [False, True]  # on CPUs they are joined by being asked to
+
+
+@pytest.mark.parametrize(("rank", "size"), LAUNCHERS)
+def test_the_others_help_the_first(rank: str, size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (name for names in LAUNCHERS for name in names):
+        monkeypatch.delenv(name, raising=False)
+    assert (launched(), helping()) == (1, False)
+    monkeypatch.setenv(size, "2")
+    assert (launched(), helping()) == (1, False)
+    monkeypatch.setenv(rank, "0")
+    assert (launched(), helping()) == (2, False)
+    monkeypatch.setenv(rank, "1")
+    assert (launched(), helping()) == (2, True)
