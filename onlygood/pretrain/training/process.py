@@ -80,7 +80,15 @@ class Processes:
         started = launched()
         on_cpus = started > 1 and not torch.accelerator.is_available()
         # Autocast is the trainer's: Accelerate fixes the precision for the life of a process.
-        self._accelerator = Accelerator(cpu=on_cpus, mixed_precision="no")
+        try:
+            self._accelerator = Accelerator(cpu=on_cpus, mixed_precision="no")
+        except ValueError as error:  # of torch, where nobody said where the first process is
+            if started == 1:
+                raise
+            raise OnlygoodError(
+                f"{started} processes were started, and do not find each other: {error}; start them by"
+                " accelerate launch or torchrun"
+            ) from error
         if self._accelerator.num_processes != started:
             raise OnlygoodError(
                 f"{started} processes were started, and each would train alone on this machine: start one, or"

@@ -51,3 +51,16 @@ def test_the_others_help_the_first(rank: str, size: str, monkeypatch: pytest.Mon
     assert (launched(), helping()) == (2, False)
     monkeypatch.setenv(rank, "1")
     assert (launched(), helping()) == (2, True)
+
+
+def test_processes_that_do_not_find_each_other_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with mpirun alone, which does not say where the first is."""
+
+    def lost(**_: Any) -> Any:
+        raise ValueError("environment variable MASTER_ADDR expected, but not set")
+
+    monkeypatch.setattr("onlygood.pretrain.training.process.Accelerator", lost)
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.raises(OnlygoodError, match="2 processes were started, and do not find each other"):
+        Processes()
