@@ -1,7 +1,6 @@
 """The page at work, in a headless Chromium: clicked, dragged, touched, typed into, filtered, marked."""
 
 import csv
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ from PIL import Image
 from typer.testing import Result
 
 from onlygood.anomaly.data.datasets import discover
-from onlygood.runtime.model.metadata import Metadata
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
@@ -102,40 +100,6 @@ def test_the_heading_says_what_the_model_is_for(page: Browser) -> None:
     assert page.do("document.querySelector('h1').textContent") == "tiny"
     assert page.do("document.querySelector('#what').textContent").startswith("Recipe tiny, calibrated on 19")
     assert page.do("document.querySelector('#stand-in').getClientRects().length") == 0
-
-
-def test_without_new_good_images_it_says_who_stands_for_them(
-    *,
-    chromium: Browser,
-    call: Call,
-    make_tiny: Callable[..., Path],
-    metadata_with: Callable[..., Metadata],
-    labeled: Path,
-    tmp_path: Path,
-) -> None:
-    """The dot is where one of 19 of the calibration and 3 of 4 defects are flagged."""
-    known = [
-        hashlib.sha256(np.full((8, 8, 1), gray, np.uint8).tobytes()).hexdigest()[:16]
-        for gray in (51, 102, 153, 230)
-    ]
-    model = make_tiny(metadata=metadata_with(provenance={"pixel_hashes": known}))
-    call("report", model, labeled, "-o", tmp_path / "r.html", "-q")
-    chromium.open(tmp_path / "r.html")
-    words = chromium.do("document.querySelector('#stand-in').textContent")
-    assert words.startswith("The 5 good images here are known to the model and do not count. In their place")
-    assert "the 19 good images of the calibration, from" in words
-    assert chromium.do("document.querySelector('#one-kind').getClientRects().length") == 0
-    assert chromium.do("document.querySelector('[data-defect=dent]').textContent") == "2 of 2"
-    assert chromium.do("document.querySelector('[data-defect=scratch]').textContent") == "1 of 2"
-    x, y, left, right, top, bottom = chromium.do(
-        """(() => { const dot = document.querySelector('#roc .here').attributes;
-        const line = document.querySelector('#roc .curve').getAttribute('points').split(' ');
-        const [xs, ys] = [0, 1].map((k) => line.map((point) => Number(point.split(',')[k])));
-        return [Number(dot.cx.value), Number(dot.cy.value), Math.min(...xs), Math.max(...xs),
-                Math.min(...ys), Math.max(...ys)]; })()"""
-    )
-    assert (x - left) / (right - left) == pytest.approx(1 / 19, abs=0.005)
-    assert (bottom - y) / (bottom - top) == pytest.approx(3 / 4, abs=0.005)
 
 
 def test_dragging_the_threshold_counts_and_flags_anew(page: Browser) -> None:
