@@ -132,7 +132,7 @@ def test_kde_is_the_naive_density() -> None:
     good, new = noise(30, 4), noise(6, 4, seed=1)
     head = KernelDensity(4, KernelConfig(gamma=2.0)).fit(rows(good))
     x, y = functional.normalize(new, dim=1).double(), functional.normalize(good, dim=1).double()
-    density = torch.exp(2 * 2.0 * (x @ y.T)).mean(dim=1)
+    density = torch.exp(2 * 2.0 * (x @ y.T - 1)).mean(dim=1)
     assert head(rows(new))[:, 0].tolist() == pytest.approx((-density.log() / 2).tolist(), rel=1e-5)
 
 
@@ -153,6 +153,19 @@ def test_ocsvm_is_that_of_scikit_learn(nu: float) -> None:
     solver = Solver(kernel="rbf", gamma=kernel_width(unit, "variance"), nu=nu).fit(unit.double().numpy())
     expected = -solver.decision_function(functional.normalize(new, dim=1).double().numpy())
     assert head(rows(new))[:, 0].tolist() == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("head", [KernelDensity, OneClassSVM])
+def test_kernels_tell_regions_apart_that_are_nearly_alike(head: type[KernelDensity | OneClassSVM]) -> None:
+    """Features that differ in the fourth digit: float32 scores them as float64 does."""
+    middle = noise(1, 16, seed=2).abs() + 1
+    good, new = (middle + 1e-3 * noise(n, 16, seed=n) for n in (80, 9))
+    fitted = head(16).fit(rows(good))
+    fitted.gamma.fill_(2.0)
+    found = fitted(rows(new))[:, 0].double()
+    expected = fitted.double()(rows(new.double()))[:, 0]
+    spread = (expected - expected.mean()).abs().max()
+    assert (found - expected).abs().max() < 0.02 * spread
 
 
 # --- Gaussians ----------------------------------------------------------------
