@@ -181,6 +181,7 @@ def _listed(system: Any, path: str) -> tuple[list[tuple[str, dict[str, Any]]], b
     It is without itself, which some stores list as an empty object.
     """
     found, own = system.ls(path, detail=True, refresh=True), path.rstrip("/")
+    system.invalidate_cache(path)  # else it keeps the names of all folders, a kilobyte each
     entries = [(str(info["name"]).rstrip("/"), info) for info in found]
     named = [(PurePosixPath(full).name, info) for full, info in entries if full != own]
     unnamed = any(full == own and info["type"] == "directory" for full, info in entries)

@@ -54,7 +54,7 @@ class Remote:
         """
         if self.size is not None and self.size > most:
             raise ImageError(f"larger than {most} bytes, which no image of this many pixels is")
-        data = self.content if self.content is not None else _fetched(self.url, most)
+        data = self.content if self.content is not None else _fetched(self.url, self.size, most)
         if len(data) > most:
             raise ImageError(f"larger than {most} bytes, which no image of this many pixels is")
         return data
@@ -123,9 +123,13 @@ def filesystem(url: str) -> tuple[Any, str]:
     return found
 
 
-def _fetched(url: str, most: int) -> bytes:
+def _fetched(url: str, size: int | None, most: int) -> bytes:
+    """What is there, and no more of it than shows that it is too large."""
     try:
         system, path = filesystem(url)
+        if size:  # was listed, so that the store need not be asked what it is: one request, not two
+            data: bytes = system.cat_file(path, start=0, end=most + 1)
+            return data
         with system.open(path, "rb", cache_type="none") as file:
             return b"".join(iter(partial(_more, file, [most + 1]), b""))
     except ImageError:

@@ -11,6 +11,8 @@ from typer.testing import Result
 
 from onlygood.anomaly.data.datasets import discover
 from onlygood.deploy.sources import at_hand
+from onlygood.runtime.far.find import find_far
+from onlygood.runtime.images.remote import Remote
 
 pytest.importorskip("s3fs", reason="the extra cloud is not installed")
 moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
@@ -98,6 +100,25 @@ def test_s3_gives_the_rows_of_a_folder(
     assert [row["status"] for row in rows(tiled)] == [row["status"] for row in rows(here)]
     good = at_hand(Path(f"{bucket}/parts"), print)
     assert len(discover(good, all_good=True).samples) == 4
+
+
+def test_each_image_is_one_request_and_no_listing_is_kept(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By workers of Ray, too, who have listed nothing; names of millions are in memory else."""
+    import s3fs  # noqa: PLC0415 - takes a second
+
+    asked, ask = [], s3fs.S3FileSystem._call_s3
+
+    async def noted(self: Any, method: str, *given: Any, **named: Any) -> Any:
+        asked.append((method, named.get("Key")))
+        return await ask(self, method, *given, **named)
+
+    images = [image for image in find_far(Path(f"{bucket}/parts")) if isinstance(image, Remote)]
+    assert not s3fs.S3FileSystem().dircache
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", noted)
+    assert all(image.read(10**6) for image in images)
+    assert asked == [("get_object", image.url.removeprefix(f"{bucket}/")) for image in images]
 
 
 @pytest.mark.parametrize("where", ["parts", "x.tar"])

@@ -67,6 +67,14 @@ def contents(folder: Path) -> list[bytes]:
     return [(folder / name).read_bytes() for name in NAMES]
 
 
+def test_an_object_that_grew_since_it_was_listed_is_read_whole_or_refused(folder: Path, store: str) -> None:
+    content = (folder / "a.png").read_bytes()
+    image = Remote(f"{store}/in/a.png", size=len(content) - 1)
+    assert image.read(len(content)) == content
+    with pytest.raises(ImageError, match=f"larger than {len(content) - 1} bytes"):
+        image.read(len(content) - 1)
+
+
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "tgz", "zip", "parquet"])
 def test_what_an_archive_of_this_machine_holds(folder: Path, kind: str) -> None:
     path, findings = packed(folder, kind), Findings()
