@@ -1,5 +1,6 @@
 """`onlygood fit`: a folder of good images in, one model file out."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from onlygood.deploy.messages import speaker
 from onlygood.deploy.options.shared import Engine
 from onlygood.deploy.options.training import FitOptions
 from onlygood.deploy.sources import at_hand
-from onlygood.deploy.suspicion import suspicion
+from onlygood.deploy.suspicion import deciding, suspicion
 from onlygood.runtime.atomic import write_atomically
 from onlygood.runtime.errors import OnlygoodError
 from onlygood.runtime.images.files import display, mark_output
@@ -127,7 +128,10 @@ def _fit(options: FitOptions, output: Path, say: Callable[[str], None]) -> int:
     size = output.stat().st_size / 1e6
     parity = metadata.parity
     say(f"onnxruntime and torch agree to {parity.max_relative:.1g} on {parity.images} images")
-    say(_promised(metadata.calibration))
+    limit = _limit(metadata.calibration)
+    say(_promised(metadata.calibration, limit))
+    names = [os.path.relpath(fitted.store.paths[i], fitted.root) for i in exported.held_out.ids]
+    say(deciding(names, exported.held_out.scores, limit))
     typer.echo(f"wrote {output} ({size:.1f} MB)", err=options.quiet)
     say(f"how it learned, in pictures: {display(folder)}")
     say(f"next: onlygood check {output} NEW_IMAGES")
@@ -146,10 +150,13 @@ def _keep(folder: Path, fitted: "Fitted", exported: "Exported") -> None:
     write_fit_summary(folder, fitted, exported)
 
 
-def _promised(held_out: Calibration) -> str:
+def _limit(held_out: Calibration) -> float:
+    return threshold(np.asarray(held_out.scores), held_out.max_false_alarms, held_out.weights())
+
+
+def _promised(held_out: Calibration, limit: float) -> str:
     """The threshold and what is promised, to whom."""
     rate, count = held_out.max_false_alarms, held_out.parts()
-    limit = threshold(np.asarray(held_out.scores), rate, held_out.weights())
     interval = achieved_interval(count, rate)
     new, unit = ("", "images") if held_out.groups is None else (" on new parts", "parts")
     return (

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -352,8 +353,13 @@ def test_a_frame_of_noise_among_the_good_is_named_and_is_not_the_threshold(
     assert suspect.path == "cam1/noise.png"
     assert digest in split[suspect.part]
     scores = np.array(metadata.calibration.scores)
-    assert threshold(scores, metadata.calibration.max_false_alarms) < suspect.score
+    limit = threshold(scores, metadata.calibration.max_false_alarms)
+    assert limit < suspect.score
     assert "look at these 1 images" in result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if "set the threshold: " in line]
+    named = re.findall(r"(cam\S+) \(", line)
+    found = [one.score for one in Detector.load(model).score([mixed / name for name in named])]
+    assert found == pytest.approx(scores[scores >= limit][::-1])
     told = call("info", model).stdout
     for text in (result.stderr, told):
         assert f"cam1/noise.png, {'learned from' if suspect.part == 'train' else 'held out'}, score" in text
