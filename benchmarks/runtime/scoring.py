@@ -63,7 +63,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--run", type=Path, help="folder of a run of surfaces.py, with its model")
     parser.add_argument("--model", type=Path, help="a model file alone, without torch beside it")
     parser.add_argument("--resave", choices=["JPEG", "PNG"], help="score pictures of 1 MP in this format")
-    parser.add_argument("--anomalib-python", metavar="PATH", help="interpreter that has anomalib, openvino")
+    parser.add_argument(
+        "--anomalib-python", type=Path, metavar="PATH", help="interpreter that has anomalib, openvino"
+    )
     parser.add_argument("--count", type=int, default=500, help="files to score")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--table", action="store_true", help="print the table of all finished runs")
@@ -95,7 +97,7 @@ def measure(options: argparse.Namespace, given: Path, name: str) -> dict[str, An
         commands["eager"] = _rival("eager", str(given), "images", "0", "1")
         commands["eager-1"] = _rival("eager", str(given), "images", "1", str(EAGER_BATCH))
     if options.anomalib_python:
-        commands |= _anomalib(options.anomalib_python, folder)
+        commands |= _anomalib(str(options.anomalib_python), folder)
     rounds: dict[str, list[dict[str, Any]]] = {key: [] for key in commands}
     scores: dict[str, dict[str, float]] = {}
     versions: dict[str, str] = {}
@@ -109,7 +111,7 @@ def measure(options: argparse.Namespace, given: Path, name: str) -> dict[str, An
     imported = imported_modules(model, folder)
     return {
         "name": name,
-        "command": harness.typed_command(options.images, given),
+        "command": harness.typed_command(options.images, given, options.anomalib_python),
         "commands": {"onlygood": "onlygood score model.onnx images -f csv -o scores.csv"},
         "environment": origin,
         "seed": None,  # nothing is drawn
