@@ -12,10 +12,11 @@ one CPU. So it is asked for lists and all else, but objects are given past it.
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.deploy.watched import ticks
 from onlygood.runtime.images.files import IMAGE_SUFFIXES
@@ -65,14 +66,7 @@ def served(images: Path, number: int) -> Iterator[Store]:
 
 def main() -> None:
     from moto.backends import get_backend  # noqa: PLC0415 - of the process that serves alone
-    from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app  # noqa: PLC0415
-    from werkzeug.serving import make_server  # noqa: PLC0415
-
-    class Quiet(MotoRequestHandler):  # type: ignore[misc]
-        """Keeps connections, and writes no line for each request."""
-
-        def log_request(self, *_: Any) -> None:
-            pass
+    from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
 
     folder, number = Path(sys.argv[1]), int(sys.argv[2])
     contents = [(path.suffix, path.read_bytes()) for path in pictures(folder)]
@@ -84,38 +78,60 @@ def main() -> None:
         suffix, content = contents[index % len(contents)]
         key = backend.put_object(BUCKET, name + suffix, content)
         objects[f"/{BUCKET}/{name}{suffix}"] = content, key.etag
-    app = giving(objects, DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    Handler.objects, Handler.others = objects, DomainDispatcherApplication(create_backend_app)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()
 
 
-def giving(objects: dict[str, tuple[bytes, str]], app: Callable[..., Iterable[bytes]]) -> Any:
-    """A WSGI application that gives objects (content, ETag) by their paths, and asks ``app`` for all else."""
+class Handler(BaseHTTPRequestHandler):
+    """Gives objects (content, ETag) by their paths, and asks moto for all else; none of it has a body.
 
-    def given(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        found = objects.get(environ["PATH_INFO"])
-        method = environ["REQUEST_METHOD"]
-        if found is None or environ["QUERY_STRING"] or method not in ("GET", "HEAD"):
-            return app(environ, start)
+    Connections are kept, as S3 does: the server of moto ends each.
+    """
+
+    objects: ClassVar[dict[str, tuple[bytes, str]]]
+    others: ClassVar[Callable[..., Any]]
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def do_GET(self) -> None:
+        """Answer; a HEAD, too."""
+        found = self.objects.get(self.path)
+        if found is None:
+            self._other()
+            return
         content, etag = found
-        size, status, headers = len(content), "200 OK", []
-        if asked := environ.get("HTTP_RANGE"):
+        size, status = len(content), 200
+        headers = {"ETag": etag, "Last-Modified": "Mon, 30 Nov 2026 12:00:00 GMT", "Accept-Ranges": "bytes"}
+        if asked := self.headers.get("Range"):
             first, _, last = asked.removeprefix("bytes=").partition("-")
             begin, end = int(first), min(int(last or size), size - 1)
-            content, status = content[begin : end + 1], "206 Partial Content"
-            headers = [("Content-Range", f"bytes {begin}-{end}/{size}")]
-        headers += [
-            ("ETag", etag),
-            ("Last-Modified", "Mon, 30 Nov 2026 12:00:00 GMT"),
-            ("Accept-Ranges", "bytes"),
-            ("Content-Type", "binary/octet-stream"),
-            ("Content-Length", str(len(content))),
-        ]
-        start(status, headers)
-        return [content] if method == "GET" else []
+            content, status = content[begin : end + 1], 206
+            headers["Content-Range"] = f"bytes {begin}-{end}/{size}"
+        self._answer(status, headers, content)
 
-    return given
+    do_HEAD = do_GET  # noqa: N815 - the name is http.server's
+
+    def log_message(self, *_: Any) -> None:
+        """No line for each request."""
+
+    def _other(self) -> None:
+        from werkzeug.test import create_environ, run_wsgi_app  # noqa: PLC0415 - of the process that serves
+
+        root = f"http://{self.headers['Host']}"
+        environ = create_environ(self.path, root, method=self.command, headers=dict(self.headers))
+        parts, status, headers = run_wsgi_app(type(self).others, environ, buffered=True)
+        self._answer(int(status.split()[0]), dict(headers), b"".join(parts))
+
+    def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(content))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
 
 
 if __name__ == "__main__":
