@@ -237,12 +237,14 @@ def tables() -> str:
     for result in read_results("on_ray"):
         if result.get("part") != "speed":
             continue
-        where = f"{result['images']} {result['model']}{' in S3' if result['store'] else ''}"
+        where = f"{result['images']} {result['model']}{' in S3' if result.get('store') else ''}"
         for way, seen in result["ways"].items():
             base = result["ways"]["local"]["per_second"]
             ratios = [rate / local for rate, local in zip(seen["per_second"], base, strict=True)]
             several = f" ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 else ""
-            numbers = [statistics.median(seen[name]) for name in ("cpu_ms", "store_cpu_ms", "begin")]
+            numbers = [
+                statistics.median(seen.get(name, [0.0])) for name in ("cpu_ms", "store_cpu_ms", "begin")
+            ]
             rates.append(
                 [
                     f"{where}: {way}",
@@ -254,7 +256,7 @@ def tables() -> str:
             )
             memories += [
                 [f"{where}: {way}, {part}", *(f"{value:.0f}" for value in held), f"{held[2] / held[1]:.2f}"]
-                for part, held in result["most_mb"][way].items()
+                for part, held in result.get("most_mb", {}).get(way, {}).items()
             ]
     head = ["way", "images/s", "of local", "CPU ms an image", "of the store", "s to begin", "MB, by thirds"]
     most = ["most MB held", "first third", "second", "last", "last of second"]
